@@ -1,0 +1,137 @@
+//! What an event carries beside its data: CloudEvents attributes as Kafka headers, in binary mode.
+
+/// Header names, as CloudEvents' Kafka binding and its extensions spell them.
+pub mod header {
+    /// Always `1.0`.
+    pub const SPEC_VERSION: &str = "ce_specversion";
+    /// Pure function of lineage, source position and `publishes` entry.
+    pub const ID: &str = "ce_id";
+    /// `urn:lienthong:<participant>`.
+    pub const SOURCE: &str = "ce_source";
+    /// The event's name.
+    pub const TYPE: &str = "ce_type";
+    /// The subject key.
+    pub const SUBJECT: &str = "ce_subject";
+    /// Commit time at the source, RFC 3339 UTC, microseconds.
+    pub const TIME: &str = "ce_time";
+    /// Time of capture.
+    pub const RECORDED_TIME: &str = "ce_recordedtime";
+    /// insert, update, delete, snapshot, rekey.
+    pub const OPERATION: &str = "ce_operation";
+    /// The order that every guard uses; sorts as text.
+    pub const SEQUENCE: &str = "ce_sequence";
+    /// Dense per participant, topic and partition over accepted records.
+    pub const PARTITION_SEQUENCE: &str = "ce_partitionsequence";
+    /// The offset of the writer's claim.
+    pub const WRITER_EPOCH: &str = "ce_writerepoch";
+    /// Dossier.
+    pub const CORRELATION_ID: &str = "ce_correlationid";
+    /// The event that led to this one.
+    pub const CAUSATION_ID: &str = "ce_causationid";
+    /// Media type of the value.
+    pub const CONTENT_TYPE: &str = "content-type";
+    /// W3C trace context.
+    pub const TRACE_PARENT: &str = "traceparent";
+    /// Value of [`CONTENT_TYPE`].
+    pub const AVRO: &str = "application/avro";
+    /// Type of the control record that fences a partition.
+    pub const FENCE: &str = "lienthong.fence";
+    /// Type of the control record that keeps a quiet partition fresh.
+    pub const HEARTBEAT: &str = "lienthong.heartbeat";
+    /// Key of every control record.
+    pub const CONTROL_KEY: &str = "lienthong";
+}
+
+/// `ce_operation`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// The record came into being.
+    Insert,
+    /// The record changed.
+    Update,
+    /// The record is gone; the event carries its last known row.
+    Delete,
+    /// The record was there already at first load. Procedures ignore it.
+    Snapshot,
+    /// The record goes on under another subject.
+    Rekey,
+}
+
+impl Operation {
+    /// The header's text.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Insert => "insert",
+            Self::Update => "update",
+            Self::Delete => "delete",
+            Self::Snapshot => "snapshot",
+            Self::Rekey => "rekey",
+        }
+    }
+
+    /// Reads the header's text.
+    #[must_use]
+    pub fn parse(text: &[u8]) -> Option<Self> {
+        [Self::Insert, Self::Update, Self::Delete, Self::Snapshot, Self::Rekey]
+            .into_iter()
+            .find(|operation| operation.as_str().as_bytes() == text)
+    }
+}
+
+/// The two roads of a family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Lane {
+    /// What happens now.
+    Live,
+    /// First load, digitisation, recodes.
+    Bulk,
+}
+
+impl Lane {
+    /// The last part of the topic's name.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Bulk => "bulk",
+        }
+    }
+
+    /// `lt.<family>.<lane>`.
+    #[must_use]
+    pub fn topic(self, family: &str) -> String {
+        format!("lt.{family}.{}", self.as_str())
+    }
+}
+
+/// `ce_sequence` of an outbox event: writer epoch and a counter kept in the checkpoint, zero-padded.
+#[must_use]
+pub fn outbox_sequence(lineage_epoch: u32, writer_epoch: i64, counter: u64) -> String {
+    format!("{lineage_epoch:06}-{writer_epoch:016}-{counter:016}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sequence_sorts_as_text_by_lineage_then_writer_then_counter() {
+        let mut order = vec![
+            outbox_sequence(2, 1, 1),
+            outbox_sequence(1, 10, 1),
+            outbox_sequence(1, 9, 10),
+            outbox_sequence(1, 9, 9),
+        ];
+        order.sort();
+        assert_eq!(
+            order,
+            [
+                outbox_sequence(1, 9, 9),
+                outbox_sequence(1, 9, 10),
+                outbox_sequence(1, 10, 1),
+                outbox_sequence(2, 1, 1)
+            ]
+        );
+    }
+}

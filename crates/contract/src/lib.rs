@@ -1,0 +1,15 @@
+//! The nouns of the bus and the doors between its rooms: what a [`source::Source`] yields, what a [`sink::Sink`]
+//! commits, and the pure rules that every kind of database shares.
+//!
+//! **Invariant:** no I/O, no clock, no async runtime; time comes in as an argument.
+
+pub mod event;
+pub mod keys;
+pub mod ledger;
+pub mod participant;
+pub mod position;
+pub mod sink;
+pub mod source;
+pub mod target;
+
+pub use lienthong_schemas::{Cell, Decimal};

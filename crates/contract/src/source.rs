@@ -1,0 +1,181 @@
+//! The door of a database that publishes.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use lienthong_schemas::Cell;
+
+use crate::position::{Lineage, Position};
+
+/// What is captured from one table, computed from the participant's YAML.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TableCapture {
+    /// Table name as written in the YAML, with schema where the kind has schemas (`public.birth_registration`).
+    pub table: String,
+    /// Columns that identify a row; never null.
+    pub key: Vec<String>,
+    /// Columns whose values are needed, the key's among them, in the order in which cells are given.
+    pub columns: Vec<String>,
+}
+
+/// What happened to a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RowOp {
+    /// A row came into being: `after` only.
+    Insert,
+    /// A row changed, its key did not (a key change is a delete and an insert): `before` and `after`.
+    Update,
+    /// A row is gone: `before` only.
+    Delete,
+    /// A row that was there already, read by the first load: `after` only.
+    Snapshot,
+}
+
+/// One changed row, borrowed from the source's buffer for the time of one call.
+#[derive(Debug)]
+pub struct RowChange<'a> {
+    /// Index into the source's list of [`TableCapture`].
+    pub table: usize,
+    /// What happened.
+    pub op: RowOp,
+    /// Text that names this change uniquely and for ever within the source's lineage: the same change read again has
+    /// the same text. A snapshot row's text is made from the run and a digest of the key, never from the key itself.
+    pub id: &'a str,
+    /// Commit time in microseconds since 1970 UTC; for a snapshot row the time of reading.
+    pub time: i64,
+    /// Cells in the order of [`TableCapture::columns`].
+    pub before: Option<&'a [Cell<'a>]>,
+    /// Cells in the order of [`TableCapture::columns`].
+    pub after: Option<&'a [Cell<'a>]>,
+    /// A value that could not be read as a cell; the cell is null then, and the row must go to quarantine.
+    pub broken: Option<BrokenValue>,
+}
+
+/// A value in the source that no cell can hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BrokenValue {
+    /// Index into [`TableCapture::columns`].
+    pub column: usize,
+    /// Short rule name, such as `not-a-number` or `infinite-date`.
+    pub rule: &'static str,
+}
+
+/// Receives rows during a poll. Called in order; must not block for long.
+pub trait RowVisitor: Send {
+    /// Takes one row. Everything needed of it must be copied before returning.
+    fn row(&mut self, row: &RowChange<'_>);
+}
+
+/// Bounds of one poll.
+#[derive(Clone, Copy, Debug)]
+pub struct PollLimit {
+    /// At most so many rows, though a source may finish what it holds of one statement.
+    pub rows: usize,
+}
+
+/// What a poll came to.
+#[derive(Clone, Debug)]
+pub struct Polled {
+    /// The set of all changes given out so far, this poll's included.
+    pub position: Position,
+    /// Rows given to the visitor.
+    pub rows: usize,
+    /// Everything that was committed when this poll began has been given out, the first load included.
+    pub caught_up: bool,
+    /// The source's clock at the poll, microseconds since 1970 UTC: everything committed before is in `position` when
+    /// `caught_up`.
+    pub source_time: i64,
+}
+
+/// A database's column as its catalogue has it, for checks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ColumnInfo {
+    /// Column name.
+    pub name: String,
+    /// The database's own type name.
+    pub type_name: String,
+    /// Whether the column may be null.
+    pub nullable: bool,
+}
+
+/// A database that publishes.
+///
+/// # Contract
+/// - **Complete.** Every change of a captured table that commits after `prepare` is given out at least once, however
+///   late its transaction commits; rows that existed before come as `Snapshot` rows first time round.
+/// - **Ordered per row.** Changes of one source row come in the order in which they were made; a snapshot row stands
+///   exactly where it was read between them.
+/// - **Repeatable.** Sought to a position that it returned earlier, it gives out again exactly what that position does
+///   not cover, each change with the same `id`.
+/// - **Forgetting is explicit.** Nothing that `forget` has not covered may be lost.
+/// - **One at a time.** A source holds its database's own lock (advisory lock, file lock) while open, so that a
+///   healthy holder is not disturbed; safety does not depend on it.
+#[async_trait]
+pub trait Source: Send {
+    /// Connects, takes the lock, checks that what `prepare` made is there, and reads the lineage. May be called again after an error.
+    async fn open(&mut self) -> Result<Lineage, SourceError>;
+
+    /// Sets where the next poll goes on from, after `open`; `None` starts the first load. (Two calls, because the lock comes
+    /// before the claim in the log, and the position is known only after it.)
+    async fn seek(&mut self, from: Option<&Position>) -> Result<(), SourceError>;
+
+    /// Gives out the next changes. Returns with `rows == 0` and `caught_up` when there is nothing new.
+    async fn poll(&mut self, limit: PollLimit, visitor: &mut dyn RowVisitor) -> Result<Polled, SourceError>;
+
+    /// Returns when something new may be there, at the latest after `at_most`. May return early.
+    async fn wait(&mut self, at_most: Duration) -> Result<(), SourceError>;
+
+    /// Lets go of everything that `through` covers (deletes published outbox rows, in batches). Never more.
+    async fn forget(&mut self, through: &Position) -> Result<(), SourceError>;
+}
+
+/// The administrator's side of a source.
+#[async_trait]
+pub trait SourceAdmin: Send {
+    /// The statements that `prepare` would run, for an administrator to read and run himself. Safe to run again.
+    async fn ddl(&mut self) -> Result<String, SourceError>;
+
+    /// Creates outbox and triggers; leaves what is right alone. Safe to run again.
+    async fn prepare(&mut self) -> Result<(), SourceError>;
+
+    /// Columns of a captured table, for `check --online`.
+    async fn columns(&mut self, table: &str) -> Result<Vec<ColumnInfo>, SourceError>;
+}
+
+/// Why a source failed. Texts name tables, columns and rules, never values.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    /// The database cannot be reached or answers no more; trying again later may help.
+    #[error("{source_name} is unreachable: {reason}")]
+    Unreachable {
+        /// The participant or database.
+        source_name: String,
+        /// The driver's reason, without values.
+        reason: String,
+    },
+    /// Another connector holds the source.
+    #[error("another connector holds this source: {holder}")]
+    Held {
+        /// What is known of the holder.
+        holder: String,
+    },
+    /// Something that `prepare` makes is missing or different, rights are missing, a table or column is not there.
+    #[error("{problem}; fix: {fix}")]
+    NotPrepared {
+        /// What is wrong.
+        problem: String,
+        /// A command or statement that mends it.
+        fix: String,
+    },
+    /// Changes are known to be missing: the stream cannot go on without a repair.
+    #[error("changes are missing: {gap}; fix: {fix}")]
+    Gap {
+        /// From where to where, in which tables.
+        gap: String,
+        /// The repair.
+        fix: String,
+    },
+    /// The position was not made by this source.
+    #[error("the stored position does not belong to this source: {0}")]
+    ForeignPosition(String),
+}

@@ -1,0 +1,15 @@
+//! The log: one door, two engines. Family topics hold events; `lt.positions` holds claims and checkpoints.
+//!
+//! The writing and reading rules live in [`rules`], pure and shared by both engines; nobody above this crate sees fences,
+//! zombies' late records or heartbeats' framing. `kafka` is the only place that knows rdkafka.
+
+pub mod api;
+pub mod control;
+pub mod embedded;
+pub mod marks;
+pub mod murmur2;
+pub mod record;
+pub mod rules;
+
+pub use api::*;
+pub use record::{Batch, LogBatch, RecordRef};

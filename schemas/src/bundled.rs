@@ -1,0 +1,130 @@
+//! The contracts that ship with the bus, compiled in: the binary can check and demonstrate them without a folder.
+
+use std::collections::BTreeMap;
+
+use crate::catalogue::Catalogue;
+use crate::problem::Problem;
+use crate::schema::RecordSchema;
+
+/// Name of the control record that carries freshness.
+pub const HEARTBEAT: &str = "lienthong.heartbeat";
+/// Name of the control record that fences a partition.
+pub const FENCE: &str = "lienthong.fence";
+
+/// The shipped files as text.
+#[derive(Clone, Copy, Debug)]
+pub struct BundledTexts {
+    /// `schemas/catalogue.yaml`.
+    pub catalogue: &'static str,
+    /// Event name and contract of every `schemas/avro/<family>/<event>.avsc`, control records included.
+    pub schemas: &'static [(&'static str, &'static str)],
+}
+
+macro_rules! contracts {
+    ($($event:literal => $file:literal,)*) => {
+        &[$(($event, include_str!(concat!("../avro/", $file, ".avsc"))),)*]
+    };
+}
+
+/// The shipped files.
+#[must_use]
+pub fn bundled_texts() -> BundledTexts {
+    BundledTexts {
+        catalogue: include_str!("../catalogue.yaml"),
+        schemas: contracts! {
+            "admin_unit.changed" => "admin_unit/changed",
+            "civil_status.birth.registered" => "civil_status/birth.registered",
+            "civil_status.death.registered" => "civil_status/death.registered",
+            "civil_status.record.revoked" => "civil_status/record.revoked",
+            "identity.card.issued" => "identity/card.issued",
+            "residence.permanent.registered" => "residence/permanent.registered",
+            "lienthong.fence" => "lienthong/fence",
+            "lienthong.heartbeat" => "lienthong/heartbeat",
+        },
+    }
+}
+
+/// The contracts of control records and events, parsed, by event name.
+///
+/// # Errors
+/// When a shipped file is broken; a test keeps that from happening.
+pub fn bundled_schemas() -> Result<BTreeMap<String, RecordSchema>, Vec<Problem>> {
+    let mut schemas = BTreeMap::new();
+    let mut problems = Vec::new();
+    for (event, text) in bundled_texts().schemas {
+        match RecordSchema::parse(text) {
+            Ok(schema) => {
+                schemas.insert((*event).to_owned(), schema);
+            }
+            Err(error) => {
+                let file = format!("{}.avsc", event.replacen('.', "/", 1));
+                problems.push(Problem::new(&file, (0, 0), error.to_string(), "correct the contract"));
+            }
+        }
+    }
+    if problems.is_empty() { Ok(schemas) } else { Err(problems) }
+}
+
+/// The shipped catalogue with its contracts.
+///
+/// # Errors
+/// As [`bundled_schemas`].
+pub fn bundled() -> Result<Catalogue, Vec<Problem>> {
+    Catalogue::parse("catalogue.yaml", bundled_texts().catalogue, &bundled_schemas()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalogue::Access;
+    use crate::check::lint;
+    use crate::path::FieldPath;
+
+    fn shown(problems: &[Problem]) -> String {
+        problems.iter().map(|problem| format!("{problem}\n")).collect()
+    }
+
+    #[test]
+    fn the_shipped_catalogue_and_contracts_are_without_fault() {
+        let catalogue = bundled().unwrap_or_else(|problems| panic!("{}", shown(&problems)));
+        assert_eq!(catalogue.events().count(), 6);
+        assert_eq!(catalogue.families().count(), 4);
+        assert_eq!(catalogue.purposes().len(), 18);
+        for (event, schema) in bundled_schemas().unwrap() {
+            assert_eq!(lint(&schema), Vec::<String>::new(), "{event}");
+        }
+    }
+
+    #[test]
+    fn every_contract_file_is_bundled() {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("avro");
+        let mut files = Vec::new();
+        for family in std::fs::read_dir(root).unwrap() {
+            let family = family.unwrap();
+            for file in std::fs::read_dir(family.path()).unwrap() {
+                let file = file.unwrap().file_name().into_string().unwrap();
+                let event = file.strip_suffix(".avsc").unwrap();
+                files.push(format!("{}.{event}", family.file_name().into_string().unwrap()));
+            }
+        }
+        files.sort();
+        let mut bundled: Vec<_> = bundled_texts().schemas.iter().map(|(event, _)| *event).collect();
+        bundled.sort_unstable();
+        assert_eq!(files, bundled);
+    }
+
+    #[test]
+    fn purposes_see_what_they_need_and_no_more() {
+        let catalogue = bundled().unwrap();
+        let death = catalogue.event("civil_status.death.registered").unwrap();
+        let cause = FieldPath::new("cause_of_death");
+        assert_eq!(death.access("P9", &cause), Access::Plain);
+        for purpose in ["P1", "P4", "P11", "P17", "P99"] {
+            assert_eq!(death.access(purpose, &cause), Access::Denied, "{purpose}");
+        }
+        assert_eq!(death.access("P11", &FieldPath::new("deceased.pin")), Access::Pseudonym);
+        assert_eq!(death.access("P1", &FieldPath::new("deceased")), Access::Plain);
+        assert_eq!(death.access("P4", &FieldPath::new("deceased")), Access::Denied);
+        assert_eq!(catalogue.revoked_by("civil_status.death.registered").count(), 1);
+    }
+}

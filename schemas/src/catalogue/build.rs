@@ -1,0 +1,360 @@
+//! From the YAML file to the catalogue, with everything that is wrong in it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use serde_saphyr::{Location, Spanned};
+
+use super::file::{
+    CatalogueFile, ClassesFile, EventFile, FamilyFile, Name, PurposeFile, RevokesFile, TopicFile,
+};
+use super::{
+    Catalogue, Classification, EventContract, Family, PurposeFields, Revokes, SubjectRule, TopicSpec,
+};
+use crate::path::FieldPath;
+use crate::problem::{Problem, nearest};
+use crate::schema::{FieldType, RecordSchema};
+
+/// Names of events under this prefix belong to the bus itself.
+const CONTROL_PREFIX: &str = "lienthong.";
+
+pub(super) fn parse(
+    file: &str,
+    text: &str,
+    schemas: &BTreeMap<String, RecordSchema>,
+) -> Result<Catalogue, Vec<Problem>> {
+    let parsed: CatalogueFile = serde_saphyr::from_str(text).map_err(|error| vec![syntax(file, &error)])?;
+    let mut builder = Builder { file, schemas, problems: Vec::new() };
+    let catalogue = builder.catalogue(&parsed);
+    builder.problems.sort_by_key(|problem| (problem.line, problem.column));
+    if builder.problems.is_empty() { Ok(catalogue) } else { Err(builder.problems) }
+}
+
+fn syntax(file: &str, error: &serde_saphyr::Error) -> Problem {
+    let at = error.location().map_or((0, 0), |location| place(&location));
+    // The full text of the error draws the lines around it; one line is enough here.
+    let text = error.without_snippet().to_string();
+    let message = text.lines().next().unwrap_or_default().to_owned();
+    Problem::new(file, at, message, "write it as the reference of catalogue.yaml shows")
+}
+
+fn place(location: &Location) -> (u64, u64) {
+    (location.line(), location.column())
+}
+
+fn at<T>(spanned: &Spanned<T>) -> (u64, u64) {
+    place(&spanned.referenced)
+}
+
+struct Builder<'f> {
+    file: &'f str,
+    schemas: &'f BTreeMap<String, RecordSchema>,
+    problems: Vec<Problem>,
+}
+
+impl Builder<'_> {
+    fn problem(&mut self, at: (u64, u64), message: impl Into<String>, fix: impl Into<String>) {
+        self.problems.push(Problem::new(self.file, at, message, fix));
+    }
+
+    fn unknown<'c>(
+        &mut self,
+        name: &Name,
+        what: &str,
+        known: impl IntoIterator<Item = &'c str>,
+        otherwise: &str,
+    ) {
+        let fix = match nearest(&name.value, known) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => otherwise.to_owned(),
+        };
+        self.problem(at(name), format!("unknown {what} `{}`", name.value), fix);
+    }
+
+    fn catalogue(&mut self, file: &CatalogueFile) -> Catalogue {
+        let families =
+            file.families.iter().map(|(name, family)| (name.clone(), self.family(name, family))).collect();
+        let mut events = BTreeMap::new();
+        for (name, event) in &file.events {
+            match self.schemas.get(name) {
+                Some(schema) => {
+                    events.insert(name.clone(), self.event(name, event, schema, file));
+                }
+                None => {
+                    let fix = format!("add schemas/avro/{}.avsc", name.replacen('.', "/", 1));
+                    self.problem(at(event), format!("the event `{name}` has no schema"), fix);
+                }
+            }
+        }
+        for name in self.schemas.keys() {
+            if !name.starts_with(CONTROL_PREFIX) && !file.events.contains_key(name) {
+                let message = format!("the schema of `{name}` has no entry under events");
+                self.problem((0, 0), message, "add the event, or remove its file");
+            }
+        }
+        let purposes = file.purposes.iter().map(|(id, title)| (id.clone(), title.value.clone())).collect();
+        let catalogue = Catalogue { purposes, families, events };
+        self.revocations(&catalogue, file);
+        catalogue
+    }
+
+    fn family(&mut self, name: &str, family: &Spanned<FamilyFile>) -> Family {
+        let file = &family.value;
+        let snake = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+        if name.is_empty() || !name.chars().all(snake) {
+            let message = format!("`{name}` cannot be part of a topic's name");
+            self.problem(at(family), message, "use lower case letters, digits and _");
+        }
+        if file.owner.value.is_empty() {
+            self.problem(
+                at(&file.owner),
+                "the family has no owner",
+                "name the participant that keeps the records",
+            );
+        }
+        Family {
+            name: name.to_owned(),
+            title: file.title.clone(),
+            owner: file.owner.value.clone(),
+            live: self.topic(&file.topics.live),
+            bulk: self.topic(&file.topics.bulk),
+        }
+    }
+
+    fn topic(&mut self, topic: &Spanned<TopicFile>) -> TopicSpec {
+        let file = &topic.value;
+        if file.partitions == 0 || file.replication == 0 || file.retention_days == 0 {
+            self.problem(at(topic), "a topic needs partitions, copies and days", "use 1 or more");
+        }
+        if file.min_insync_replicas == 0 || file.min_insync_replicas > file.replication {
+            let message = "min_insync_replicas must lie between 1 and replication";
+            self.problem(at(topic), message, "use replication - 1, at least 1");
+        }
+        TopicSpec {
+            partitions: file.partitions,
+            replication: file.replication,
+            min_insync_replicas: file.min_insync_replicas,
+            retention_days: file.retention_days,
+        }
+    }
+
+    fn event(
+        &mut self,
+        name: &str,
+        event: &Spanned<EventFile>,
+        schema: &RecordSchema,
+        catalogue: &CatalogueFile,
+    ) -> EventContract {
+        let file = &event.value;
+        if !catalogue.families.contains_key(&file.family.value) {
+            let known = catalogue.families.keys().map(String::as_str);
+            self.unknown(&file.family, "family", known, "add it under families");
+        } else if !name.starts_with(&format!("{}.", file.family.value)) {
+            let fix = format!("name it {}.<what>", file.family.value);
+            self.problem(at(&file.family), format!("`{name}` does not begin with its family"), fix);
+        }
+        EventContract {
+            name: name.to_owned(),
+            family: file.family.value.clone(),
+            title: file.title.clone(),
+            legal_source: file.legal_source.clone(),
+            schema: Arc::new(schema.clone()),
+            subject: self.subject(event, schema),
+            record_number: file.record_number.as_ref().and_then(|name| self.leaf(name, schema)),
+            delta: file.delta.as_ref().and_then(|name| self.delta(name, schema)),
+            revokes: file.revokes.as_ref().map(|revokes| self.revokes(revokes, schema)),
+            classes: self.classes(event, schema),
+            purposes: self.purposes(file, schema, &catalogue.purposes),
+        }
+    }
+
+    /// A field that must exist; a record stands for all its leaves.
+    fn leaves(&mut self, name: &Name, schema: &RecordSchema) -> Vec<FieldPath> {
+        let path = FieldPath::new(name.value.clone());
+        let leaves: Vec<_> = schema
+            .leaf_paths()
+            .filter(|leaf| path.covers(&leaf.path))
+            .map(|leaf| leaf.path.clone())
+            .collect();
+        if leaves.is_empty() {
+            let known = schema.fields().iter().map(|field| field.path.as_str());
+            self.unknown(name, "field", known, "use a field of the contract");
+        }
+        leaves
+    }
+
+    /// A leaf that must exist.
+    fn leaf(&mut self, name: &Name, schema: &RecordSchema) -> Option<FieldPath> {
+        let leaves = self.leaves(name, schema);
+        match leaves.as_slice() {
+            [leaf] if leaf.as_str() == name.value => Some(leaf.clone()),
+            [] => None,
+            _ => {
+                let message = format!("`{}` is a record, one value is needed", name.value);
+                self.problem(at(name), message, format!("use one of its fields, such as `{}`", leaves[0]));
+                None
+            }
+        }
+    }
+
+    fn delta(&mut self, name: &Name, schema: &RecordSchema) -> Option<FieldPath> {
+        let path = self.leaf(name, schema)?;
+        if schema.field(path.as_str()).is_some_and(|field| field.kind != FieldType::List) {
+            self.problem(at(name), format!("`{path}` is not an array"), "name the array of changed fields");
+        }
+        Some(path)
+    }
+
+    fn subject(&mut self, event: &Spanned<EventFile>, schema: &RecordSchema) -> SubjectRule {
+        let rule = &event.value.subject;
+        let mut paths = Vec::new();
+        let mut nullable = Vec::new();
+        for name in &rule.fields {
+            let Some(path) = self.leaf(name, schema) else { continue };
+            let Some(field) = schema.field(path.as_str()) else { continue };
+            let key = matches!(
+                field.kind,
+                FieldType::Text | FieldType::Int | FieldType::Long | FieldType::Date | FieldType::Uuid
+            );
+            if !key && !matches!(field.kind, FieldType::Enum(_)) {
+                let fix = "use text, a whole number, a date, an enum or a uuid";
+                self.problem(at(name), format!("`{path}` cannot be part of a subject"), fix);
+            }
+            nullable.push(field.nullable);
+            paths.push(path);
+        }
+        let always = if rule.compose {
+            !nullable.contains(&true) && !nullable.is_empty()
+        } else {
+            nullable.contains(&false) || nullable.is_empty()
+        };
+        if !always || rule.fields.is_empty() {
+            let place = rule.fields.first().map_or(at(event), at);
+            self.problem(
+                place,
+                "the subject may be null",
+                if rule.compose {
+                    "compose mandatory fields only"
+                } else {
+                    "end the list with a mandatory field"
+                },
+            );
+        }
+        if rule.compose { SubjectRule::Compose(paths) } else { SubjectRule::First(paths) }
+    }
+
+    fn classes(
+        &mut self,
+        event: &Spanned<EventFile>,
+        schema: &RecordSchema,
+    ) -> BTreeMap<FieldPath, Classification> {
+        let ClassesFile { basic, sensitive, restricted } = &event.value.classification;
+        let lists = [
+            (basic, Classification::Basic),
+            (sensitive, Classification::Sensitive),
+            (restricted, Classification::Restricted),
+        ];
+        // For each leaf, the longest name that covers it wins: `child: basic` with `child.ethnicity: sensitive`.
+        let mut classes: BTreeMap<FieldPath, (usize, Classification)> = BTreeMap::new();
+        for (name, class) in lists.iter().flat_map(|(names, class)| names.iter().map(|name| (name, *class))) {
+            for leaf in self.leaves(name, schema) {
+                match classes.get(&leaf) {
+                    Some((length, _)) if *length > name.value.len() => {}
+                    Some((length, other)) if *length == name.value.len() && *other != class => {
+                        let message = format!("`{}` has two classes", name.value);
+                        self.problem(at(name), message, "keep one of them");
+                    }
+                    _ => {
+                        classes.insert(leaf, (name.value.len(), class));
+                    }
+                }
+            }
+        }
+        for leaf in schema.leaf_paths().filter(|leaf| !classes.contains_key(&leaf.path)) {
+            let message = format!("`{}` has no classification", leaf.path);
+            self.problem(at(event), message, "list it under basic, sensitive or restricted");
+        }
+        classes.into_iter().map(|(leaf, (_, class))| (leaf, class)).collect()
+    }
+
+    fn purposes(
+        &mut self,
+        file: &EventFile,
+        schema: &RecordSchema,
+        known: &BTreeMap<String, Spanned<String>>,
+    ) -> BTreeMap<String, PurposeFields> {
+        let mut purposes = BTreeMap::new();
+        for (id, purpose) in &file.purposes {
+            if !known.contains_key(id) {
+                let name = Spanned::new(id.clone(), purpose.referenced, purpose.defined);
+                self.unknown(&name, "purpose", known.keys().map(String::as_str), "add it under purposes");
+            }
+            purposes.insert(id.clone(), self.purpose(purpose, schema));
+        }
+        purposes
+    }
+
+    fn purpose(&mut self, purpose: &Spanned<PurposeFile>, schema: &RecordSchema) -> PurposeFields {
+        let file = &purpose.value;
+        let mut collect = |names: &[Name]| -> BTreeSet<FieldPath> {
+            names.iter().flat_map(|name| self.leaves(name, schema)).collect()
+        };
+        let pseudonym = collect(&file.pseudonym);
+        let but = collect(&file.all_but);
+        let mut plain = collect(&file.fields);
+        if file.all || !file.all_but.is_empty() {
+            let all = schema.leaf_paths().map(|leaf| leaf.path.clone());
+            plain.extend(all.filter(|leaf| !but.contains(leaf)));
+        }
+        if plain.is_empty() && pseudonym.is_empty() {
+            self.problem(at(purpose), "the purpose may see nothing", "list fields, or remove the purpose");
+        }
+        // What is named as a pseudonym is not also shown.
+        plain.retain(|leaf| !pseudonym.contains(leaf));
+        PurposeFields { plain, pseudonym }
+    }
+
+    fn revokes(&mut self, revokes: &RevokesFile, schema: &RecordSchema) -> Revokes {
+        let record_number = FieldPath::new(revokes.record_number.value.clone());
+        self.leaf(&revokes.record_number, schema);
+        let mut matches = Vec::new();
+        for (theirs, own) in &revokes.matches {
+            if let Some(own) = self.leaf(own, schema) {
+                matches.push((FieldPath::new(theirs.clone()), own));
+            }
+        }
+        let types = revokes.types.iter().map(|name| name.value.clone()).collect();
+        Revokes { types, record_number, matches }
+    }
+
+    /// What can be checked only when all events are known.
+    fn revocations(&mut self, catalogue: &Catalogue, file: &CatalogueFile) {
+        for revokes in file.events.values().filter_map(|event| event.value.revokes.as_ref()) {
+            for name in &revokes.types {
+                match catalogue.events.get(&name.value) {
+                    None => {
+                        let known = catalogue.events.keys().map(String::as_str);
+                        self.unknown(name, "event", known, "use an event of the catalogue");
+                    }
+                    Some(event) if event.record_number.is_none() => {
+                        let message = format!("`{}` has no record_number to be revoked by", name.value);
+                        self.problem(at(name), message, "give it one");
+                    }
+                    Some(_) => {}
+                }
+            }
+            for (theirs, own) in &revokes.matches {
+                let has = |name: &Name| {
+                    catalogue
+                        .events
+                        .get(&name.value)
+                        .is_some_and(|event| event.schema.field(theirs).is_some())
+                };
+                if !revokes.types.iter().any(has) {
+                    let message = format!("no revoked event has the field `{theirs}`");
+                    self.problem(at(own), message, "use a field of a revoked event");
+                }
+            }
+        }
+    }
+}
