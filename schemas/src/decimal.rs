@@ -204,7 +204,7 @@ mod tests {
             assert_eq!(fitted(&wide, 0, 0, 45), Err(Misfit::Precision));
             let scaled = fitted(&wide, 0, 3, 60).unwrap();
             assert_eq!(fitted(&scaled, 3, 0, 60), Ok(wide.clone()));
-            assert_eq!(fitted(&[wide.as_slice(), &[1]].concat(), 1, 0, 60).is_err(), true);
+            assert_eq!(fitted(&[wide.as_slice(), &[1]].concat(), 1, 0, 60), Err(Misfit::Scale));
         }
     }
 

@@ -1,6 +1,47 @@
 //! Contracts of the bus: Avro schemas, the catalogue, and the codec by compiled plans.
 //!
 //! **Invariant:** pure. No file, socket, clock or async runtime is touched here; text comes in, plans come out.
+//! Errors name a field, a kind and a place, never a value: values are personal data.
+//!
+//! | what | where |
+//! |---|---|
+//! | a value on the road, borrowed | [`Cell`] |
+//! | a record contract and its fields as dotted paths | [`RecordSchema`], [`FieldPath`] |
+//! | cells to Avro, Avro to cells | [`EncodePlan`], [`DecodePlan`], bounded by [`Limits`] |
+//! | schema id in front of a datum | [`frame`] |
+//! | families, owners, subjects, purposes, revocations | [`Catalogue`], [`EventContract`] |
+//! | house rules and compatibility in words | [`check`] |
+//! | the contracts that ship | [`bundled`](mod@bundled): `avro/`, `catalogue.yaml` |
+//! | calendar, RFC 3339, partial dates | [`date`], [`edtf`] |
+//!
+//! The way of a codec plan: `schema` parses the text, `shape` reduces it to what the bus carries, `resolve`
+//! compares writer and reader, `encode` and `decode` compile steps that a row then runs through without looking
+//! at a schema again. `apache-avro` parses, and serves the tests as a second opinion.
+//!
+//! ```
+//! use lienthong_schemas::{Cell, DecodePlan, EncodePlan, FieldPath, bundled, frame};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let catalogue = bundled().map_err(|problems| problems[0].clone())?;
+//! let event = catalogue.event("admin_unit.changed").ok_or("no such event")?;
+//! let schema = event.schema.schema();
+//! let slots = ["level", "code", "name", "full_name", "valid_from"].map(FieldPath::new);
+//! let row = [Cell::Str("province"), Cell::Str("01"), Cell::Str("Hà Nội"), Cell::Str("Thành phố Hà Nội"), Cell::Str("..")];
+//!
+//! let mut value = Vec::new();
+//! frame::write(7, &mut value);
+//! EncodePlan::compile(schema, &slots)?.encode(&row, &mut value)?;
+//!
+//! let (schema_id, datum) = frame::read(&value)?;
+//! let plan = DecodePlan::compile(schema, schema, &["code", "valid_to"].map(FieldPath::new))?;
+//! let (arena, mut cells) = (bumpalo::Bump::new(), Vec::new());
+//! plan.decode_exact(datum, &arena, &mut cells)?;
+//! assert_eq!((schema_id, cells.as_slice()), (7, &[Cell::Str("01"), Cell::Null][..]));
+//! # Ok(())
+//! # }
+//! ```
+
+#![cfg_attr(test, allow(clippy::unwrap_used))] // A failed unwrap is a failed test.
 
 pub mod bundled;
 pub mod catalogue;

@@ -8,13 +8,14 @@ pub struct Limits {
     /// Longest datum in bytes.
     pub record_bytes: usize,
     /// Most cells in all lists of one record together: elements, map entries, fields of whole nested records.
-    /// It is this number, not a block count on the wire, that bounds the memory of a decode.
+    /// It is this number, not a block count on the wire, that bounds the memory of a decode: by default half a
+    /// megabyte of cells, however many blocks promise them.
     pub list_cells: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits { record_bytes: 1 << 20, list_cells: 1 << 16 }
+        Limits { record_bytes: 1 << 20, list_cells: 1 << 14 }
     }
 }
 

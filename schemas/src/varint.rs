@@ -71,5 +71,8 @@ mod tests {
         assert_eq!(read(&[0x80, 0x80]), Err(VarintError::Truncated));
         assert_eq!(read(&[0xff; 10]), Err(VarintError::TooLong));
         assert_eq!(read(&[0xff; 12]), Err(VarintError::TooLong));
+        // Ten bytes whose last has more than the one bit that is left of 64.
+        let wide = [0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x02];
+        assert_eq!(read(&wide), Err(VarintError::TooLong));
     }
 }

@@ -8,8 +8,9 @@ pub mod keys;
 pub mod ledger;
 pub mod participant;
 pub mod position;
+pub mod predicate;
 pub mod sink;
 pub mod source;
 pub mod target;
 
-pub use lienthong_schemas::{Cell, Decimal};
+pub use lienthong_schemas::{Cell, Decimal, date};

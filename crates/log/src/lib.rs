@@ -6,6 +6,7 @@
 pub mod api;
 pub mod control;
 pub mod embedded;
+pub mod kafka;
 pub mod marks;
 pub mod murmur2;
 pub mod record;

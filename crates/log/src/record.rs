@@ -137,6 +137,8 @@ pub struct LogBatch {
     pub body: Bytes,
     /// One per record.
     pub entries: Vec<Entry>,
+    /// Offset at which reading began: nothing between here and the entries was left out except what does not count.
+    pub from_offset: i64,
     /// Offset to go on from after this batch, past everything ignored too.
     pub next_offset: i64,
     /// The rule's state after this batch.

@@ -26,7 +26,8 @@ pub(super) fn parse(
     let parsed: CatalogueFile = serde_saphyr::from_str(text).map_err(|error| vec![syntax(file, &error)])?;
     let mut builder = Builder { file, schemas, problems: Vec::new() };
     let catalogue = builder.catalogue(&parsed);
-    builder.problems.sort_by_key(|problem| (problem.line, problem.column));
+    builder.problems.sort();
+    builder.problems.dedup();
     if builder.problems.is_empty() { Ok(catalogue) } else { Err(builder.problems) }
 }
 

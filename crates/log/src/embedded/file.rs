@@ -60,6 +60,11 @@ pub(super) enum Durability {
     Relaxed,
 }
 
+/// Batches are large blobs: larger pages make fewer frames of the write-ahead log per batch.
+const PAGE_BYTES: u32 = 16 << 10;
+/// The write-ahead log goes into the file after so many pages, 16 MiB.
+const CHECKPOINT_PAGES: u32 = 1000;
+
 /// Opens the file, creates it when it is missing, and checks that it is ours.
 pub(super) fn create_or_check(path: &Path) -> Result<(), LogError> {
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
@@ -83,7 +88,7 @@ pub(super) fn create_or_check(path: &Path) -> Result<(), LogError> {
             return Ok(());
         }
         // Both only take effect before the first table; another process may be doing the same at this moment.
-        sql.execute_batch("pragma auto_vacuum = incremental")?;
+        sql.execute_batch(&format!("pragma page_size = {PAGE_BYTES}; pragma auto_vacuum = incremental"))?;
         set_wal(&sql)?;
         let transaction = immediate(&mut sql)?;
         if recognise(&transaction, path)? == Found::Empty {
@@ -111,7 +116,7 @@ pub(super) fn connect(
         sql.busy_handler(Some(wait))?;
         let synchronous = if durability == Durability::Full { "full" } else { "normal" };
         sql.pragma_update(None, "synchronous", synchronous)?;
-        sql.pragma_update(None, "wal_autocheckpoint", 4000)?;
+        sql.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
         sql.pragma_update(None, "journal_size_limit", 64 << 20)?;
         sql.pragma_update(None, "cache_size", -8192)?;
         sql.set_prepared_statement_cache_capacity(64);

@@ -239,7 +239,7 @@ mod tests {
                     let lanes = lanes_of(lanes);
                     let holders: BTreeMap<i64, String> = lanes
                         .keys()
-                        .filter(|lane| (**lane as usize + salt) % 3 != 0)
+                        .filter(|lane| !(**lane as usize + salt).is_multiple_of(3))
                         .map(|lane| {
                             (*lane, format!("m{}", (salt * 7 + *lane as usize * salt) % (members + 1)))
                         })

@@ -1,0 +1,31 @@
+# `make` says what there is. The work is done by cargo and by the scripts in deploy/dev.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help setup check test demo bench deny audit
+
+help: ## says what there is
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## installs what the build and the tests need (as root with apt-get), or says what is missing
+	@deploy/dev/servers install
+
+check: ## formatting, clippy without a warning, and the dependency rules when cargo-deny is there
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	@deploy/dev/deny --if-installed
+
+test: ## every test against real servers, which it installs, starts and stops itself; ARGS="-p lienthong-router" runs some
+	@deploy/dev/test $(ARGS)
+
+demo: ## the merger of 1 July 2025 from a publisher's database to a subscriber's, in a folder of its own, without a server
+	cargo build --locked --release -p lienthong-cli -p lienthong-testkit --bin lienthong --bin admin-units
+	@deploy/dev/demo
+
+bench: ## ratios of paired, interleaved runs; ARGS are the bench's own
+	cargo run --locked --release -p lienthong-bench -- $(ARGS)
+
+deny: ## licences, sources and which crate may use which, by cargo-deny (installed from crates.io when it is missing: a minute)
+	@deploy/dev/deny
+
+audit: ## the advisories against our dependencies; fetches the RustSec database
+	@deploy/dev/deny --advisories

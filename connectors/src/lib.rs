@@ -1,0 +1,104 @@
+//! Databases as sources and sinks, one folder per kind. This is the registry: the one place that knows which kinds there are.
+//!
+//! **Invariant:** nothing here knows the log, topics or agreements; values never reach an error text or a log line.
+
+mod blocking;
+mod decimal;
+mod identifier;
+mod judge;
+mod postgres;
+mod receipt;
+mod sqlite;
+mod text;
+
+use std::fmt;
+use std::path::PathBuf;
+
+use lienthong_contract::sink::{Sink, SinkAdmin};
+use lienthong_contract::source::{Source, SourceAdmin, TableCapture};
+use lienthong_contract::target::TargetTable;
+
+pub use receipt::{ReceiptRow, chain_hash};
+
+/// Name of the outbox table when the participant's YAML names none.
+pub const DEFAULT_OUTBOX: &str = "lienthong_outbox";
+
+/// Which database, and of which kind.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Database {
+    /// PostgreSQL 14 or later.
+    Postgres {
+        /// `postgres://user@host:port/database`; may hold a password.
+        url: String,
+    },
+    /// One SQLite file.
+    Sqlite {
+        /// The file; it must exist.
+        path: PathBuf,
+    },
+}
+
+impl fmt::Debug for Database {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Postgres { .. } => f.write_str("Postgres(***)"),
+            Self::Sqlite { path } => write!(f, "Sqlite({})", path.display()),
+        }
+    }
+}
+
+/// A publishing database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceConfig {
+    /// The participant's id, for messages and for the name under which the connector shows in the database.
+    pub name: String,
+    /// Where it is.
+    pub database: Database,
+    /// The outbox table, with schema where the kind has schemas.
+    pub outbox_table: String,
+}
+
+/// A subscribing database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TargetConfig {
+    /// The subscriber's id, for messages.
+    pub name: String,
+    /// Where it is.
+    pub database: Database,
+}
+
+/// A source over `tables`; nothing is touched before `open`.
+#[must_use]
+pub fn open_source(config: &SourceConfig, tables: Vec<TableCapture>) -> Box<dyn Source> {
+    match &config.database {
+        Database::Postgres { url } => Box::new(postgres::PostgresSource::new(config, url, tables)),
+        Database::Sqlite { path } => Box::new(sqlite::SqliteSource::new(config, path, tables)),
+    }
+}
+
+/// The administrator's side of a source.
+#[must_use]
+pub fn source_admin(config: &SourceConfig, tables: Vec<TableCapture>) -> Box<dyn SourceAdmin> {
+    match &config.database {
+        Database::Postgres { url } => Box::new(postgres::PostgresSourceAdmin::new(config, url, tables)),
+        Database::Sqlite { path } => Box::new(sqlite::SqliteSourceAdmin::new(config, path, tables)),
+    }
+}
+
+/// A sink that writes `tables`; it connects at the first call.
+#[must_use]
+pub fn open_sink(config: &TargetConfig, tables: Vec<TargetTable>) -> Box<dyn Sink> {
+    match &config.database {
+        Database::Postgres { url } => Box::new(postgres::PostgresSink::new(config, url, tables)),
+        Database::Sqlite { path } => Box::new(sqlite::SqliteSink::new(config, path, tables)),
+    }
+}
+
+/// The administrator's side of a sink.
+#[must_use]
+pub fn sink_admin(config: &TargetConfig) -> Box<dyn SinkAdmin> {
+    match &config.database {
+        Database::Postgres { url } => Box::new(postgres::PostgresSinkAdmin::new(config, url)),
+        Database::Sqlite { path } => Box::new(sqlite::SqliteSinkAdmin::new(config, path)),
+    }
+}

@@ -1,0 +1,30 @@
+//! PostgreSQL 14 or later: outbox source and sink.
+
+mod catalogue;
+mod column_mode;
+mod decode;
+mod error;
+mod fitted;
+mod ledger;
+mod ledger_mode;
+mod offsets;
+mod outbox_check;
+mod outbox_ddl;
+mod poll;
+mod position;
+mod session;
+mod sink;
+mod sink_check;
+mod sink_ddl;
+mod source;
+mod source_admin;
+mod staging;
+mod statements;
+
+#[cfg(test)]
+mod sink_tests;
+
+pub(crate) use sink::PostgresSink;
+pub(crate) use sink_ddl::PostgresSinkAdmin;
+pub(crate) use source::PostgresSource;
+pub(crate) use source_admin::PostgresSourceAdmin;

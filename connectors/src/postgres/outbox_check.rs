@@ -1,0 +1,148 @@
+//! Whether what `prepare` makes is there, and whether the captured tables can be captured at all.
+
+use lienthong_contract::source::{SourceError, TableCapture};
+use sqlx::Row as _;
+use sqlx::postgres::PgConnection;
+
+use super::catalogue::{self, Table};
+use super::error::source_error;
+use super::outbox_ddl::{OutboxNames, trigger_arguments};
+use crate::identifier::TableName;
+
+/// Everything that a check of one database found.
+pub(super) struct Checked {
+    /// The captured tables, in the order of the captures; those that exist.
+    pub(super) tables: Vec<Table>,
+    /// What keeps a table from being captured whatever `prepare` does.
+    pub(super) obstacles: Vec<String>,
+    /// What `prepare` has to make.
+    pub(super) missing: Vec<String>,
+}
+
+impl Checked {
+    /// The error that names everything, or the tables.
+    pub(super) fn into_tables(self, source: &str) -> Result<Vec<Table>, SourceError> {
+        let prepare = format!("lienthong connect {source} --prepare, run by a role that owns the tables");
+        if !self.obstacles.is_empty() {
+            let fix = "change the participant's tables and keys, or the tables themselves".to_owned();
+            let problem = [self.obstacles, self.missing].concat().join("; ");
+            return Err(SourceError::NotPrepared { problem, fix });
+        }
+        if self.missing.is_empty() {
+            Ok(self.tables)
+        } else {
+            Err(SourceError::NotPrepared { problem: self.missing.join("; "), fix: prepare })
+        }
+    }
+}
+
+/// Checks the outbox and every captured table.
+pub(super) async fn check(
+    conn: &mut PgConnection,
+    source: &str,
+    names: &OutboxNames,
+    captures: &[TableCapture],
+) -> Result<Checked, SourceError> {
+    let error = |error: sqlx::Error| source_error(source, &error);
+    let mut checked = Checked { tables: Vec::new(), obstacles: Vec::new(), missing: Vec::new() };
+    checked.missing = outbox(conn, names).await.map_err(error)?;
+    for capture in captures {
+        let name = TableName::parse(&capture.table);
+        let Some(table) = catalogue::table(conn, &name).await.map_err(error)? else {
+            checked.obstacles.push(format!("table {} does not exist", name.plain()));
+            continue;
+        };
+        checked.obstacles.extend(obstacles(&table, capture));
+        let lacks_right = !may_select(conn, &table).await.map_err(error)?;
+        if lacks_right {
+            checked.missing.push(format!("the right to select from {}", name.plain()));
+        }
+        checked.missing.extend(triggers(conn, names, &table, capture).await.map_err(error)?);
+        checked.tables.push(table);
+    }
+    Ok(checked)
+}
+
+async fn outbox(conn: &mut PgConnection, names: &OutboxNames) -> Result<Vec<String>, sqlx::Error> {
+    let sql = "select pg_catalog.to_regclass($1) is not null as there, \
+         case when pg_catalog.to_regclass($1) is null then false \
+              when $2 = 'sequence' then pg_catalog.has_sequence_privilege($1, 'select') \
+              else (select bool_and(pg_catalog.has_table_privilege($1, p)) from unnest(string_to_array($2, ',')) p) \
+         end as allowed";
+    let mut missing = Vec::new();
+    let needed = [(&names.outbox, "select,delete"), (&names.meta, "select"), (&names.lost, "sequence")];
+    for (name, rights) in needed {
+        let row = sqlx::query(sql).bind(name.sql()).bind(rights).fetch_one(&mut *conn).await?;
+        if !row.try_get::<bool, _>("there")? {
+            missing.push(format!("{} does not exist", name.plain()));
+        } else if !row.try_get::<bool, _>("allowed")? {
+            missing.push(format!("the right ({}) on {}", rights.replace("sequence", "select"), name.plain()));
+        }
+    }
+    Ok(missing)
+}
+
+async fn may_select(conn: &mut PgConnection, table: &Table) -> Result<bool, sqlx::Error> {
+    let sql = "select pg_catalog.has_table_privilege($1::bigint::oid, 'select')";
+    sqlx::query_scalar(sql).bind(table.oid).fetch_one(conn).await
+}
+
+/// What makes the table unfit for capture by statement triggers and chunks by key.
+fn obstacles(table: &Table, capture: &TableCapture) -> Vec<String> {
+    let name = table.name.plain();
+    let mut found = Vec::new();
+    if table.kind != "r" {
+        found.push(format!("{name} is not a plain table; capture its partitions or the table behind it"));
+    } else if table.inherits {
+        found.push(format!("{name} takes part in inheritance or partitioning"));
+    }
+    for column in capture.columns.iter().chain(&capture.key) {
+        if table.column(column).is_none() {
+            found.push(format!("{name} has no column {column}"));
+        }
+    }
+    let key: Vec<&str> = capture.key.iter().map(String::as_str).collect();
+    if key.is_empty() || !table.is_unique(&key) {
+        found.push(format!(
+            "{name} needs a unique index over exactly ({}) that is not deferrable",
+            key.join(", ")
+        ));
+    }
+    for column in &capture.key {
+        if table.column(column).is_some_and(|column| column.nullable) {
+            found.push(format!("key column {column} of {name} must be not null"));
+        }
+        if !capture.columns.contains(column) {
+            found.push(format!("key column {column} of {name} must be among the captured columns"));
+        }
+    }
+    found
+}
+
+/// Triggers that are not there, switched off, or made for another key.
+async fn triggers(
+    conn: &mut PgConnection,
+    names: &OutboxNames,
+    table: &Table,
+    capture: &TableCapture,
+) -> Result<Vec<String>, sqlx::Error> {
+    let sql = "select t.tgname::text as name, t.tgargs as arguments from pg_catalog.pg_trigger t \
+         join pg_catalog.pg_proc p on p.oid = t.tgfoid join pg_catalog.pg_namespace n on n.oid = p.pronamespace \
+         where t.tgrelid = $1::bigint::oid and not t.tgisinternal and t.tgenabled in ('O', 'A') \
+         and n.nspname = $2 and p.proname = $3";
+    let function = &names.function;
+    let rows =
+        sqlx::query(sql).bind(table.oid).bind(&function.schema).bind(&function.name).fetch_all(conn).await?;
+    let expected: Vec<u8> =
+        trigger_arguments(capture).iter().flat_map(|argument| [argument.as_bytes(), &[0]].concat()).collect();
+    let mut right = Vec::new();
+    for row in &rows {
+        if row.try_get::<&[u8], _>("arguments")? == expected {
+            right.push(row.try_get::<String, _>("name")?);
+        }
+    }
+    let wanted = names.triggers().into_iter().filter(|trigger| !right.contains(trigger));
+    Ok(wanted
+        .map(|trigger| format!("{} lacks a trigger {trigger} for its key", table.name.plain()))
+        .collect())
+}

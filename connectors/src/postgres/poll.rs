@@ -1,0 +1,417 @@
+//! One poll of the outbox.
+//!
+//! A *pass* takes a snapshot `to` once and pages through the rows that it sees and the last pass's snapshot did not; a short
+//! page ends it. A transaction that commits late is simply visible in a later pass, so nobody waits for it and it is never
+//! skipped. A first-load chunk is read in one transaction with the outbox rows that its snapshot sees, and given out behind
+//! them: so it stands exactly where it was read.
+
+use bumpalo::Bump;
+use lienthong_contract::Cell;
+use lienthong_contract::keys::HashKey;
+use lienthong_contract::source::{Polled, RowChange, RowOp, RowVisitor, SourceError, TableCapture};
+use sqlx::postgres::{PgConnection, PgListener, PgRow};
+use sqlx::{Connection as _, Row as _};
+
+use super::catalogue::Table;
+use super::decode::{self, Needed, Reading};
+use super::outbox_ddl::OutboxNames;
+use super::position::OutboxPosition;
+use crate::identifier::{TableName, quote, safe};
+
+/// A captured table, ready to be read.
+pub(super) struct Captured {
+    name: String,
+    needed: Vec<Needed>,
+    first_chunk: String,
+    next_chunk: String,
+    key_count: usize,
+}
+
+impl Captured {
+    /// `table` is what the catalogue says of the capture's table.
+    pub(super) fn new(capture: &TableCapture, table: &Table) -> Self {
+        let needed = capture.columns.iter().map(|name| {
+            let reading = table
+                .column(name)
+                .map_or(Reading::Text, |column| Reading::of(&column.base, column.element.as_deref()));
+            Needed { name: name.clone(), reading }
+        });
+        let keys: Vec<String> = capture.key.iter().map(|name| format!("t.{}", quote(name))).collect();
+        let texts: Vec<String> = keys.iter().map(|key| format!("{key}::text")).collect();
+        let after: Vec<String> = capture
+            .key
+            .iter()
+            .enumerate()
+            .map(|(at, name)| {
+                let cast = table.column(name).map_or("text", |column| column.cast.as_str());
+                format!("${}::text::{cast}", at + 2)
+            })
+            .collect();
+        let chunk = |condition: &str| {
+            format!(
+                "select array[{}] as key, row_to_json(t.*)::text as row from only {} t {condition} order by {} limit $1",
+                texts.join(", "),
+                table.name.sql(),
+                keys.join(", ")
+            )
+        };
+        Self {
+            name: table.name.plain(),
+            needed: needed.collect(),
+            first_chunk: chunk(""),
+            next_chunk: chunk(&format!("where ({}) > ({})", keys.join(", "), after.join(", "))),
+            key_count: capture.key.len(),
+        }
+    }
+}
+
+/// An open source.
+pub(super) struct Session {
+    conn: PgConnection,
+    /// Told of commits that wrote to the outbox.
+    pub(super) listener: Option<PgListener>,
+    /// Whether the triggers of this server notify.
+    pub(super) notifies: bool,
+    tables: Vec<Captured>,
+    table_names: Vec<String>,
+    secret: HashKey,
+    /// Id of the outbox, in every position.
+    lineage: String,
+    position: Option<OutboxPosition>,
+    arena: Bump,
+    head: String,
+    page: String,
+    lost: String,
+}
+
+/// What a poll begins with: one statement, one snapshot.
+struct Head {
+    snapshot: String,
+    time: i64,
+    lost: i64,
+    /// No row with a lower id can be new.
+    first: Option<i64>,
+}
+
+impl Session {
+    /// A session that must be sought before it is polled.
+    pub(super) fn new(
+        conn: PgConnection,
+        listener: Option<PgListener>,
+        notifies: bool,
+        names: &OutboxNames,
+        tables: Vec<Captured>,
+        (lineage, secret): (String, HashKey),
+    ) -> Self {
+        let lost = format!(
+            "(select case when is_called then last_value else 0 end from {}) as lost",
+            names.lost.sql()
+        );
+        Self {
+            conn,
+            listener,
+            notifies,
+            table_names: tables.iter().map(|table| table.name.clone()).collect(),
+            tables,
+            secret,
+            lineage,
+            position: None,
+            arena: Bump::new(),
+            head: head_sql(&names.outbox, &lost),
+            page: page_sql(&names.outbox),
+            lost,
+        }
+    }
+
+    /// The connection that holds the lock.
+    pub(super) fn connection(&mut self) -> &mut PgConnection {
+        &mut self.conn
+    }
+
+    /// Id of the outbox.
+    pub(super) fn lineage(&self) -> &str {
+        &self.lineage
+    }
+
+    /// Gives the lock back.
+    pub(super) async fn close(self) {
+        if self.conn.close().await.is_err() {
+            tracing::debug!("a connection was gone before it was closed");
+        }
+    }
+
+    /// Sets where the next poll goes on.
+    pub(super) async fn seek(
+        &mut self,
+        from: Option<OutboxPosition>,
+    ) -> Result<Result<(), SourceError>, sqlx::Error> {
+        let sql = format!(
+            "select {}, coalesce(greatest(\
+             pg_snapshot_xmax($1::text::pg_snapshot), pg_snapshot_xmax($2::text::pg_snapshot)) \
+             > pg_snapshot_xmax(pg_current_snapshot()), false) as rewound",
+            self.lost
+        );
+        let snapshots = from.as_ref().map(|position| (position.from.clone(), position.to.clone()));
+        let (base, pass) = snapshots.unwrap_or_default();
+        let row = sqlx::query(safe(sql)).bind(base).bind(pass).fetch_one(&mut self.conn).await?;
+        let lost: i64 = row.try_get("lost")?;
+        if row.try_get("rewound")? {
+            return Ok(Err(SourceError::Gap {
+                gap: "the stored position is ahead of the database, which has been set back to an earlier state".into(),
+                fix: "accept the new lineage and take a new first load".into(),
+            }));
+        }
+        let run = run(&self.secret, from.as_ref());
+        let mut position = from.unwrap_or_else(|| OutboxPosition::start(&self.lineage, lost));
+        if let Err(gap) = no_gap(&position, lost) {
+            return Ok(Err(gap));
+        }
+        position.plan_first_load(&self.table_names, &run);
+        self.position = Some(position);
+        Ok(Ok(()))
+    }
+
+    /// Gives out the next changes.
+    pub(super) async fn poll(
+        &mut self,
+        limit: usize,
+        visitor: &mut dyn RowVisitor,
+    ) -> Result<Result<Polled, SourceError>, sqlx::Error> {
+        let Some(mut position) = self.position.clone() else {
+            return Ok(Err(SourceError::ForeignPosition("the source has not been sought".to_owned())));
+        };
+        let loading = position.snap.is_some();
+        if loading {
+            sqlx::query("begin isolation level repeatable read, read only").execute(&mut self.conn).await?;
+        }
+        let head = self.head(&position).await?;
+        if let Err(gap) = no_gap(&position, head.lost) {
+            return Ok(Err(gap));
+        }
+        let (mut rows, complete) = match self.pass(&mut position, &head, limit, visitor).await? {
+            Ok(done) => done,
+            Err(error) => return Ok(Err(error)),
+        };
+        if loading {
+            if complete && rows < limit {
+                match self.chunk(&mut position, head.time, limit - rows, visitor).await? {
+                    Ok(read) => rows += read,
+                    Err(error) => return Ok(Err(error)),
+                }
+            }
+            sqlx::query("commit").execute(&mut self.conn).await?;
+        }
+        let polled = position.to_position().map(|text| Polled {
+            position: text,
+            rows,
+            caught_up: complete && position.snap.is_none(),
+            source_time: head.time,
+        });
+        self.position = Some(position);
+        Ok(polled)
+    }
+
+    async fn head(&mut self, position: &OutboxPosition) -> Result<Head, sqlx::Error> {
+        let row = sqlx::query(safe(self.head.clone())).bind(&position.from).fetch_one(&mut self.conn).await?;
+        Ok(Head {
+            snapshot: row.try_get("snapshot")?,
+            time: row.try_get("time")?,
+            lost: row.try_get("lost")?,
+            first: row.try_get("first")?,
+        })
+    }
+
+    /// Ends the pass under way and makes a new one with the head's snapshot, as far as the limit goes. Returns the rows given out
+    /// and whether everything that the head's snapshot sees has been.
+    async fn pass(
+        &mut self,
+        position: &mut OutboxPosition,
+        head: &Head,
+        limit: usize,
+        visitor: &mut dyn RowVisitor,
+    ) -> Result<Result<(usize, bool), SourceError>, sqlx::Error> {
+        let mut given = 0;
+        loop {
+            let fresh = position.to.is_none();
+            if fresh {
+                position.to = Some(head.snapshot.clone());
+                let Some(first) = head.first else {
+                    position.pass_done();
+                    return Ok(Ok((given, true)));
+                };
+                position.id = first - 1;
+            }
+            let left = limit - given;
+            let page = self.page(position, left).await?;
+            if let Some(last) = page.last() {
+                position.id = last.try_get("id")?;
+            }
+            match self.give_out(&page, visitor)? {
+                Ok(rows) => given += rows,
+                Err(error) => return Ok(Err(error)),
+            }
+            if page.len() == left {
+                return Ok(Ok((given, false)));
+            }
+            position.pass_done();
+            if fresh {
+                return Ok(Ok((given, true)));
+            }
+        }
+    }
+
+    async fn page(&mut self, position: &OutboxPosition, limit: usize) -> Result<Vec<PgRow>, sqlx::Error> {
+        sqlx::query(safe(self.page.clone()))
+            .bind(position.id)
+            .bind(&position.to)
+            .bind(&position.from)
+            .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+            .fetch_all(&mut self.conn)
+            .await
+    }
+
+    /// Rows of tables that are not captured count as nothing.
+    fn give_out(
+        &mut self,
+        page: &[PgRow],
+        visitor: &mut dyn RowVisitor,
+    ) -> Result<Result<usize, SourceError>, sqlx::Error> {
+        let mut given = 0;
+        for row in page {
+            let rel: &str = row.try_get("rel")?;
+            let Some(table) = self.table_names.iter().position(|name| name == rel) else { continue };
+            self.arena.reset();
+            let id: i64 = row.try_get("id")?;
+            let change = RowText {
+                table,
+                op: row.try_get("op")?,
+                id: &format!("o{id}"),
+                time: row.try_get("time")?,
+                before: row.try_get("before")?,
+                after: row.try_get("after")?,
+            };
+            if !visit(&change, &self.tables[table].needed, &self.arena, visitor) {
+                return Ok(Err(SourceError::Gap {
+                    gap: format!("outbox row {id} of {rel} cannot be read"),
+                    fix: format!("take a new first load of {rel}"),
+                }));
+            }
+            given += 1;
+        }
+        Ok(Ok(given))
+    }
+
+    /// The next rows of the first load, read in the transaction of the head.
+    async fn chunk(
+        &mut self,
+        position: &mut OutboxPosition,
+        time: i64,
+        limit: usize,
+        visitor: &mut dyn RowVisitor,
+    ) -> Result<Result<usize, SourceError>, sqlx::Error> {
+        let Some(snap) = &mut position.snap else { return Ok(Ok(0)) };
+        let Some(table) = self.table_names.iter().position(|name| *name == snap.table) else {
+            return Ok(Ok(0));
+        };
+        let captured = &self.tables[table];
+        let sql = if snap.after.is_some() { &captured.next_chunk } else { &captured.first_chunk };
+        let mut query = sqlx::query(safe(sql.clone())).bind(i64::try_from(limit).unwrap_or(i64::MAX));
+        for key in snap.after.iter().flatten().take(captured.key_count) {
+            query = query.bind(key.clone());
+        }
+        let rows = query.fetch_all(&mut self.conn).await?;
+        for row in &rows {
+            self.arena.reset();
+            let key: Vec<String> = row.try_get("key")?;
+            let id = snapshot_id(&self.secret, &snap.run, &snap.table, &key);
+            let after = Some(row.try_get("row")?);
+            let change = RowText { table, op: "S", id: &id, time, before: None, after };
+            if !visit(&change, &captured.needed, &self.arena, visitor) {
+                let gap = format!("a row of {} cannot be read", snap.table);
+                return Ok(Err(SourceError::Gap { gap, fix: "report this as a defect".to_owned() }));
+            }
+            snap.after = Some(key);
+        }
+        if rows.len() < limit {
+            position.table_loaded(&self.table_names);
+        }
+        Ok(Ok(rows.len()))
+    }
+}
+
+/// A change as it lies in the outbox.
+struct RowText<'a> {
+    table: usize,
+    op: &'a str,
+    id: &'a str,
+    time: i64,
+    before: Option<&'a str>,
+    after: Option<&'a str>,
+}
+
+/// Decodes a change and hands it on; false when it cannot be decoded.
+fn visit(text: &RowText<'_>, needed: &[Needed], arena: &Bump, visitor: &mut dyn RowVisitor) -> bool {
+    let mut broken = None;
+    let mut read = |json: Option<&str>| -> Result<Option<&[Cell<'_>]>, decode::NotARow> {
+        let Some(json) = json else { return Ok(None) };
+        let (cells, found) = decode::row(arena.alloc_str(json), needed, arena)?;
+        broken = broken.take().or(found);
+        Ok(Some(cells))
+    };
+    let (Ok(after), Ok(before)) = (read(text.after), read(text.before)) else { return false };
+    let op = match text.op {
+        "I" => RowOp::Insert,
+        "U" => RowOp::Update,
+        "D" => RowOp::Delete,
+        "S" => RowOp::Snapshot,
+        _ => return false,
+    };
+    visitor.row(&RowChange { table: text.table, op, id: text.id, time: text.time, before, after, broken });
+    true
+}
+
+/// Names a run of the first load. It follows from where the run began: a first load that was killed before its first position was
+/// stored gives its rows the same ids again, and a table that is captured later belongs to another run.
+fn run(secret: &HashKey, from: Option<&OutboxPosition>) -> String {
+    let (base, pass) =
+        from.map(|position| (position.from.as_deref(), position.to.as_deref())).unwrap_or_default();
+    let began = [base.unwrap_or("start"), pass.unwrap_or_default()];
+    secret.derive("run").hash(&began.map(str::as_bytes)).hex()[..12].to_owned()
+}
+
+/// The key's digest is keyed with a secret of the database, so that short keys cannot be found by trying.
+fn snapshot_id(secret: &HashKey, run: &str, table: &str, key: &[String]) -> String {
+    let mut parts = vec![run.as_bytes(), table.as_bytes()];
+    parts.extend(key.iter().map(String::as_bytes));
+    format!("s{run}/{table}/{}", secret.hash(&parts).hex())
+}
+
+/// The counter of statements that the triggers failed to record must stand where it stood.
+fn no_gap(position: &OutboxPosition, lost: i64) -> Result<(), SourceError> {
+    if position.lost == lost {
+        return Ok(());
+    }
+    Err(SourceError::Gap {
+        gap: format!("{} statements could not be recorded in the outbox", (lost - position.lost).abs()),
+        fix: "mend the outbox (the server's log names the cause), then take a new first load".to_owned(),
+    })
+}
+
+/// `now()` is the transaction's start, before its snapshot: whatever had committed by then is visible.
+fn head_sql(outbox: &TableName, lost: &str) -> String {
+    format!(
+        "select pg_current_snapshot()::text as snapshot, (extract(epoch from now()) * 1000000)::bigint as time, {lost}, \
+         case when $1::text is null then (select min(id) from {outbox}) \
+         else (select min(id + 0) from {outbox} where xid >= pg_snapshot_xmin($1::text::pg_snapshot)) end as first",
+        outbox = outbox.sql()
+    )
+}
+
+fn page_sql(outbox: &TableName) -> String {
+    format!(
+        "select id, rel, op::text as op, (extract(epoch from at) * 1000000)::bigint as time, before, after from {} \
+         where id > $1 and pg_visible_in_snapshot(xid, $2::text::pg_snapshot) \
+         and pg_visible_in_snapshot(xid, $3::text::pg_snapshot) is not true order by id limit $4",
+        outbox.sql()
+    )
+}

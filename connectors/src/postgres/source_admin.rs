@@ -1,0 +1,72 @@
+//! The administrator's side of an outbox source.
+
+use async_trait::async_trait;
+use lienthong_contract::source::{ColumnInfo, SourceAdmin, SourceError, TableCapture};
+use sqlx::postgres::PgConnection;
+use sqlx::{Connection as _, Executor as _};
+
+use super::error::source_error;
+use super::outbox_ddl::{OutboxNames, ddl};
+use super::{catalogue, outbox_check, session};
+use crate::SourceConfig;
+use crate::identifier::{TableName, safe};
+
+/// Makes and describes the outbox; connects per call.
+pub(crate) struct PostgresSourceAdmin {
+    name: String,
+    url: String,
+    names: OutboxNames,
+    captures: Vec<TableCapture>,
+}
+
+impl PostgresSourceAdmin {
+    /// Touches nothing yet.
+    pub(crate) fn new(config: &SourceConfig, url: &str, captures: Vec<TableCapture>) -> Self {
+        let names = OutboxNames::new(&config.outbox_table);
+        Self { name: config.name.clone(), url: url.to_owned(), names, captures }
+    }
+
+    async fn connect(&self) -> Result<PgConnection, SourceError> {
+        session::connect(&self.url, "lienthong prepare").await.map_err(|e| source_error(&self.name, &e))
+    }
+}
+
+#[async_trait]
+impl SourceAdmin for PostgresSourceAdmin {
+    async fn ddl(&mut self) -> Result<String, SourceError> {
+        Ok(ddl(&self.names, &self.captures))
+    }
+
+    async fn prepare(&mut self) -> Result<(), SourceError> {
+        let mut conn = self.connect().await?;
+        let checked = outbox_check::check(&mut conn, &self.name, &self.names, &self.captures).await?;
+        if !checked.obstacles.is_empty() {
+            return checked.into_tables(&self.name).map(drop);
+        }
+        // Run even when nothing is missing: the function may be one of an earlier version. Every statement leaves what is right alone.
+        let error = |e: sqlx::Error| source_error(&self.name, &e);
+        let mut transaction = conn.begin().await.map_err(error)?;
+        transaction.execute(sqlx::raw_sql(safe(ddl(&self.names, &self.captures)))).await.map_err(error)?;
+        transaction.commit().await.map_err(error)?;
+        outbox_check::check(&mut conn, &self.name, &self.names, &self.captures)
+            .await?
+            .into_tables(&self.name)
+            .map(drop)
+    }
+
+    async fn columns(&mut self, table: &str) -> Result<Vec<ColumnInfo>, SourceError> {
+        let mut conn = self.connect().await?;
+        let name = TableName::parse(table);
+        let found = catalogue::table(&mut conn, &name).await.map_err(|e| source_error(&self.name, &e))?;
+        let found = found.ok_or_else(|| SourceError::NotPrepared {
+            problem: format!("table {} does not exist", name.plain()),
+            fix: "correct the table's name in the participant's file".to_owned(),
+        })?;
+        let column = |column: catalogue::Column| ColumnInfo {
+            name: column.name,
+            type_name: column.declared,
+            nullable: column.nullable,
+        };
+        Ok(found.columns.into_iter().map(column).collect())
+    }
+}

@@ -1,0 +1,83 @@
+//! What every kind of publishing database promises ([`lienthong_contract::source::Source`]), and what one kind promises alone.
+//! A new kind implements [`kind::Kind`] and gets a list at the end.
+
+#[macro_use]
+#[path = "support/kind.rs"]
+mod kind;
+#[path = "support/owner.rs"]
+mod owner;
+#[path = "support/publisher.rs"]
+mod publisher;
+#[path = "support/recreate.rs"]
+mod recreate;
+
+#[path = "source_promises/again.rs"]
+mod again;
+#[path = "source_promises/beside.rs"]
+mod beside;
+#[path = "source_promises/changes.rs"]
+mod changes;
+#[path = "source_promises/postgres_order.rs"]
+mod postgres_order;
+#[path = "source_promises/postgres_rights.rs"]
+mod postgres_rights;
+#[path = "source_promises/postgres_values.rs"]
+mod postgres_values;
+#[path = "source_promises/safety.rs"]
+mod safety;
+#[path = "source_promises/sqlite_only.rs"]
+mod sqlite_only;
+#[path = "source_promises/values.rs"]
+mod values;
+
+/// The promises of every kind.
+macro_rules! every_promise {
+    ($name:ident, $kind:ident) => {
+        promises! { $name, $kind:
+            changes::rows_that_were_there_come_as_snapshot_rows_once,
+            changes::inserts_updates_and_deletes_come_with_what_was_before_and_after,
+            changes::a_changed_key_is_a_delete_and_an_insert,
+            changes::a_key_that_moves_away_and_is_taken_again_in_one_transaction_ends_right,
+            changes::every_row_of_a_large_transaction_comes_in_small_polls,
+            changes::a_transaction_that_is_rolled_back_gives_nothing,
+            changes::what_a_savepoint_takes_back_gives_nothing,
+            changes::a_statement_that_hits_no_row_gives_nothing,
+            changes::changes_after_prepare_and_before_the_first_open_are_not_lost,
+            changes::several_tables_come_with_their_own_columns_only,
+            changes::times_are_the_sources_and_in_microseconds,
+            again::what_a_position_does_not_cover_comes_again_with_the_same_ids,
+            again::a_first_load_goes_on_from_any_position_with_the_same_ids,
+            again::a_first_load_that_begins_again_gives_the_same_ids,
+            again::ids_do_not_show_the_key,
+            again::forgetting_removes_what_is_covered_and_nothing_more,
+            again::forgetting_a_position_inside_the_first_load_loses_nothing,
+            again::crashes_at_random_points_with_forgetting_end_exact,
+            again::a_new_first_load_after_forgetting_gives_every_row,
+            beside::random_changes_replay_to_the_tables_rows,
+            beside::changes_between_the_chunks_of_a_first_load_end_right,
+            beside::a_row_deleted_before_its_chunk_does_not_come_back,
+            beside::writers_beside_the_reader_are_followed_in_each_rows_order,
+            beside::a_table_captured_later_is_loaded_and_the_others_are_not_loaded_again,
+            beside::a_large_table_is_loaded_in_chunks,
+            safety::a_source_is_held_by_one_at_a_time,
+            safety::another_outbox_of_the_same_database_is_another_source,
+            safety::what_is_not_prepared_is_named_with_its_fix,
+            safety::preparing_again_is_harmless,
+            safety::the_printed_statements_prepare_as_well,
+            safety::the_catalogue_names_columns_with_types,
+            safety::a_position_of_another_source_is_refused,
+            safety::a_recreated_database_has_another_lineage,
+            safety::a_column_that_is_added_and_not_captured_is_harmless,
+            safety::waiting_ends_soon_after_a_commit,
+            safety::waiting_ends_at_the_latest_when_asked,
+            safety::a_wait_that_is_given_up_does_no_harm,
+            values::texts_integers_and_nulls_come_unchanged,
+            values::names_with_blanks_capitals_and_quotes_are_names,
+            values::columns_may_have_any_short_name,
+            values::rows_with_text_keys_are_loaded_once_each_in_any_chunk_size,
+        }
+    };
+}
+
+every_promise! { postgres, Postgres }
+every_promise! { sqlite, Sqlite }

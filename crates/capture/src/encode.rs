@@ -1,0 +1,288 @@
+//! One changed row becomes records. Pure: times, epochs and schema ids come in from outside.
+
+use std::collections::{BTreeMap, HashSet};
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use bumpalo::Bump;
+use lienthong_contract::event::{Lane, Operation, header, outbox_sequence};
+use lienthong_contract::source::{RowChange, RowOp, RowVisitor, TableCapture};
+use lienthong_log::record::NewRecord;
+use lienthong_log::{Batch, TopicPartition, murmur2};
+use lienthong_schemas::{Cell, FieldPath, date, frame};
+
+use crate::convert::{Rule, convert, partial_date, rule_of, split_list};
+use crate::publication::{Field, FieldSource, Publication, When, by_table};
+use crate::quarantine::{QuarantineKeys, Quarantined};
+
+/// What an encoder is made from.
+#[derive(Debug)]
+pub struct EncoderParts {
+    /// `urn:lienthong:<participant>`.
+    pub urn: String,
+    /// Captured tables.
+    pub tables: Arc<[TableCapture]>,
+    /// Compiled entries.
+    pub publications: Arc<[Publication]>,
+    /// Schema ids per publication: live lane, bulk lane.
+    pub schema_ids: Vec<(u32, u32)>,
+    /// Partition count per topic.
+    pub partitions: BTreeMap<Arc<str>, i32>,
+    /// Hashing and sealing of rows that break their contract.
+    pub keys: QuarantineKeys,
+    /// Rises when an operator accepts a new lineage.
+    pub lineage_epoch: u32,
+    /// The claim's offset.
+    pub writer_epoch: i64,
+    /// Last counter used in an earlier session.
+    pub counter: u64,
+    /// Ids that stand in the log already.
+    pub collected: HashSet<Box<str>>,
+}
+
+/// Turns rows into a batch; lives as long as its writer.
+#[derive(Debug)]
+pub struct Encoder {
+    parts: EncoderParts,
+    by_table: BTreeMap<usize, Vec<usize>>,
+    lanes: Vec<[(Arc<str>, i32); 2]>,
+    arena: Bump,
+    value: Vec<u8>,
+    /// Records encoded and not yet taken.
+    pub batch: Batch,
+    /// Rows that broke their contract and have not been taken.
+    pub quarantined: Vec<Quarantined>,
+    /// Time of capture for the rows to come, microseconds.
+    pub recorded_time: i64,
+    /// Newest commit time seen.
+    pub last_event_time: Option<i64>,
+}
+
+/// One event of one row, before its envelope.
+struct Event<'a> {
+    publication: usize,
+    operation: Operation,
+    suffix: &'a str,
+    subject: &'a str,
+    cells: &'a [Cell<'a>],
+}
+
+impl Encoder {
+    /// # Errors
+    /// Names a topic that the log does not have.
+    pub fn new(parts: EncoderParts) -> Result<Self, String> {
+        let lane = |family: &str, lane: Lane| {
+            let topic = lane.topic(family);
+            let found = parts.partitions.get_key_value(topic.as_str());
+            found.map(|(name, count)| (Arc::clone(name), *count)).ok_or(topic)
+        };
+        let lanes = parts
+            .publications
+            .iter()
+            .map(|entry| Ok([lane(&entry.family, Lane::Live)?, lane(&entry.family, Lane::Bulk)?]))
+            .collect::<Result<_, String>>()?;
+        let by_table = by_table(&parts.publications);
+        Ok(Self {
+            parts,
+            by_table,
+            lanes,
+            arena: Bump::new(),
+            value: Vec::new(),
+            batch: Batch::default(),
+            quarantined: Vec::new(),
+            recorded_time: 0,
+            last_event_time: None,
+        })
+    }
+
+    /// The counter behind the last `ce_sequence`.
+    #[must_use]
+    pub fn counter(&self) -> u64 {
+        self.parts.counter
+    }
+
+    /// Whether ids collected by the read-back have not been met yet: no checkpoint may be written.
+    #[must_use]
+    pub fn owes(&self) -> bool {
+        !self.parts.collected.is_empty()
+    }
+
+    /// The source has given out everything that was committed: whatever was collected is covered now.
+    pub fn caught_up(&mut self) {
+        self.parts.collected.clear();
+    }
+
+    fn publication(&mut self, index: usize, row: &RowChange<'_>, arena: &Bump) {
+        let publications = Arc::clone(&self.parts.publications);
+        let publication = &publications[index];
+        let before = row.before.filter(|cells| holds(publication.when.as_ref(), cells));
+        let after = row.after.filter(|cells| holds(publication.when.as_ref(), cells));
+        let operation = match (row.op, before, after) {
+            (_, None, None) => return,
+            (RowOp::Snapshot, _, Some(_)) => Operation::Snapshot,
+            (_, None, Some(_)) => Operation::Insert,
+            (_, Some(_), Some(_)) => Operation::Update,
+            (_, Some(_), None) => Operation::Delete,
+        };
+        let Some(last_known) = after.or(before) else { return };
+        if let Some(broken) = &row.broken {
+            let column = self.parts.tables[row.table].columns[broken.column].clone();
+            return self.quarantine(publication, row, last_known, column, broken.rule);
+        }
+        let (cells, subject) = match event(publication, last_known, arena) {
+            Ok(event) => event,
+            Err((path, rule)) => return self.quarantine(publication, row, last_known, path, rule),
+        };
+        let former = match (operation, before) {
+            (Operation::Update, Some(before)) => event(publication, before, arena).ok(),
+            _ => None,
+        };
+        if let Some((_, former)) = former.filter(|(_, former)| *former != subject) {
+            let rekey = Event {
+                publication: index,
+                operation: Operation::Rekey,
+                suffix: "r",
+                subject: former,
+                cells,
+            };
+            self.emit(publication, row, &rekey);
+        }
+        self.emit(publication, row, &Event { publication: index, operation, suffix: "", subject, cells });
+    }
+
+    fn emit(&mut self, publication: &Publication, row: &RowChange<'_>, event: &Event<'_>) {
+        let id = self.id(publication, row, event.suffix);
+        if self.parts.collected.remove(id.as_str()) {
+            return;
+        }
+        let bulk = event.operation == Operation::Snapshot;
+        let ids = self.parts.schema_ids[event.publication];
+        self.value.clear();
+        frame::write(if bulk { ids.1 } else { ids.0 }, &mut self.value);
+        if let Err(error) = publication.plan.encode(event.cells, &mut self.value) {
+            let last_known = row.after.or(row.before).unwrap_or_default();
+            return self.quarantine(publication, row, last_known, error.path, rule_of(error.problem));
+        }
+        self.parts.counter += 1;
+        let (topic, partitions) = &self.lanes[event.publication][usize::from(bulk)];
+        let partition = murmur2::partition(event.subject.as_bytes(), *partitions);
+        let target = TopicPartition { topic: Arc::clone(topic), partition };
+        let (mut time, mut recorded) = (String::with_capacity(27), String::with_capacity(27));
+        date::format_timestamp(row.time, &mut time);
+        date::format_timestamp(self.recorded_time, &mut recorded);
+        let sequence = outbox_sequence(self.parts.lineage_epoch, self.parts.writer_epoch, self.parts.counter);
+        let headers: [(&'static str, &[u8]); 10] = [
+            (header::SPEC_VERSION, b"1.0"),
+            (header::ID, id.as_bytes()),
+            (header::SOURCE, self.parts.urn.as_bytes()),
+            (header::TYPE, publication.event.as_bytes()),
+            (header::SUBJECT, event.subject.as_bytes()),
+            (header::TIME, time.as_bytes()),
+            (header::RECORDED_TIME, recorded.as_bytes()),
+            (header::OPERATION, event.operation.as_str().as_bytes()),
+            (header::SEQUENCE, sequence.as_bytes()),
+            (header::CONTENT_TYPE, header::AVRO.as_bytes()),
+        ];
+        let record = NewRecord {
+            key: event.subject.as_bytes(),
+            headers: &headers,
+            value: &self.value,
+            time: row.time,
+        };
+        self.batch.push(&target, &record);
+    }
+
+    fn id(&self, publication: &Publication, row: &RowChange<'_>, suffix: &str) -> String {
+        let mut id = String::with_capacity(row.id.len() + 12);
+        // Writing to a String cannot fail.
+        let _ = write!(id, "{}-{}-{}{suffix}", self.parts.lineage_epoch, row.id, publication.entry);
+        id
+    }
+
+    fn quarantine(
+        &mut self,
+        publication: &Publication,
+        row: &RowChange<'_>,
+        cells: &[Cell<'_>],
+        column: String,
+        rule: Rule,
+    ) {
+        let id = self.id(publication, row, "");
+        let table = &self.parts.tables[row.table];
+        let key: Vec<Cell<'_>> = table
+            .key
+            .iter()
+            .filter_map(|name| table.columns.iter().position(|column| column == name))
+            .map(|index| cells[index])
+            .collect();
+        self.quarantined.push(Quarantined {
+            event: publication.event.clone(),
+            table: table.table.clone(),
+            key: self.parts.keys.key(&table.table, &key),
+            column,
+            rule,
+            time: row.time,
+            sealed: self.parts.keys.seal(&id, &table.columns, cells),
+            id,
+        });
+    }
+}
+
+impl RowVisitor for Encoder {
+    fn row(&mut self, row: &RowChange<'_>) {
+        self.last_event_time = self.last_event_time.max(Some(row.time));
+        let indexes = self.by_table.get(&row.table).cloned().unwrap_or_default();
+        let mut arena = std::mem::take(&mut self.arena);
+        for index in indexes {
+            self.publication(index, row, &arena);
+        }
+        arena.reset();
+        self.arena = arena;
+    }
+}
+
+/// A `when` that cannot be evaluated for a row does not hold.
+fn holds(when: Option<&When>, cells: &[Cell<'_>]) -> bool {
+    when.is_none_or(|when| {
+        let inputs: Vec<Cell<'_>> = when.columns.iter().map(|&column| cells[column]).collect();
+        when.predicate.matches(&inputs).unwrap_or(false)
+    })
+}
+
+type Broken = (String, Rule);
+
+/// The event's cells and its subject.
+fn event<'a>(
+    publication: &Publication,
+    row: &[Cell<'a>],
+    arena: &'a Bump,
+) -> Result<(&'a [Cell<'a>], &'a str), Broken> {
+    let mut cells = bumpalo::collections::Vec::with_capacity_in(publication.fields.len(), arena);
+    for field in &publication.fields {
+        let cell = value(field, row, arena).map_err(|rule| (field.path.clone(), rule))?;
+        if cell.is_null() && !field.nullable {
+            return Err((field.path.clone(), "required-value-missing"));
+        }
+        cells.push(cell);
+    }
+    let cells: &'a [Cell<'a>] = cells.into_bump_slice();
+    let subject = subject(publication, cells, arena).ok_or(("subject".to_owned(), "no-subject"))?;
+    Ok((cells, subject))
+}
+
+fn value<'a>(field: &Field, row: &[Cell<'a>], arena: &'a Bump) -> Result<Cell<'a>, Rule> {
+    match &field.source {
+        FieldSource::Column(column) => convert(row[*column], &field.kind, arena),
+        FieldSource::PartialDate { date, precision } => partial_date(row[*date], row[*precision], arena),
+        FieldSource::Constant(text) => convert(Cell::Str(arena.alloc_str(text)), &field.kind, arena),
+        FieldSource::List { column, separator } => split_list(row[*column], separator, arena),
+    }
+}
+
+fn subject<'a>(publication: &Publication, cells: &[Cell<'a>], arena: &'a Bump) -> Option<&'a str> {
+    let slots = publication.subject.fields().iter().zip(&publication.subject_slots);
+    let cell = |path: &FieldPath| {
+        slots.clone().find(|(field, _)| *field == path).map_or(Cell::Null, |(_, slot)| cells[*slot])
+    };
+    publication.subject.subject(cell).map(|text| &*arena.alloc_str(&text))
+}

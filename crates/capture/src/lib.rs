@@ -1,0 +1,16 @@
+//! The outbound loop: rows of a source become events in the log, exactly once.
+//!
+//! [`publication`] is a `publishes` entry of a ministry's YAML, compiled; [`encode`] turns one changed row into records (pure);
+//! [`pump`] polls, appends, checkpoints and lets the source forget; [`run`] starts it again when a dependency was away.
+//!
+//! **Invariant:** nothing here knows a kind of database or an engine of the log.
+
+pub mod convert;
+pub mod encode;
+pub mod publication;
+pub mod pump;
+pub mod quarantine;
+pub mod run;
+
+pub use publication::{FieldSource, Publication, When};
+pub use run::{CaptureError, CaptureOptions, Connector, State, Status, run};

@@ -1,0 +1,216 @@
+//! Poll, append, checkpoint, forget: one writer's life.
+//!
+//! The next batch is read from the source while the one before is on its way into the log. A checkpoint is written only when
+//! everything that its position covers is durable and every id that the read-back collected has been met again; the source forgets
+//! only with the leave that such a checkpoint gives.
+
+use std::time::{Duration, Instant};
+
+use lienthong_contract::event::header;
+use lienthong_contract::position::Lineage;
+use lienthong_contract::source::{PollLimit, Polled, Source};
+use lienthong_log::{Batch, CheckpointBody, Log, Writer, WriterError};
+use tokio_util::sync::CancellationToken;
+
+use crate::encode::Encoder;
+use crate::quarantine::Quarantined;
+use crate::run::{CaptureError, CaptureOptions, State, Status};
+
+/// A checkpoint is due after so many rows: bounds what a successor has to read back.
+const CHECKPOINT_ROWS: usize = 50_000;
+/// A checkpoint is due after so long: bounds what the source has to keep.
+const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(1);
+
+/// One writer's life.
+pub(crate) struct Pump<'a> {
+    pub(crate) participant: &'a str,
+    pub(crate) source: &'a mut dyn Source,
+    pub(crate) writer: &'a mut dyn Writer,
+    pub(crate) log: &'a dyn Log,
+    pub(crate) encoder: Encoder,
+    pub(crate) lineage: Lineage,
+    pub(crate) lineage_epoch: u32,
+    pub(crate) options: &'a CaptureOptions,
+    pub(crate) status: &'a tokio::sync::watch::Sender<Status>,
+}
+
+/// One poll's outcome, with what may be said of it before the next poll begins.
+struct Read {
+    polled: Polled,
+    batch: Batch,
+    /// Counter behind the last `ce_sequence` of the batch.
+    counter: u64,
+    /// Every id that the read-back collected lies at or before this position.
+    covers_collected: bool,
+}
+
+/// When things were done.
+struct Progress {
+    /// Rows since the last checkpoint.
+    rows: usize,
+    checkpoint_at: Instant,
+    heartbeat_at: Option<Instant>,
+}
+
+impl Pump<'_> {
+    /// Runs until `shutdown`, or with `once` until everything committed before the start is in the log.
+    pub(crate) async fn run(mut self, shutdown: &CancellationToken) -> Result<(), CaptureError> {
+        let mut progress = Progress { rows: 0, checkpoint_at: Instant::now(), heartbeat_at: None };
+        let mut read = self.poll().await?;
+        loop {
+            let stopping = shutdown.is_cancelled() || (self.options.once && read.polled.caught_up);
+            let next = if stopping || read.polled.caught_up {
+                self.append(&read.batch).await?;
+                None
+            } else {
+                Some(self.append_and_poll(&read.batch).await?)
+            };
+            self.count(&read.batch);
+            progress.rows += read.polled.rows;
+            self.checkpoint(&mut progress, &read, stopping).await?;
+            if read.polled.caught_up {
+                self.heartbeat(&mut progress, read.polled.source_time).await?;
+            }
+            if stopping {
+                return Ok(());
+            }
+            if read.polled.caught_up {
+                self.report(|status| status.state = State::Live);
+                self.wait(shutdown).await?;
+            }
+            read = match next {
+                Some(next) => next,
+                None => self.poll().await?,
+            };
+        }
+    }
+
+    async fn wait(&mut self, shutdown: &CancellationToken) -> Result<(), CaptureError> {
+        let at_most = self.options.heartbeat.min(CHECKPOINT_INTERVAL);
+        tokio::select! {
+            waited = self.source.wait(at_most) => waited?,
+            () = shutdown.cancelled() => {}
+        }
+        Ok(())
+    }
+
+    async fn poll(&mut self) -> Result<Read, CaptureError> {
+        self.append_and_poll(&Batch::default()).await
+    }
+
+    async fn append(&mut self, batch: &Batch) -> Result<(), WriterError> {
+        if batch.is_empty() { Ok(()) } else { self.writer.append(batch).await }
+    }
+
+    /// Both run side by side; an error of the append comes first, because then nothing more may be sent.
+    async fn append_and_poll(&mut self, batch: &Batch) -> Result<Read, CaptureError> {
+        self.encoder.recorded_time = (self.options.clock)();
+        let limit = PollLimit { rows: self.options.batch_rows };
+        let append = async { if batch.is_empty() { Ok(()) } else { self.writer.append(batch).await } };
+        let (appended, polled) = tokio::join!(append, self.source.poll(limit, &mut self.encoder));
+        appended?;
+        let polled = polled?;
+        self.publish_quarantined().await?;
+        if polled.caught_up {
+            self.encoder.caught_up();
+        }
+        Ok(Read {
+            batch: std::mem::take(&mut self.encoder.batch),
+            counter: self.encoder.counter(),
+            covers_collected: !self.encoder.owes(),
+            polled,
+        })
+    }
+
+    /// Of what `read` covers; the poll after it may be under way already and is not part of it.
+    async fn checkpoint(
+        &mut self,
+        progress: &mut Progress,
+        read: &Read,
+        now: bool,
+    ) -> Result<(), CaptureError> {
+        let due = now
+            || progress.rows >= CHECKPOINT_ROWS
+            || (progress.rows > 0 && progress.checkpoint_at.elapsed() >= CHECKPOINT_INTERVAL);
+        if !due || !read.covers_collected {
+            return Ok(());
+        }
+        let body = CheckpointBody {
+            position: read.polled.position.as_str().to_owned(),
+            lineage: self.lineage.clone(),
+            lineage_epoch: self.lineage_epoch,
+            counter: read.counter,
+        };
+        let _leave = self.writer.checkpoint(&body).await?;
+        self.source.forget(&read.polled.position).await?;
+        progress.rows = 0;
+        progress.checkpoint_at = Instant::now();
+        Ok(())
+    }
+
+    async fn heartbeat(&mut self, progress: &mut Progress, time: i64) -> Result<(), CaptureError> {
+        if progress.heartbeat_at.is_some_and(|at| at.elapsed() < self.options.heartbeat) {
+            return Ok(());
+        }
+        if self.writer.fenced().await? {
+            let participant = self.participant.to_owned();
+            return Err(WriterError::Fenced { participant, claim: -1 }.into());
+        }
+        self.writer.heartbeat(time).await?;
+        progress.heartbeat_at = Some(Instant::now());
+        self.report(|status| status.fresh_through = Some(time));
+        Ok(())
+    }
+
+    /// Before the batch: a row that was set aside must be on record before a checkpoint can cover it.
+    async fn publish_quarantined(&mut self) -> Result<(), CaptureError> {
+        for row in std::mem::take(&mut self.encoder.quarantined) {
+            publish_quarantined(self.log, self.participant, &row).await?;
+            let quarantined = self.status.borrow().quarantined + 1;
+            self.report(|status| status.quarantined = quarantined);
+            if quarantined >= self.options.quarantine_limit {
+                return Err(CaptureError::QuarantineFull {
+                    limit: self.options.quarantine_limit,
+                    rule: row.rule,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn count(&self, batch: &Batch) {
+        if batch.is_empty() {
+            return;
+        }
+        let last = self.encoder.last_event_time;
+        self.report(|status| {
+            status.events += batch.len() as u64;
+            status.last_event_time = last;
+        });
+    }
+
+    fn report(&self, change: impl FnOnce(&mut Status)) {
+        self.status.send_modify(change);
+    }
+}
+
+async fn publish_quarantined(
+    log: &dyn Log,
+    participant: &str,
+    row: &Quarantined,
+) -> Result<(), CaptureError> {
+    let key = row.key.hex();
+    let time = row.time.to_string();
+    let headers: [(&str, &[u8]); 7] = [
+        (header::ID, row.id.as_bytes()),
+        (header::TYPE, row.event.as_bytes()),
+        ("lt_table", row.table.as_bytes()),
+        ("lt_column", row.column.as_bytes()),
+        ("lt_rule", row.rule.as_bytes()),
+        ("lt_time", time.as_bytes()),
+        (header::CONTENT_TYPE, b"application/vnd.lienthong.sealed"),
+    ];
+    let topic = format!("lt.quarantine.{participant}");
+    log.publish(&topic, key.as_bytes(), &headers, &row.sealed).await?;
+    Ok(())
+}

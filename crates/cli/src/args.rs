@@ -1,0 +1,188 @@
+//! The command line. `--help` teaches: every command shows an example.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
+
+use crate::output::{Color, Format};
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 done, 1 unexpected, 2 usage or configuration, 3 halted (contract, lineage, agreement; the message \
+names the fix), 4 a dependency was unreachable for --timeout, 5 a check found differences, 130 interrupted after a \
+clean stop.";
+
+/// lienthong (liên thông, interconnection): new data of one ministry reaches the others, minimised and exactly once in effect.
+#[derive(Debug, Parser)]
+#[command(name = "lienthong", version, about, after_help = EXIT_CODES, max_term_width = 110)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Options of every command.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Global {
+    /// Folder that holds lienthong.yaml.
+    #[arg(long, global = true, value_name = "DIR", default_value = ".")]
+    pub(crate) site: PathBuf,
+    /// Log to use instead of the site's: sqlite:PATH or kafka://BROKER,..?registry=URL.
+    #[arg(long, global = true, value_name = "URL", env = "LIENTHONG_LOG")]
+    pub(crate) log: Option<String>,
+    /// Tables for people, JSON for programs.
+    #[arg(long, global = true, value_enum, default_value_t = Format::Table)]
+    pub(crate) output: Format,
+    /// Colours of states in tables.
+    #[arg(long, global = true, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
+    pub(crate) color: Color,
+    /// More to standard error; twice for more still.
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+    /// Seconds that a dependency may be away before exit code 4; without it, `--once` waits 30 and a service for ever.
+    #[arg(long, global = true, value_name = "SECONDS", value_parser = seconds)]
+    pub(crate) timeout: Option<Duration>,
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    text.trim_end_matches('s').parse().map(Duration::from_secs).map_err(|_| "a number of seconds".to_owned())
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Check every file of the site offline; all mistakes at once.
+    #[command(after_help = "Example:\n  lienthong check --site docs/examples/admin-units")]
+    Check,
+    /// Publish one participant's changes.
+    #[command(after_help = "Examples:\n  lienthong connect homeaffairs.admin-units --prepare\n  \
+                      lienthong connect homeaffairs.admin-units --once")]
+    Connect(Connect),
+    /// Deliver to all or the named subscribers.
+    #[command(after_help = "Examples:\n  lienthong route --prepare\n  lienthong route vss.insurance --once")]
+    Route(Route),
+    /// State, events, lag and freshness per participant and subscriber.
+    #[command(after_help = "Example:\n  lienthong status --output json")]
+    Status(Status),
+    /// Topics as contracts say.
+    #[command(after_help = "Example:\n  lienthong topics create")]
+    Topics {
+        #[command(subcommand)]
+        action: Topics,
+    },
+    /// Decoded events of a family; values redacted unless asked.
+    #[command(after_help = "Example:\n  lienthong tail admin_unit --limit 10")]
+    Tail(Tail),
+    /// Contracts: lint them, register them.
+    #[command(after_help = "Example:\n  lienthong schema check && lienthong schema register")]
+    Schema {
+        #[command(subcommand)]
+        action: Schema,
+    },
+    /// Key files of the site.
+    #[command(after_help = "Example:\n  lienthong keys new --site .")]
+    Keys {
+        #[command(subcommand)]
+        action: Keys,
+    },
+    /// Shell completions on standard output.
+    #[command(after_help = "Example:\n  lienthong completions bash > /etc/bash_completion.d/lienthong")]
+    Completions {
+        /// Which shell.
+        shell: Shell,
+    },
+}
+
+/// `connect`.
+#[derive(Debug, Args)]
+pub(crate) struct Connect {
+    /// Participant id, such as moj.civil-status.
+    pub(crate) participant: String,
+    /// Capture all that was committed before the command started, then stop.
+    #[arg(long)]
+    pub(crate) once: bool,
+    /// Create outbox and triggers in the participant's database, then stop.
+    #[arg(long, conflicts_with_all = ["once", "print_ddl"])]
+    pub(crate) prepare: bool,
+    /// Print what --prepare would run, for an administrator, then stop.
+    #[arg(long, conflicts_with = "once")]
+    pub(crate) print_ddl: bool,
+    /// Seconds between heartbeats.
+    #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds)]
+    pub(crate) heartbeat: Duration,
+}
+
+/// `route`.
+#[derive(Debug, Args)]
+pub(crate) struct Route {
+    /// Subscribers; all of the site without any.
+    pub(crate) subscribers: Vec<String>,
+    /// Deliver all that the log holds now, then stop.
+    #[arg(long)]
+    pub(crate) once: bool,
+    /// Create the tables of the bus in the subscribers' databases, then stop.
+    #[arg(long, conflicts_with_all = ["once", "print_ddl"])]
+    pub(crate) prepare: bool,
+    /// Print what --prepare would run, for an administrator, then stop.
+    #[arg(long, conflicts_with = "once")]
+    pub(crate) print_ddl: bool,
+}
+
+/// `status`.
+#[derive(Debug, Args)]
+pub(crate) struct Status {
+    /// Again every two seconds until interrupted.
+    #[arg(long)]
+    pub(crate) watch: bool,
+}
+
+/// `topics`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Topics {
+    /// Names and partitions as contracts say.
+    List,
+    /// Create what is missing; never changes a partition count.
+    Create,
+    /// What exists against what contracts say; exit 5 when they differ.
+    Describe,
+}
+
+/// `tail`.
+#[derive(Debug, Args)]
+pub(crate) struct Tail {
+    /// Family, such as civil_status.
+    pub(crate) family: String,
+    /// Events from this time on (RFC 3339); from the beginning without.
+    #[arg(long, value_name = "TIME")]
+    pub(crate) from: Option<String>,
+    /// Only the subject that is read from standard input (`-`).
+    #[arg(long, value_name = "-")]
+    pub(crate) subject: Option<String>,
+    /// Show values; the reading is audited.
+    #[arg(long)]
+    pub(crate) show_values: bool,
+    /// Stop after so many events.
+    #[arg(long)]
+    pub(crate) limit: Option<u64>,
+    /// Go on as new events come.
+    #[arg(short, long)]
+    pub(crate) follow: bool,
+}
+
+/// `schema`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Schema {
+    /// Lint contracts and catalogue.
+    Check,
+    /// Write schemas to the registry; nothing else does.
+    Register,
+}
+
+/// `keys`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Keys {
+    /// Write new key files where the site expects them; existing ones are left alone.
+    New,
+}

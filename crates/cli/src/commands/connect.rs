@@ -1,0 +1,110 @@
+//! `connect`: one participant's connector.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use lienthong_capture::quarantine::QuarantineKeys;
+use lienthong_capture::{CaptureOptions, Connector, State, Status};
+use lienthong_schemas::nearest;
+use lienthong_site::Participant;
+use tokio::sync::watch;
+
+use super::Context;
+use crate::args::Connect;
+use crate::exit::{Code, Failure};
+use crate::progress::Progress;
+use crate::reporter::{Reports, report};
+use crate::status_record::{StatusRecord, now};
+
+/// Rows per batch: large enough that costs per batch vanish, small enough for 64 MiB with three batches in hand.
+const BATCH_ROWS: usize = 4_000;
+/// Rows set aside before the connector halts.
+const QUARANTINE_LIMIT: u64 = 10_000;
+/// `--once` gives up on a dependency after this, unless told otherwise.
+const ONCE_TIMEOUT: Duration = Duration::from_secs(30);
+
+pub(super) async fn run(context: &Context, options: &Connect) -> Result<(), Failure> {
+    let compiled = participant(context, &options.participant)?;
+    if options.prepare || options.print_ddl {
+        let mut admin = lienthong_connectors::source_admin(&compiled.source, compiled.tables.clone());
+        if options.print_ddl {
+            println!("{}", admin.ddl().await?);
+        } else {
+            admin.prepare().await?;
+            println!("{}: outbox and triggers are in place", options.participant);
+        }
+        return Ok(());
+    }
+    let keys = context.keys()?;
+    let log = context.log()?;
+    let connector = Connector {
+        participant: compiled.participant.clone(),
+        source: lienthong_connectors::open_source(&compiled.source, compiled.tables.clone()),
+        tables: compiled.tables.clone().into(),
+        publications: Arc::clone(&compiled.publications),
+        log: Arc::clone(&log),
+        keys: QuarantineKeys { subject: keys.subject.clone(), seal: keys.seal.clone() },
+    };
+    let capture = CaptureOptions {
+        once: options.once,
+        batch_rows: BATCH_ROWS,
+        heartbeat: options.heartbeat,
+        quarantine_limit: QUARANTINE_LIMIT,
+        timeout: context.timeout.or(options.once.then_some(ONCE_TIMEOUT)),
+        clock: now,
+    };
+    let (sender, receiver) = watch::channel(Status::default());
+    let reporter = tokio::spawn(report(log, options.participant.clone(), receiver.clone()));
+    let progress = Progress::start(format!("connect {}", options.participant), "events", receiver.clone());
+    let outcome = lienthong_capture::run(connector, capture, sender, context.shutdown.clone()).await;
+    progress.finish().await;
+    let events = receiver.borrow().events;
+    let quarantined = receiver.borrow().quarantined;
+    // Ends by itself: the sender is gone.
+    let reported = reporter.await;
+    outcome?;
+    if let Err(error) = reported {
+        return Err(anyhow::Error::new(error).into());
+    }
+    println!("{}: {events} events published, {quarantined} rows set aside", options.participant);
+    if context.shutdown.is_cancelled() {
+        return Err(Failure::interrupted());
+    }
+    if options.once && quarantined > 0 {
+        let line =
+            format!("{quarantined} rows broke their contract: see lt.quarantine.{}", options.participant);
+        return Err(Failure::new(Code::Differences, line));
+    }
+    Ok(())
+}
+
+fn participant<'a>(context: &'a Context, id: &str) -> Result<&'a Participant, Failure> {
+    context.site.participant(id).ok_or_else(|| {
+        let near = nearest(id, context.site.participants());
+        let hint = near.map(|name| format!("; did you mean {name}?")).unwrap_or_default();
+        Failure::new(Code::Configuration, format!("this site has no participant {id}{hint}"))
+    })
+}
+
+impl Reports for Status {
+    fn record(&self, name: &str) -> StatusRecord {
+        let (state, cause) = match &self.state {
+            State::Starting => ("starting", None),
+            State::CatchingUp => ("catching-up", None),
+            State::Live => ("live", None),
+            State::Waiting(cause) => ("waiting", Some(cause.clone())),
+            State::Stopped => ("stopped", None),
+        };
+        StatusRecord {
+            kind: "connector".into(),
+            name: name.into(),
+            state: state.into(),
+            cause,
+            events: self.events,
+            last_event_time: self.last_event_time,
+            fresh_through: self.fresh_through,
+            quarantined: self.quarantined,
+            at: now(),
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! `route`: one router per subscription; none waits for another.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use lienthong_connectors::{open_sink, sink_admin};
+use lienthong_log::Log;
+use lienthong_router::subscription::Subscription;
+use lienthong_router::{Router, RouterError, RouterOptions, State, Status};
+use lienthong_schemas::nearest;
+use lienthong_site::Subscriber;
+use serde_json::json;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use super::Context;
+use crate::args::Route;
+use crate::exit::{Code, Failure};
+use crate::output;
+use crate::progress::{Counts, Progress};
+use crate::reporter::{Reports, report};
+use crate::status_record::{StatusRecord, now};
+
+/// `--once` gives up on a dependency after this, unless told otherwise.
+const ONCE_TIMEOUT: Duration = Duration::from_secs(30);
+
+pub(super) async fn run(context: &Context, options: &Route) -> Result<(), Failure> {
+    let subscribers = subscribers(context, &options.subscribers)?;
+    if options.prepare || options.print_ddl {
+        return prepare(&subscribers, options.print_ddl).await;
+    }
+    let keys = context.keys()?;
+    let log = context.log()?;
+    let mut routers = JoinSet::new();
+    let mut running = Vec::new();
+    for subscriber in subscribers {
+        for subscription in subscriber.subscriptions(keys) {
+            let (sender, receiver) = watch::channel(Status::default());
+            let name = subscription.name();
+            let reporter = tokio::spawn(report(Arc::clone(&log), name.clone(), receiver.clone()));
+            let progress = Progress::start(format!("route {name}"), "events", receiver.clone());
+            running.push((name.clone(), receiver, reporter, progress));
+            let router = router(context, options, subscriber, subscription, &log);
+            let shutdown = context.shutdown.clone();
+            routers.spawn(async move { (name, router.run(shutdown, sender).await) });
+        }
+    }
+    let mut failures = Vec::new();
+    while let Some(ended) = routers.join_next().await {
+        let (name, outcome) = ended.map_err(anyhow::Error::new)?;
+        if let Err(error) = outcome {
+            // Told at once: the other subscriptions go on, perhaps for months.
+            tracing::error!(subscription = name, %error, "subscription ended");
+            failures.push((name, error));
+        }
+    }
+    let mut rows = Vec::new();
+    for (name, receiver, reporter, progress) in running {
+        progress.finish().await;
+        reporter.await.map_err(anyhow::Error::new)?;
+        let status = receiver.borrow();
+        rows.push(vec![json!(name), json!(status.events), json!(status.delivered), json!(status.changed)]);
+    }
+    output::rows(context.output, &["subscription", "events", "delivered", "rows_changed"], &rows);
+    finish(context, failures)
+}
+
+fn finish(context: &Context, failures: Vec<(String, RouterError)>) -> Result<(), Failure> {
+    if failures.is_empty() {
+        return if context.shutdown.is_cancelled() { Err(Failure::interrupted()) } else { Ok(()) };
+    }
+    Err(Failure::several(failures.into_iter().map(|(name, error)| Failure::from(error).about(&name))))
+}
+
+fn router(
+    context: &Context,
+    options: &Route,
+    subscriber: &Subscriber,
+    subscription: Arc<Subscription>,
+    log: &Arc<dyn Log>,
+) -> Router {
+    let (target, tables) = (subscriber.target.clone(), subscriber.tables.clone());
+    let sink = Arc::new(move || open_sink(&target, tables.clone()));
+    let options = RouterOptions {
+        once: options.once,
+        timeout: context.timeout.or(options.once.then_some(ONCE_TIMEOUT)),
+        ..RouterOptions::default()
+    };
+    Router::new(Arc::clone(log), subscription, sink, options)
+}
+
+async fn prepare(subscribers: &[&Subscriber], print: bool) -> Result<(), Failure> {
+    for subscriber in subscribers {
+        let mut admin = sink_admin(&subscriber.target);
+        if print {
+            println!("-- {}\n{}", subscriber.id, admin.ddl().await?);
+            continue;
+        }
+        admin.prepare().await?;
+        open_sink(&subscriber.target, subscriber.tables.clone()).check().await?;
+        println!("{}: the tables of the bus are in place, the target tables fit", subscriber.id);
+    }
+    Ok(())
+}
+
+fn subscribers<'a>(context: &'a Context, named: &[String]) -> Result<Vec<&'a Subscriber>, Failure> {
+    let all: Vec<&Subscriber> = context.site.subscribers().collect();
+    if named.is_empty() {
+        return Ok(all);
+    }
+    named
+        .iter()
+        .map(|id| {
+            all.iter().copied().find(|known| known.id == *id).ok_or_else(|| {
+                let near = nearest(id, all.iter().map(|known| known.id.as_str()));
+                let hint = near.map(|name| format!("; did you mean {name}?")).unwrap_or_default();
+                Failure::new(Code::Configuration, format!("this site has no subscriber {id}{hint}"))
+            })
+        })
+        .collect()
+}
+
+impl Counts for Status {
+    fn done(&self) -> u64 {
+        self.events
+    }
+
+    fn state(&self) -> String {
+        let (name, cause) = words(&self.state);
+        cause.map_or_else(|| name.to_owned(), |cause| format!("{name}: {cause}"))
+    }
+}
+
+impl Reports for Status {
+    fn record(&self, name: &str) -> StatusRecord {
+        let (state, cause) = words(&self.state);
+        StatusRecord {
+            kind: "subscription".into(),
+            name: name.into(),
+            state: state.into(),
+            cause: cause.map(str::to_owned),
+            events: self.events,
+            last_event_time: self.last_event_time,
+            fresh_through: self.fresh_through,
+            quarantined: 0,
+            at: now(),
+        }
+    }
+}
+
+fn words(state: &State) -> (&'static str, Option<&str>) {
+    match state {
+        State::Starting => ("starting", None),
+        State::CatchingUp => ("catching-up", None),
+        State::Live => ("live", None),
+        State::Waiting(cause) => ("waiting", Some(cause)),
+        State::Halted(cause) => ("halted", Some(cause)),
+        State::Stopped => ("stopped", None),
+    }
+}

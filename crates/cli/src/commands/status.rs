@@ -1,0 +1,86 @@
+//! `status`: what every process says of itself, and how far the groups are.
+
+use std::time::Duration;
+
+use lienthong_log::Log;
+use serde_json::{Value, json};
+
+use super::Context;
+use crate::exit::Failure;
+use crate::output;
+use crate::status_record::{StatusRecord, TOPIC, now};
+
+const COLUMNS: [&str; 9] = [
+    "kind",
+    "name",
+    "state",
+    "events",
+    "last_event",
+    "fresh_through",
+    "records_behind",
+    "quarantined",
+    "cause",
+];
+
+pub(super) async fn run(context: &Context, watch: bool) -> Result<(), Failure> {
+    let log = context.log()?;
+    loop {
+        let rows = rows(context, log.as_ref()).await?;
+        output::rows(context.output, &COLUMNS, &rows);
+        if !watch {
+            return Ok(());
+        }
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_secs(2)) => {}
+            () = context.shutdown.cancelled() => return Err(Failure::interrupted()),
+        }
+    }
+}
+
+async fn rows(context: &Context, log: &dyn Log) -> Result<Vec<Vec<Value>>, Failure> {
+    let now = now();
+    let mut rows = Vec::new();
+    for value in log.table(TOPIC).await?.values() {
+        // A record of a newer version is shown as what it is, not dropped.
+        match serde_json::from_slice::<StatusRecord>(value) {
+            Ok(record) => {
+                let behind = behind(context, log, &record).await?;
+                rows.push(row(&record, behind, now));
+            }
+            Err(_) => rows.push(vec![json!("unknown"), json!("written by another version")]),
+        }
+    }
+    Ok(rows)
+}
+
+/// Records of the log, control records included, that a subscription has not yet taken. What is not known is null, never 0.
+async fn behind(context: &Context, log: &dyn Log, record: &StatusRecord) -> Result<Option<i64>, Failure> {
+    let Some((subscriber, family)) = record.name.split_once('/') else { return Ok(None) };
+    let Some(family) = context.site.catalogue.family(family) else { return Ok(None) };
+    let group = format!("lienthong.{subscriber}.{}", family.name);
+    let topics = [family.live_topic(), family.bulk_topic()];
+    let told = log.group_offsets(&group, &topics).await?;
+    if told.is_empty() {
+        return Ok(None);
+    }
+    let mut behind = 0;
+    for (partition, offset) in told {
+        behind += (log.watermarks(&partition).await?.high - offset).max(0);
+    }
+    Ok(Some(behind))
+}
+
+fn row(record: &StatusRecord, behind: Option<i64>, now: i64) -> Vec<Value> {
+    let age = |time: Option<i64>| time.map(|time| format!("{:.1} s ago", (now - time) as f64 / 1e6));
+    vec![
+        json!(record.kind),
+        json!(record.name),
+        json!(record.believed_state(now)),
+        json!(record.events),
+        json!(age(record.last_event_time)),
+        json!(age(record.fresh_through)),
+        json!(behind),
+        json!(record.quarantined),
+        json!(record.cause),
+    ]
+}

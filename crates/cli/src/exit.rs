@@ -1,0 +1,176 @@
+//! Exit codes and how a failure is told.
+
+use std::process::ExitCode;
+
+use lienthong_capture::CaptureError;
+use lienthong_contract::sink::SinkError;
+use lienthong_contract::source::SourceError;
+use lienthong_log::{LogError, WriterError};
+use lienthong_router::RouterError;
+
+/// Documented exit codes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Code {
+    /// A bug or something that nobody foresaw.
+    Unexpected = 1,
+    /// Usage or configuration.
+    Configuration = 2,
+    /// Contract, lineage or agreement; the message names the fix.
+    Halted = 3,
+    /// A dependency was away for too long.
+    Unreachable = 4,
+    /// A check found differences.
+    Differences = 5,
+    /// Interrupted, after a clean stop.
+    Interrupted = 130,
+}
+
+impl Code {
+    fn gravity(self) -> u8 {
+        match self {
+            Self::Halted => 5,
+            Self::Unreachable => 4,
+            Self::Unexpected => 3,
+            Self::Configuration => 2,
+            Self::Differences => 1,
+            Self::Interrupted => 0,
+        }
+    }
+}
+
+/// Why a command did not do what it was asked.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    code: Code,
+    lines: Vec<String>,
+}
+
+impl Failure {
+    pub(crate) fn new(code: Code, line: impl Into<String>) -> Self {
+        Self { code, lines: vec![line.into()] }
+    }
+
+    pub(crate) fn problems(lines: Vec<String>) -> Self {
+        Self { code: Code::Configuration, lines }
+    }
+
+    pub(crate) fn unexpected(error: &anyhow::Error) -> Self {
+        Self::new(Code::Unexpected, format!("{error:#}"))
+    }
+
+    /// Several at once: the gravest code counts, halted above unreachable above all others.
+    pub(crate) fn several(failures: impl Iterator<Item = Self>) -> Self {
+        let mut all = Self { code: Code::Interrupted, lines: Vec::new() };
+        for failure in failures {
+            if failure.code.gravity() > all.code.gravity() {
+                all.code = failure.code;
+            }
+            all.lines.extend(failure.lines);
+        }
+        all
+    }
+
+    /// Says whose failure it is.
+    pub(crate) fn about(mut self, name: &str) -> Self {
+        for line in &mut self.lines {
+            line.insert_str(0, &format!("{name}: "));
+        }
+        self
+    }
+
+    /// A clean stop that says nothing.
+    pub(crate) fn interrupted() -> Self {
+        Self { code: Code::Interrupted, lines: Vec::new() }
+    }
+
+    pub(crate) fn report(&self) -> ExitCode {
+        for line in &self.lines {
+            eprintln!("lienthong: {line}");
+        }
+        ExitCode::from(self.code as u8)
+    }
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        Self::unexpected(&error)
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        Self::unexpected(&error.into())
+    }
+}
+
+impl From<LogError> for Failure {
+    fn from(error: LogError) -> Self {
+        let code = match &error {
+            LogError::Unreachable { .. } | LogError::RegistryDown(_) | LogError::Refused(_) => {
+                Code::Unreachable
+            }
+            LogError::Schema { .. } | LogError::Topic { .. } | LogError::File { .. } => Code::Halted,
+            LogError::DiskFull(_) => Code::Halted,
+            LogError::Inconsistent(_) => Code::Unexpected,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+impl From<SourceError> for Failure {
+    fn from(error: SourceError) -> Self {
+        let code = match &error {
+            SourceError::Unreachable { .. } => Code::Unreachable,
+            SourceError::Held { .. }
+            | SourceError::NotPrepared { .. }
+            | SourceError::Gap { .. }
+            | SourceError::ForeignPosition(_) => Code::Halted,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+impl From<SinkError> for Failure {
+    fn from(error: SinkError) -> Self {
+        let code = match &error {
+            SinkError::Busy { .. } => Code::Unreachable,
+            SinkError::Fenced | SinkError::Refused { .. } | SinkError::Unfit { .. } => Code::Halted,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+impl From<WriterError> for Failure {
+    fn from(error: WriterError) -> Self {
+        match error {
+            WriterError::Log(error) => error.into(),
+            WriterError::Lost(_) => Self::new(Code::Unreachable, error.to_string()),
+            WriterError::Fenced { .. } | WriterError::Broken { .. } => {
+                Self::new(Code::Halted, error.to_string())
+            }
+        }
+    }
+}
+
+impl From<CaptureError> for Failure {
+    fn from(error: CaptureError) -> Self {
+        match error {
+            CaptureError::Source(error) => error.into(),
+            CaptureError::Writer(error) => error.into(),
+            CaptureError::Log(error) => error.into(),
+            CaptureError::Lineage { .. } | CaptureError::QuarantineFull { .. } => {
+                Self::new(Code::Halted, error.to_string())
+            }
+        }
+    }
+}
+
+impl From<RouterError> for Failure {
+    fn from(error: RouterError) -> Self {
+        let code = match &error {
+            RouterError::Halted { .. } => Code::Halted,
+            RouterError::Away(_) => Code::Unreachable,
+        };
+        Self::new(code, error.to_string())
+    }
+}

@@ -1,0 +1,48 @@
+//! The binary `lienthong`: the only place where databases, log, capture and router meet.
+//!
+//! Everything fallible and synchronous happens before the runtime starts; the exit code is made in one place.
+
+mod args;
+mod commands;
+mod engine;
+mod exit;
+mod output;
+mod progress;
+mod reporter;
+mod signals;
+mod status_record;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::args::Cli;
+use crate::exit::Failure;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    // Fails only when a provider is installed already, which is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    lienthong_telemetry::init(cli.global.verbose);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return Failure::unexpected(&anyhow::Error::new(error)).report(),
+    };
+    let outcome = runtime.block_on(commands::run(cli));
+    // Blocking threads of the engines end by themselves; a process that is done must not wait for them.
+    runtime.shutdown_timeout(std::time::Duration::from_secs(2));
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        crate::args::Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,43 @@
+//! Writes a process's state to `lt.status`, at every change of state and every five seconds, until the work has ended.
+
+use std::sync::Arc;
+
+use lienthong_log::Log;
+use tokio::sync::watch;
+
+use crate::status_record::{INTERVAL, StatusRecord};
+
+/// Something that has a state.
+pub(crate) trait Reports: Clone + Send + Sync + 'static {
+    /// The record of `name` as it is now.
+    fn record(&self, name: &str) -> StatusRecord;
+}
+
+/// Reports until the sender is gone; the last record stands. A log that is away is no error here: the work itself tells it.
+pub(crate) async fn report<R: Reports>(log: Arc<dyn Log>, name: String, mut status: watch::Receiver<R>) {
+    let mut told = None;
+    loop {
+        let current = status.borrow_and_update().record(&name);
+        let ended = status.has_changed().is_err();
+        if let Err(error) = current.write(log.as_ref()).await {
+            let text = error.to_string();
+            if told.as_ref() != Some(&text) {
+                tracing::warn!(name, error = text, "status cannot be written");
+            }
+            told = Some(text);
+        }
+        if ended {
+            return;
+        }
+        let changed = async {
+            // Only a change of state is told at once; counters wait for the interval.
+            while status.changed().await.is_ok() {
+                if status.borrow().record(&name).state != current.state {
+                    return;
+                }
+            }
+        };
+        // Either way the next round tells.
+        let _ = tokio::time::timeout(INTERVAL, changed).await;
+    }
+}

@@ -1,0 +1,137 @@
+//! Conditions in agreements (`where`) and publications (`when`): a typed subset of CEL, compiled once.
+//!
+//! The text is parsed by the `cel` crate; its tree is checked against the fields' types and evaluated here, straight over cells.
+//! Why not its interpreter: it knows no types before the first event, makes a missing value an error, puts values into error
+//! texts, and builds a map per event.
+//!
+//! **Subset:** literals, fields, `has()`, `== != < <= > >=`, `&& || !`, `? :`, `in`, `+ - * / %`, `size()`, `startsWith`,
+//! `endsWith`, `contains`.
+//!
+//! **Null:** `field == null`, `field != null` and `has(field)` ask for null. Every other comparison or test with a null on either
+//! side is false, also `!=`; a null truth value counts as false. So `!(field == 'a')` holds for null and `field != 'a'` does not.
+//!
+//! **Dates** are compared as ISO text (`event.child.birth_date >= '2020'`), which is right for partial dates too: `2020` stands
+//! before every day in it. Instants are compared as RFC 3339 text in UTC, such as `2026-01-31T17:00:00.000000Z`.
+
+mod compile;
+mod eval;
+
+use lienthong_schemas::Cell;
+
+use eval::Node;
+
+/// A field that a condition may use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PredicateField {
+    /// Dotted path without the root, or column name.
+    pub path: String,
+    /// Type.
+    pub kind: PredicateType,
+    /// Whether it may be null.
+    pub nullable: bool,
+}
+
+/// Types as conditions see them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PredicateType {
+    /// Truth value.
+    Bool,
+    /// Integer.
+    Int,
+    /// Float.
+    Float,
+    /// Text, also the symbol of an enum, and EDTF dates.
+    Text,
+    /// Bytes.
+    Bytes,
+    /// Calendar date, compared as ISO text.
+    Date,
+    /// Instant, compared as RFC 3339 text.
+    Timestamp,
+    /// List: `in` and `size` only.
+    List,
+    /// Anything else: can only be asked for null.
+    Other,
+    /// Not known before the first row; checked when it comes.
+    Any,
+}
+
+/// A condition, ready to run.
+#[derive(Clone, Debug)]
+pub struct Predicate {
+    node: Node,
+    inputs: Vec<usize>,
+}
+
+/// Why a text is no condition.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("column {column}: {message}{}", suggestion.as_ref().map(|near| format!("; did you mean `{near}`?")).unwrap_or_default())]
+pub struct PredicateError {
+    /// Character of the text at which it is wrong, from 1.
+    pub column: usize,
+    /// What is wrong.
+    pub message: String,
+    /// The nearest valid name.
+    pub suggestion: Option<String>,
+}
+
+/// A condition that has no answer for a row. Never carries values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PredicateFault {
+    /// An integer left its range, or a division by zero.
+    #[error("an arithmetic overflow or a division by zero")]
+    Arithmetic,
+    /// A value is of another kind than its type says, or two values of different kinds are compared.
+    #[error("a value of kind {0} where another one belongs")]
+    Kind(&'static str),
+    /// Fewer cells than inputs.
+    #[error("fewer cells than the condition has inputs")]
+    Width,
+}
+
+impl Predicate {
+    /// Compiles a condition. With `root` `Some("event")` fields are written `event.child.pin`, without one as they are.
+    ///
+    /// # Errors
+    /// When the text is no CEL, goes beyond the subset, names an unknown field, compares what cannot be compared, or is not a
+    /// truth value.
+    pub fn compile(
+        text: &str,
+        root: Option<&str>,
+        fields: &[PredicateField],
+    ) -> Result<Self, PredicateError> {
+        let (node, inputs) = compile::closed(text, root, fields)?;
+        Ok(Self { node, inputs })
+    }
+
+    /// Compiles a condition over fields that nobody has listed: every name is taken as it stands, with [`PredicateType::Any`].
+    /// Returns the names in the order of the inputs.
+    ///
+    /// # Errors
+    /// As [`Predicate::compile`], as far as it can be told without types.
+    pub fn compile_open(text: &str, root: Option<&str>) -> Result<(Self, Vec<String>), PredicateError> {
+        let (node, names) = compile::open(text, root)?;
+        let inputs = (0..names.len()).collect();
+        Ok((Self { node, inputs }, names))
+    }
+
+    /// Indexes of the fields used, each once, in the order in which [`Predicate::matches`] wants the cells.
+    #[must_use]
+    pub fn inputs(&self) -> &[usize] {
+        &self.inputs
+    }
+
+    /// Whether the condition holds for these values of [`Predicate::inputs`].
+    ///
+    /// # Errors
+    /// Overflow, division by zero, or values that are not of the declared types.
+    pub fn matches(&self, cells: &[Cell<'_>]) -> Result<bool, PredicateFault> {
+        if cells.len() < self.inputs.len() {
+            return Err(PredicateFault::Width);
+        }
+        eval::truth(&self.node, cells)
+    }
+}
+
+#[cfg(test)]
+mod tests;

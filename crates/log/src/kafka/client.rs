@@ -1,0 +1,236 @@
+//! What all parts share: options, a client for questions, idle readers, and how the client library's errors are told.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rdkafka::ClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::producer::ProducerContext;
+use tokio::sync::oneshot;
+
+use super::config::{ANSWER, KafkaOptions};
+use super::read::PartitionReader;
+use super::registry::Registry;
+use super::side::SideProducer;
+use crate::api::{LogError, TopicPartition, Watermarks, WriterError};
+
+/// Remembers why brokers cannot be reached: the library tells it apart from the failing call.
+#[derive(Clone, Default)]
+pub(super) struct Watch {
+    last: Arc<Mutex<Last>>,
+}
+
+#[derive(Default)]
+struct Last {
+    reason: Option<String>,
+    /// The brokers do not accept who we are; trying again does not help.
+    refused: bool,
+}
+
+impl Watch {
+    /// The newest reason.
+    pub(super) fn reason(&self) -> Option<String> {
+        self.lock().reason.clone()
+    }
+
+    fn refused(&self) -> bool {
+        self.lock().refused
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Last> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl ClientContext for Watch {
+    fn error(&self, error: KafkaError, reason: &str) {
+        let code = error.rdkafka_error_code();
+        if code == Some(RDKafkaErrorCode::PartitionEOF) {
+            return;
+        }
+        tracing::debug!(%error, reason, "kafka client");
+        let mut last = self.lock();
+        // That all brokers are down follows from what was told before.
+        if code != Some(RDKafkaErrorCode::AllBrokersDown) || last.reason.is_none() {
+            last.reason = Some(reason.to_owned());
+            last.refused = code == Some(RDKafkaErrorCode::Authentication);
+        }
+    }
+}
+
+impl ConsumerContext for Watch {}
+
+impl ProducerContext for Watch {
+    type DeliveryOpaque = ();
+    fn delivery(&self, _: &rdkafka::message::DeliveryResult<'_>, (): ()) {}
+}
+
+/// Shared by the log, its writers and its consumers.
+pub(super) struct Shared {
+    pub(super) options: KafkaOptions,
+    pub(super) registry: Registry,
+    pub(super) side: SideProducer,
+    pub(super) readers: Mutex<Vec<PartitionReader>>,
+    questions: BaseConsumer<Watch>,
+}
+
+impl Shared {
+    pub(super) fn new(options: KafkaOptions) -> Result<Self, LogError> {
+        let questions = options
+            .metadata()
+            .create_with_context(Watch::default())
+            .map_err(|error| not_created(&options, &error))?;
+        let registry = Registry::new(&options)?;
+        Ok(Self {
+            options,
+            registry,
+            side: SideProducer::default(),
+            readers: Mutex::new(Vec::new()),
+            questions,
+        })
+    }
+
+    /// Number of partitions; the topic must exist.
+    pub(super) fn partitions(&self, topic: &str) -> Result<i32, LogError> {
+        self.find_partitions(topic)?.ok_or_else(|| missing(topic))
+    }
+
+    /// Number of partitions; `None` when the topic does not exist.
+    pub(super) fn find_partitions(&self, topic: &str) -> Result<Option<i32>, LogError> {
+        let physical = self.options.physical(topic);
+        let metadata = self.told(topic, self.questions.fetch_metadata(Some(&physical), ANSWER))?;
+        let Some(found) = metadata.topics().iter().find(|found| found.name() == physical) else {
+            return Ok(None);
+        };
+        match found.error().map(RDKafkaErrorCode::from) {
+            None => Ok(Some(found.partitions().len() as i32).filter(|count| *count > 0)),
+            Some(code) if is_missing(code) => Ok(None),
+            Some(code) => Err(self.error(topic, &KafkaError::MetadataFetch(code), None)),
+        }
+    }
+
+    /// First and next offset.
+    pub(super) fn watermarks(&self, source: &TopicPartition) -> Result<Watermarks, LogError> {
+        let physical = self.options.physical(&source.topic);
+        let asked = self.questions.fetch_watermarks(&physical, source.partition, ANSWER);
+        let (low, high) = self.told(&source.topic, asked)?;
+        Ok(Watermarks { low, high })
+    }
+
+    /// The client for questions.
+    pub(super) fn questions(&self) -> &BaseConsumer<Watch> {
+        &self.questions
+    }
+
+    /// Turns the answer to a question about a topic into ours.
+    pub(super) fn told<T>(&self, topic: &str, answer: Result<T, KafkaError>) -> Result<T, LogError> {
+        // Nobody else serves this client's events: reasons of failures, and log lines that would pile up.
+        for _ in 0..16 {
+            let _event = self.questions.poll(std::time::Duration::ZERO);
+        }
+        answer.map_err(|error| self.error(topic, &error, Some(self.questions.context())))
+    }
+
+    /// An error of the library, in our words. `topic` without prefix.
+    pub(super) fn error(&self, topic: &str, error: &KafkaError, watch: Option<&Watch>) -> LogError {
+        let code = error.rdkafka_error_code();
+        let reason = watch.and_then(Watch::reason);
+        if watch.is_some_and(Watch::refused) {
+            return LogError::Refused(reason.unwrap_or_default());
+        }
+        match code {
+            Some(code) if is_missing(code) => missing(topic),
+            Some(
+                RDKafkaErrorCode::TopicAuthorizationFailed
+                | RDKafkaErrorCode::GroupAuthorizationFailed
+                | RDKafkaErrorCode::ClusterAuthorizationFailed
+                | RDKafkaErrorCode::PolicyViolation
+                | RDKafkaErrorCode::InvalidSessionTimeout
+                | RDKafkaErrorCode::SaslAuthenticationFailed
+                | RDKafkaErrorCode::Authentication,
+            ) => LogError::Refused(format!("{topic}: {}", reason.unwrap_or_else(|| error.to_string()))),
+            _ => {
+                let reason = match reason {
+                    Some(reason) => format!("{topic}: {error} ({reason})"),
+                    None => format!("{topic}: {error}"),
+                };
+                LogError::Unreachable { address: self.options.brokers.clone(), reason }
+            }
+        }
+    }
+
+    /// The brokers have been silent for too long.
+    pub(super) fn silent(&self, what: &str, watch: &Watch) -> LogError {
+        if watch.refused() {
+            return LogError::Refused(watch.reason().unwrap_or_default());
+        }
+        let reason = watch.reason().unwrap_or_else(|| "no answer".into());
+        LogError::Unreachable { address: self.options.brokers.clone(), reason: format!("{what}: {reason}") }
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        let idle = std::mem::take(&mut *self.readers.lock().unwrap_or_else(PoisonError::into_inner));
+        drop_on_thread(idle);
+    }
+}
+
+/// A client that cannot even be made: a wrong property or file.
+pub(super) fn not_created(options: &KafkaOptions, error: &KafkaError) -> LogError {
+    let reason = match error {
+        // The library repeats the value, which may be a password.
+        KafkaError::ClientConfig(_, _, name, _) => format!("the client does not take the property {name}"),
+        other => other.to_string(),
+    };
+    LogError::Unreachable { address: options.brokers.clone(), reason }
+}
+
+/// Says that a topic does not exist.
+pub(super) fn missing(topic: &str) -> LogError {
+    LogError::Topic {
+        problem: format!("the log has no {topic}"),
+        fix: "run `lienthong topics create`".into(),
+    }
+}
+
+fn is_missing(code: RDKafkaErrorCode) -> bool {
+    use RDKafkaErrorCode::{UnknownPartition, UnknownTopic, UnknownTopicOrPartition};
+    matches!(code, UnknownTopicOrPartition | UnknownTopic | UnknownPartition)
+}
+
+/// Asks whether anybody still waits for a thread's work.
+pub(super) type Wanted<'a> = &'a dyn Fn() -> bool;
+
+/// Does blocking work on a thread of its own: the library's calls wait for brokers, and taking a client down takes a while.
+pub(super) async fn on_thread<T: Send + 'static>(
+    work: impl FnOnce(Wanted<'_>) -> T + Send + 'static,
+) -> Result<T, LogError> {
+    let (done, waits) = oneshot::channel();
+    let run = move || {
+        let result = work(&|| !done.is_closed());
+        // The caller may have gone; what it left is taken down here.
+        drop(done.send(result));
+    };
+    let gone = |_| LogError::Inconsistent("a thread of the log could not run".into());
+    std::thread::Builder::new().name("lienthong-log".into()).spawn(run).map_err(|_| gone(()))?;
+    waits.await.map_err(|_| gone(()))
+}
+
+/// As [`on_thread`], for work that can fail.
+pub(super) async fn try_on_thread<T: Send + 'static, E: From<LogError> + Send + 'static>(
+    work: impl FnOnce(Wanted<'_>) -> Result<T, E> + Send + 'static,
+) -> Result<T, E> {
+    on_thread(work).await.map_err(E::from)?
+}
+
+/// Takes a client down on a thread of its own; closing it can take a while.
+pub(super) fn drop_on_thread<T: Send + 'static>(client: T) {
+    // Without a thread the client is dropped here, when the closure is.
+    let _started = std::thread::Builder::new().name("lienthong-close".into()).spawn(move || drop(client));
+}
+
+/// A writer lost a record.
+pub(super) fn lost(reason: impl Into<String>) -> WriterError {
+    WriterError::Lost(reason.into())
+}

@@ -1,0 +1,215 @@
+//! The schema registry, through its Confluent API. Subjects are `<topic>-<record full name>`.
+
+use std::collections::HashMap;
+use std::error::Error as _;
+use std::sync::{Arc, Mutex, Once, PoisonError};
+use std::time::Duration;
+
+use reqwest::StatusCode;
+use schema_registry_converter::async_impl::schema_registry::{
+    SrSettings, get_schema_by_id, perform_sr_call, post_schema,
+};
+use schema_registry_converter::error::SRCError;
+use schema_registry_converter::schema_registry_common::{RawError, SchemaType, SrCall, SuppliedSchema};
+
+use super::config::KafkaOptions;
+use crate::api::LogError;
+
+const TIMEOUT: Duration = Duration::from_secs(10);
+const LEVEL: &str = "BACKWARD_TRANSITIVE";
+const REGISTER: &str = "run `lienthong schema register`";
+
+/// Client and cache. Ids and texts never change, so that the cache needs no end; refusals are never kept.
+pub(super) struct Registry {
+    url: String,
+    prefix: String,
+    settings: SrSettings,
+    /// For what the other client lacks: a subject's compatibility level.
+    http: reqwest::Client,
+    ids: Mutex<HashMap<(String, String), u32>>,
+    texts: Mutex<HashMap<u32, Arc<str>>>,
+}
+
+impl Registry {
+    /// Makes the client; asks nothing yet.
+    pub(super) fn new(options: &KafkaOptions) -> Result<Self, LogError> {
+        install_crypto();
+        let builder = || -> Result<reqwest::ClientBuilder, LogError> {
+            let mut builder = reqwest::Client::builder().timeout(TIMEOUT);
+            if let Some(ca) = options.tls.as_ref().and_then(|tls| tls.ca.as_ref()) {
+                let pem =
+                    std::fs::read(ca).map_err(|error| unusable(&format!("{}: {error}", ca.display())))?;
+                let all = reqwest::Certificate::from_pem_bundle(&pem).map_err(|_| unusable("the CA file"))?;
+                builder = builder.tls_certs_merge(all);
+            }
+            Ok(builder)
+        };
+        let http = builder()?.build().map_err(|_| unusable("its client"))?;
+        let settings = SrSettings::new_builder(options.registry.clone())
+            .set_timeout(TIMEOUT)
+            .build_with(builder()?)
+            .map_err(|error| unusable(&error.error))?;
+        Ok(Self {
+            url: options.registry.clone(),
+            prefix: options.prefix.clone(),
+            settings,
+            http,
+            ids: Mutex::default(),
+            texts: Mutex::default(),
+        })
+    }
+
+    /// Looks an id up; never registers.
+    pub(super) async fn id(&self, topic: &str, full_name: &str, schema: &str) -> Result<u32, LogError> {
+        let key = (self.subject(topic, full_name), schema.to_owned());
+        if let Some(id) = lock(&self.ids).get(&key) {
+            return Ok(*id);
+        }
+        let body = serde_json::json!({ "schema": schema, "schemaType": "AVRO" }).to_string();
+        let answer = perform_sr_call(&self.settings, SrCall::PostForVersion(&key.0, &body)).await;
+        let id = answer.map_err(|error| self.error(&error, &key.0, Asked::Id))?.id;
+        let id = id.ok_or_else(|| LogError::RegistryDown(format!("its answer about {} has no id", key.0)))?;
+        lock(&self.ids).insert(key, id);
+        Ok(id)
+    }
+
+    /// The text of a schema.
+    pub(super) async fn text(&self, id: u32) -> Result<Arc<str>, LogError> {
+        if let Some(text) = lock(&self.texts).get(&id) {
+            return Ok(Arc::clone(text));
+        }
+        let answer = get_schema_by_id(id, &self.settings).await;
+        let found = answer.map_err(|error| self.error(&error, &format!("id {id}"), Asked::Text))?;
+        let text: Arc<str> = found.schema.into();
+        lock(&self.texts).insert(id, Arc::clone(&text));
+        Ok(text)
+    }
+
+    /// Registers a schema; the same text again gives the same id. The subject's level is set first, so that even its
+    /// second version is held to it.
+    pub(super) async fn register(&self, topic: &str, full_name: &str, schema: &str) -> Result<u32, LogError> {
+        let subject = self.subject(topic, full_name);
+        self.set_level(&subject).await?;
+        let supplied = SuppliedSchema::new(None, SchemaType::Avro, schema.to_owned());
+        let answer = post_schema(&self.settings, subject.clone(), supplied).await;
+        let id = answer.map_err(|error| self.error(&error, &subject, Asked::Register))?.id;
+        lock(&self.ids).insert((subject, schema.to_owned()), id);
+        Ok(id)
+    }
+
+    async fn set_level(&self, subject: &str) -> Result<(), LogError> {
+        let url = format!("{}/config/{subject}", self.url);
+        let body = serde_json::json!({ "compatibility": LEVEL });
+        let sent = self.http.put(url).json(&body).send().await;
+        let status = sent.map_err(|error| self.down(&error))?.status();
+        match status {
+            status if status.is_success() => Ok(()),
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+                Err(LogError::Refused(format!("the schema registry does not let us configure {subject}")))
+            }
+            status => Err(LogError::RegistryDown(format!(
+                "{subject}: it answers {status} when asked for compatibility {LEVEL}"
+            ))),
+        }
+    }
+
+    fn subject(&self, topic: &str, full_name: &str) -> String {
+        format!("{}{topic}-{full_name}", self.prefix)
+    }
+
+    fn down(&self, error: &reqwest::Error) -> LogError {
+        // The library's text holds the whole URL; its kind says enough.
+        let kind = if error.is_timeout() {
+            "no answer in time"
+        } else if error.is_connect() {
+            "no connection"
+        } else {
+            "the connection broke"
+        };
+        LogError::RegistryDown(format!("{}: {kind}", host(&self.url)))
+    }
+
+    fn error(&self, error: &SRCError, what: &str, asked: Asked) -> LogError {
+        if let Some(cause) = error.source().and_then(|source| source.downcast_ref::<reqwest::Error>()) {
+            return self.down(cause);
+        }
+        let Some(raw) = error.source().and_then(|source| source.downcast_ref::<RawError>()) else {
+            return LogError::RegistryDown(format!("{}: {}", host(&self.url), error.error));
+        };
+        let refusal = |problem: String, fix: &str| LogError::Schema { problem, fix: fix.into() };
+        match (raw.error_code, asked) {
+            (401 | 403 | 40101 | 40301, _) => LogError::Refused(format!("the schema registry: {what}")),
+            (404 | 40400..=40499, Asked::Text) => refusal(
+                format!("no schema has the {what}"),
+                "the record was written against another registry, or the registry was replaced",
+            ),
+            (404 | 40400..=40499, _) => {
+                refusal(format!("this version of the schema is not registered under {what}"), REGISTER)
+            }
+            (409, _) => refusal(
+                format!("the new version of {what} cannot read what was written before: {}", raw.message),
+                "keep former fields readable, give new ones a default, or begin a new event type",
+            ),
+            (400..=499 | 42200..=42299, _) => refusal(
+                format!("the registry does not take the schema of {what}: {}", raw.message),
+                "run `lienthong schema check`",
+            ),
+            (code, _) => LogError::RegistryDown(format!("{}: it answers {code}", host(&self.url))),
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Asked {
+    Id,
+    Text,
+    Register,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn unusable(what: &str) -> LogError {
+    LogError::RegistryDown(format!("{what} is not usable"))
+}
+
+/// Without user, password and path.
+fn host(url: &str) -> &str {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let authority = rest.split(['/', '?']).next().unwrap_or_default();
+    authority.rsplit('@').next().unwrap_or_default()
+}
+
+/// The HTTP client panics when nobody has chosen a crypto provider; whoever chose one before keeps it.
+fn install_crypto() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let _chosen_before = rustls::crypto::ring::default_provider().install_default();
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_shown_without_user_and_password() {
+        assert_eq!(host("http://u:p@registry:8081/apis/ccompat/v7"), "registry:8081");
+        assert_eq!(host("registry:8081"), "registry:8081");
+    }
+
+    #[tokio::test]
+    async fn a_registry_that_is_down_is_told_apart_from_a_missing_schema() {
+        let registry =
+            Registry::new(&KafkaOptions::new("a:1", "http://u:secret@127.0.0.1:9")).expect("client");
+        for error in [
+            registry.id("lt.a.live", "x.Y", "{}").await.expect_err("down"),
+            registry.text(1).await.map(|_| 0).expect_err("down"),
+            registry.register("lt.a.live", "x.Y", "{}").await.expect_err("down"),
+        ] {
+            assert!(matches!(error, LogError::RegistryDown(_)), "{error:?}");
+            assert!(!error.to_string().contains("secret"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,245 @@
+//! Topics: what exists against what should, and creating what is missing.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::consumer::Consumer as _;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+
+use super::client::{Shared, Watch, not_created};
+use super::config::ANSWER;
+use crate::api::{LogError, TopicSpec, TopicState};
+
+/// Settings of an existing topic by name.
+type Settings = BTreeMap<String, String>;
+/// Settings of a topic to be created.
+type Wanted = Vec<(&'static str, String)>;
+
+fn admin(shared: &Shared) -> Result<AdminClient<Watch>, LogError> {
+    let made = shared.options.metadata().create_with_context(Watch::default());
+    made.map_err(|error| not_created(&shared.options, &error))
+}
+
+fn options() -> AdminOptions {
+    AdminOptions::new().operation_timeout(Some(ANSWER)).request_timeout(Some(ANSWER))
+}
+
+/// Copies and needed copies of a topic after the site's override.
+fn copies(shared: &Shared, spec: &TopicSpec) -> (i32, i32) {
+    let replication = shared.options.replication.unwrap_or(spec.replication);
+    (replication, spec.min_insync_replicas.min(replication))
+}
+
+/// Creates what is missing; never changes what is there. Returns when everything can be used.
+pub(super) fn create(shared: &Shared, wanted: &[TopicSpec]) -> Result<(), LogError> {
+    if let Some(spec) = wanted.iter().find(|spec| spec.partitions < 1) {
+        return Err(LogError::Topic {
+            problem: format!("{} is to have {} partitions", spec.name, spec.partitions),
+            fix: "give it at least one".into(),
+        });
+    }
+    let mut missing = Vec::new();
+    for spec in wanted {
+        if shared.find_partitions(&spec.name)?.is_none() {
+            missing.push(spec);
+        }
+    }
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let named: Vec<(&TopicSpec, String, Wanted)> = missing
+        .iter()
+        .map(|spec| (*spec, shared.options.physical(&spec.name), settings(shared, spec)))
+        .collect();
+    let topics: Vec<NewTopic<'_>> = named
+        .iter()
+        .map(|(spec, name, settings)| {
+            let copies = TopicReplication::Fixed(copies(shared, spec).0);
+            let topic = NewTopic::new(name, spec.partitions, copies);
+            settings.iter().fold(topic, |topic, (key, value)| topic.set(key, value))
+        })
+        .collect();
+    let admin = admin(shared)?;
+    let answers = futures::executor::block_on(admin.create_topics(&topics, &options()));
+    let answers = answers.map_err(|error| shared.error("topics", &error, Some(admin.inner().context())))?;
+    for (answer, (spec, ..)) in answers.into_iter().zip(&named) {
+        match answer {
+            Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
+            Err((_, code)) => return Err(not_made(shared, spec, code)),
+        }
+    }
+    wait(shared, &missing)
+}
+
+fn settings(shared: &Shared, spec: &TopicSpec) -> Wanted {
+    vec![
+        ("cleanup.policy", policy(spec.compacted).to_owned()),
+        ("retention.ms", retention_ms(spec).to_string()),
+        ("min.insync.replicas", copies(shared, spec).1.to_string()),
+        ("unclean.leader.election.enable", "false".to_owned()),
+        ("message.timestamp.type", "CreateTime".to_owned()),
+        // A source whose clock is wrong must not stop: its times are judged above the log.
+        ("message.timestamp.after.max.ms", i64::MAX.to_string()),
+    ]
+}
+
+fn policy(compacted: bool) -> &'static str {
+    if compacted { "compact" } else { "delete" }
+}
+
+fn retention_ms(spec: &TopicSpec) -> i64 {
+    spec.retention.map_or(-1, |retention| i64::try_from(retention.as_millis()).unwrap_or(i64::MAX))
+}
+
+fn not_made(shared: &Shared, spec: &TopicSpec, code: RDKafkaErrorCode) -> LogError {
+    match code {
+        RDKafkaErrorCode::InvalidReplicationFactor => LogError::Topic {
+            problem: format!(
+                "{} is to have {} copies, and there are fewer brokers",
+                spec.name,
+                copies(shared, spec).0
+            ),
+            fix: "add brokers, or set the log's `replication` for a test cluster".into(),
+        },
+        RDKafkaErrorCode::InvalidTopic | RDKafkaErrorCode::InvalidConfig => LogError::Topic {
+            problem: format!("the brokers do not take {}: {code}", spec.name),
+            fix: "correct its name or settings".into(),
+        },
+        code => shared.error(&spec.name, &KafkaError::AdminOp(code), None),
+    }
+}
+
+/// Brokers know new topics a moment after they were created.
+fn wait(shared: &Shared, topics: &[&TopicSpec]) -> Result<(), LogError> {
+    let until = Instant::now() + ANSWER;
+    for spec in topics {
+        while !usable(shared, &spec.name)? {
+            if Instant::now() > until {
+                return Err(LogError::Unreachable {
+                    address: shared.options.brokers.clone(),
+                    reason: format!("{} was created but has no leader yet", spec.name),
+                });
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+    Ok(())
+}
+
+fn usable(shared: &Shared, topic: &str) -> Result<bool, LogError> {
+    let physical = shared.options.physical(topic);
+    let metadata = shared.told(topic, shared.questions().fetch_metadata(Some(&physical), ANSWER))?;
+    Ok(metadata.topics().iter().any(|found| {
+        found.name() == physical
+            && found.error().is_none()
+            && !found.partitions().is_empty()
+            && found.partitions().iter().all(|part| part.leader() >= 0 && part.error().is_none())
+    }))
+}
+
+/// What exists against what should.
+pub(super) fn describe(shared: &Shared, wanted: &[TopicSpec]) -> Result<Vec<TopicState>, LogError> {
+    let mut found = Vec::with_capacity(wanted.len());
+    for spec in wanted {
+        found.push(match shared.find_partitions(&spec.name)? {
+            None => None,
+            Some(partitions) => Some((partitions, replicas(shared, &spec.name)?)),
+        });
+    }
+    let names: Vec<String> = wanted.iter().map(|spec| shared.options.physical(&spec.name)).collect();
+    let there: Vec<&str> = names
+        .iter()
+        .zip(&found)
+        .filter(|(_, found)| found.is_some())
+        .map(|(name, _)| name.as_str())
+        .collect();
+    let settings = all_settings(shared, &there)?;
+    let state = |((spec, name), found): ((&TopicSpec, &String), &Option<(i32, i32)>)| {
+        let differences = match found {
+            None => {
+                vec![format!("{} does not exist; it should have {} partitions", spec.name, spec.partitions)]
+            }
+            Some(counts) => differences(shared, spec, *counts, settings.get(name)),
+        };
+        TopicState { name: spec.name.clone(), partitions: found.map(|(count, _)| count), differences }
+    };
+    Ok(wanted.iter().zip(&names).zip(&found).map(state).collect())
+}
+
+fn replicas(shared: &Shared, topic: &str) -> Result<i32, LogError> {
+    let physical = shared.options.physical(topic);
+    let metadata = shared.told(topic, shared.questions().fetch_metadata(Some(&physical), ANSWER))?;
+    let topics = metadata.topics().iter().filter(|found| found.name() == physical);
+    // The partition with the fewest copies decides.
+    let counts = topics.flat_map(|topic| topic.partitions().iter().map(|part| part.replicas().len() as i32));
+    Ok(counts.min().unwrap_or(0))
+}
+
+fn all_settings(shared: &Shared, names: &[&str]) -> Result<BTreeMap<String, Settings>, LogError> {
+    if names.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let admin = admin(shared)?;
+    let resources: Vec<ResourceSpecifier<'_>> =
+        names.iter().map(|name| ResourceSpecifier::Topic(name)).collect();
+    let answers = futures::executor::block_on(admin.describe_configs(&resources, &options()));
+    let answers = answers.map_err(|error| shared.error("topics", &error, Some(admin.inner().context())))?;
+    let mut all = BTreeMap::new();
+    for (answer, name) in answers.into_iter().zip(names) {
+        let logical = name.strip_prefix(&shared.options.prefix).unwrap_or(name);
+        let entries = answer
+            .map_err(|code| shared.error(logical, &KafkaError::AdminOp(code), None))?
+            .entries
+            .into_iter()
+            .filter_map(|entry| Some((entry.name, entry.value?)));
+        all.insert((*name).to_owned(), entries.collect());
+    }
+    Ok(all)
+}
+
+fn differences(
+    shared: &Shared,
+    spec: &TopicSpec,
+    (partitions, replication): (i32, i32),
+    settings: Option<&Settings>,
+) -> Vec<String> {
+    let name = &spec.name;
+    let (want_copies, want_insync) = copies(shared, spec);
+    let setting =
+        |key: &str| settings.and_then(|settings| settings.get(key)).map_or("unknown", String::as_str);
+    let mut all = Vec::new();
+    if partitions != spec.partitions {
+        all.push(format!("{name} has {partitions} partitions; it should have {}", spec.partitions));
+    }
+    if replication != want_copies {
+        all.push(format!("{name} has {replication} copies; it should have {want_copies}"));
+    }
+    let insync = setting("min.insync.replicas");
+    if insync != want_insync.to_string() {
+        all.push(format!("{name} is durable with {insync} copies in sync; it should need {want_insync}"));
+    }
+    let cleanup = setting("cleanup.policy");
+    if cleanup != policy(spec.compacted) {
+        all.push(format!("{name} has the clean-up `{cleanup}`; it should be `{}`", policy(spec.compacted)));
+    }
+    let retention = setting("retention.ms");
+    if !spec.compacted && retention != retention_ms(spec).to_string() {
+        let should = kept(&retention_ms(spec).to_string());
+        all.push(format!("{name} keeps records {}; it should keep them {should}", kept(retention)));
+    }
+    if setting("unclean.leader.election.enable") != "false" {
+        all.push(format!(
+            "{name} may elect a leader that has lost records; unclean leader election must be off"
+        ));
+    }
+    all
+}
+
+fn kept(retention: &str) -> String {
+    match retention.parse::<i64>() {
+        Ok(ms) if ms >= 0 => format!("for {} s", ms / 1000),
+        Ok(_) => "for ever".to_owned(),
+        Err(_) => format!("`{retention}`"),
+    }
+}

@@ -1,0 +1,212 @@
+//! What lies outside the rules is refused with the gap stated: nobody jumps, nobody guesses.
+
+#![allow(clippy::unwrap_used, unreachable_pub, missing_docs, reason = "a test")]
+
+mod kafka;
+
+use std::time::{Duration, Instant};
+
+use kafka::Namespace;
+use kafka::source::{self, PARTITIONS, TOPIC, body, participant, place, spec};
+use lienthong_contract::sink::OffsetState;
+use lienthong_log::kafka::{KafkaLog, KafkaOptions, KafkaSasl};
+use lienthong_log::{
+    ConsumeOptions, Consumer, Delivered, Log, LogError, TopicPartition, Writer, WriterError,
+};
+use lienthong_testkit::eventually;
+use lienthong_testkit::private_kafka::PrivateKafka;
+use rdkafka::admin::{AdminOptions, AlterConfig, NewPartitions, ResourceSpecifier};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+
+async fn writer(log: &dyn Log) -> Result<Box<dyn Writer>, WriterError> {
+    Ok(log.open_writer(&participant(), &[TOPIC.to_owned()]).await?.0)
+}
+
+/// Deletes what stands before an offset, as retention does.
+async fn cut(namespace: &Namespace, source: &TopicPartition, before: i64) {
+    let mut list = TopicPartitionList::new();
+    let name = format!("{}{}", namespace.prefix, source.topic);
+    list.add_partition_offset(&name, source.partition, Offset::Offset(before)).expect("list");
+    namespace.admin().delete_records(&list, &AdminOptions::new()).await.expect("deleted");
+}
+
+fn broken(opened: Result<Box<dyn Writer>, WriterError>) -> String {
+    match opened.map(|_| ()) {
+        Err(error @ WriterError::Broken { .. }) => error.to_string(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reader_that_retention_has_passed_is_told_the_gap() {
+    let namespace = Namespace::shared();
+    let log = namespace.log();
+    source::prepare(&log).await;
+    let mut writer = writer(&log).await.expect("writer");
+    writer.append(&source::batch(0..60, |_| false)).await.expect("append");
+    cut(&namespace, &place(0), 10).await;
+    assert_eq!(log.watermarks(&place(0)).await.expect("watermarks").low, 10);
+    let error = log.read(&place(0), OffsetState::START, 1000).await.expect_err("gone").to_string();
+    assert!(error.contains("offset 0") && error.contains("10"), "{error}");
+
+    let options = ConsumeOptions {
+        group: "g".into(),
+        topics: vec![TOPIC.into()],
+        fetch_bytes: 1 << 20,
+        session: Duration::from_secs(6),
+    };
+    let mut member = log.consume(&options).await.expect("member");
+    let mut assigned = 0;
+    while assigned < PARTITIONS {
+        if let Some(Delivered::Assigned(_)) = member.next(Duration::from_millis(200)).await.expect("next") {
+            assigned += 1;
+        }
+    }
+    member.start(&place(0), OffsetState::START).await.expect("start");
+    assert_eq!(expired(&mut *member).await, (place(0), 0, 10));
+    // Where it may begin, it begins; and a place that goes while it reads is told too.
+    let state = OffsetState { next_offset: 10, epoch: writer.epoch(), sequence: 9, fresh_through: 0 };
+    member.start(&place(0), state).await.expect("start");
+    let Some(Delivered::Records(batch)) = member.next(Duration::from_secs(10)).await.expect("next") else {
+        panic!("no records");
+    };
+    assert_eq!((batch.entries.len(), batch.next_offset), (11, 21));
+    member.pause(&place(0)).await.expect("pause");
+    writer.append(&source::batch(60..120, |_| false)).await.expect("append");
+    cut(&namespace, &place(0), 31).await;
+    member.resume(&place(0)).await.expect("resume");
+    assert_eq!(expired(&mut *member).await, (place(0), 21, 31));
+    member.leave().await.expect("leave");
+}
+
+async fn expired(member: &mut dyn Consumer) -> (TopicPartition, i64, i64) {
+    let until = Instant::now() + Duration::from_secs(20);
+    while Instant::now() < until {
+        match member.next(Duration::from_millis(200)).await.expect("next") {
+            None => {}
+            Some(Delivered::Expired { source, wanted, low }) => return (source, wanted, low),
+            Some(other) => panic!("{other:?}"),
+        }
+    }
+    panic!("the loss was not told");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_writer_whose_checkpoint_retention_has_passed_refuses_to_run() {
+    let namespace = Namespace::shared();
+    let log = namespace.log();
+    source::prepare(&log).await;
+    let mut first = writer(&log).await.expect("writer");
+    first.append(&source::batch(0..30, |_| false)).await.expect("append");
+    let _leave = first.checkpoint(&body(30)).await.expect("checkpoint");
+    first.append(&source::batch(30..60, |_| false)).await.expect("append");
+    cut(&namespace, &place(1), 11).await;
+    // The checkpoint covers what is gone.
+    let _second = writer(&log).await.expect("writer");
+    cut(&namespace, &place(1), 15).await;
+    let error = broken(writer(&log).await);
+    assert!(error.contains(TOPIC) && error.contains("offsets 11 to 14 are gone"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_changed_partition_count_is_refused() {
+    let namespace = Namespace::shared();
+    let log = namespace.log();
+    source::prepare(&log).await;
+    let mut first = writer(&log).await.expect("writer");
+    let _leave = first.checkpoint(&body(0)).await.expect("checkpoint");
+    let name = format!("{}{TOPIC}", namespace.prefix);
+    let more = [NewPartitions::new(&name, 5)];
+    namespace.admin().create_partitions(&more, &AdminOptions::new()).await.expect("changed");
+    let wanted = [spec(TOPIC, PARTITIONS as i32, false)];
+    eventually(Duration::from_secs(20), async || {
+        Ok(log.describe_topics(&wanted).await?[0].partitions == Some(5))
+    })
+    .await
+    .expect("known");
+    let error = broken(writer(&log).await);
+    assert!(error.contains("3 partitions") && error.contains('5'), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_recreated_positions_topic_is_refused() {
+    let namespace = Namespace::shared();
+    let log = namespace.log();
+    source::prepare(&log).await;
+    for _ in 0..4 {
+        writer(&log).await.expect("writer");
+    }
+    let admin = namespace.admin();
+    let name = format!("{}lt.positions", namespace.prefix);
+    admin.delete_topics(&[&name], &AdminOptions::new()).await.expect("deleted");
+    let positions = spec("lt.positions", 1, true);
+    eventually(Duration::from_secs(20), async || {
+        let wanted = std::slice::from_ref(&positions);
+        // The name is free a moment after the topic is gone.
+        let _busy = log.create_topics(wanted).await;
+        let source = TopicPartition { topic: "lt.positions".into(), partition: 0 };
+        Ok(log.watermarks(&source).await.is_ok_and(|marks| marks.high == 0))
+    })
+    .await
+    .expect("recreated");
+    let error = broken(writer(&log).await);
+    assert!(error.contains("fence of epoch") && error.contains("recreated"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn settings_that_endanger_records_are_described() {
+    let namespace = Namespace::shared();
+    let log = namespace.log();
+    source::prepare(&log).await;
+    let name = format!("{}{TOPIC}", namespace.prefix);
+    let dangerous = AlterConfig::new(ResourceSpecifier::Topic(&name))
+        .set("retention.ms", "60000")
+        .set("cleanup.policy", "compact,delete")
+        .set("unclean.leader.election.enable", "true");
+    namespace.admin().alter_configs([&dangerous], &AdminOptions::new()).await.expect("altered");
+    let wanted = [spec(TOPIC, PARTITIONS as i32, false)];
+    let mut said = String::new();
+    let known = eventually(Duration::from_secs(20), async || {
+        said = log.describe_topics(&wanted).await?[0].differences.join("; ");
+        Ok(["for 60 s", "for ever", "compact,delete", "unclean"].iter().all(|word| said.contains(word)))
+    });
+    known.await.unwrap_or_else(|_| panic!("{said}"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn brokers_that_are_down_are_named() {
+    let options = KafkaOptions::new("127.0.0.1:9", &lienthong_testkit::env::registry());
+    let log = KafkaLog::connect(options).expect("clients");
+    let error = log.watermarks(&place(0)).await.expect_err("nobody there");
+    assert!(matches!(&error, LogError::Unreachable { address, .. } if address == "127.0.0.1:9"), "{error:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wrong_password_is_told_as_a_refusal() {
+    let login = "org.apache.kafka.common.security.plain.PlainLoginModule required \
+                 username=\"broker\" password=\"b\" user_broker=\"b\" user_moj=\"right\";";
+    let broker = PrivateKafka::start(&[
+        "listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:SASL_PLAINTEXT",
+        "inter.broker.listener.name=PLAINTEXT",
+        "sasl.enabled.mechanisms=PLAIN",
+        "sasl.mechanism.inter.broker.protocol=PLAIN",
+        &format!("listener.name.plaintext.plain.sasl.jaas.config={login}"),
+    ])
+    .await
+    .expect("broker");
+    let options = |password: &str| KafkaOptions {
+        replication: Some(1),
+        sasl: Some(KafkaSasl {
+            mechanism: "PLAIN".into(),
+            username: "moj".into(),
+            password: password.into(),
+        }),
+        ..KafkaOptions::new(&broker.address(), &lienthong_testkit::env::registry())
+    };
+    let log = KafkaLog::connect(options("right")).expect("clients");
+    log.create_topics(&[spec(TOPIC, 1, false)]).await.expect("topic");
+    let log = KafkaLog::connect(options("wr0ng")).expect("clients");
+    let error = log.watermarks(&place(0)).await.expect_err("refused");
+    assert!(matches!(error, LogError::Refused(_)), "{error:?}");
+    assert!(!format!("{error} {error:?}").contains("wr0ng"), "{error}");
+}

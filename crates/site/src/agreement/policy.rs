@@ -1,0 +1,63 @@
+//! `on_revoked` and `on_deleted`: what must be said, and what follows from the other.
+
+use lienthong_router::subscription::{Effect, Policy};
+use lienthong_schemas::{Catalogue, EventContract};
+
+use crate::reader::Reader;
+
+use super::file::{Given, RuleFile};
+
+const CHOICES: &str = "hard, {soft: {column: voided_at}} or ignore";
+
+/// Both policies; `None` where the file is wrong.
+pub(super) struct Policies {
+    pub(super) on_revoked: Option<Policy>,
+    pub(super) on_deleted: Option<Policy>,
+}
+
+/// `on_revoked` is mandatory where the catalogue knows an event that revokes this one; where it knows none, either stands for
+/// both. A deleting entry has nothing to undo.
+pub(super) fn resolve(
+    reader: &mut Reader<'_>,
+    file: &RuleFile,
+    event: &EventContract,
+    catalogue: &Catalogue,
+) -> Policies {
+    let deleting = file.effect == Some(Effect::Delete);
+    let revoked = read(reader, &file.on_revoked, deleting);
+    let deleted = read(reader, &file.on_deleted, deleting);
+    let on_revoked = match (&revoked, &deleted, catalogue.revoked_by(event.name.as_str()).next()) {
+        (Some(policy), _, _) => policy.clone(),
+        (None, _, Some(by)) => {
+            let message = format!("`on_revoked` is missing, and `{}` can revoke `{}`", by.name, event.name);
+            let choices = if deleting { "ignore" } else { CHOICES };
+            reader.problem(file.at, message, format!("add on_revoked: {choices}"));
+            None
+        }
+        (None, Some(policy), None) => policy.clone(),
+        (None, None, None) if deleting => Some(Policy::Ignore),
+        (None, None, None) => {
+            let message =
+                "neither `on_deleted` nor `on_revoked` says what happens when the source row is gone";
+            reader.problem(file.at, message, format!("add on_deleted: {CHOICES}"));
+            None
+        }
+    };
+    let on_deleted = deleted.unwrap_or_else(|| on_revoked.clone());
+    Policies { on_revoked, on_deleted }
+}
+
+/// `None` when missing, `Some(None)` when wrong.
+fn read(reader: &mut Reader<'_>, given: &Given<Policy>, deleting: bool) -> Option<Option<Policy>> {
+    match given {
+        Given::Missing => None,
+        Given::Broken => Some(None),
+        Given::Here(at, Policy::Hard | Policy::Soft { .. }) if deleting => {
+            let message =
+                "the bus does not hold the row that a deleting entry removed, and cannot bring it back";
+            reader.problem(*at, message, "write ignore");
+            Some(None)
+        }
+        Given::Here(_, policy) => Some(Some(policy.clone())),
+    }
+}

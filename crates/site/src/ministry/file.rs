@@ -1,0 +1,159 @@
+//! The file as it stands, each name with its place.
+
+use lienthong_connectors::{DEFAULT_OUTBOX, Database};
+
+use crate::database::database;
+use crate::node::{Key, Node, Place, Value};
+use crate::reader::{Reader, Text};
+
+/// A ministry's file, as far as it could be read.
+pub(crate) struct MinistryFile {
+    pub(crate) id: Option<Text>,
+    pub(super) organisation: Option<Text>,
+    pub(super) database: Option<Database>,
+    pub(super) outbox: Option<String>,
+    pub(super) publishes: Vec<EntryFile>,
+}
+
+/// One entry of `publishes`.
+pub(super) struct EntryFile {
+    pub(super) at: Place,
+    pub(super) event: Option<Text>,
+    pub(super) from: Option<FromFile>,
+    pub(super) subject: Option<Vec<Text>>,
+    pub(super) fields: FieldsFile,
+}
+
+/// `from`.
+pub(super) struct FromFile {
+    pub(super) table: Text,
+    pub(super) key: Vec<Text>,
+    pub(super) when: Option<Text>,
+}
+
+/// `fields`.
+pub(super) enum FieldsFile {
+    /// Columns are named as the contract's fields.
+    AsContract,
+    /// Could not be read; told already.
+    Broken,
+    /// Field and source; `None` for a source that could not be read.
+    Given { at: Place, fields: Vec<(Key, Option<SourceFile>)> },
+}
+
+/// Where a field's value comes from.
+pub(super) enum SourceFile {
+    Column(Text),
+    PartialDate { column: Text, precision: Text },
+    Constant(Text),
+    List { column: Text, separator: String, at: Place },
+}
+
+#[derive(Clone, Copy)]
+enum Mode {
+    Outbox,
+}
+
+/// Reads the file.
+pub(crate) fn read(reader: &mut Reader<'_>, root: &Node) -> Option<MinistryFile> {
+    let keys = ["participant", "organisation", "source", "publishes"];
+    let map = reader.map(root, "the file", &keys)?;
+    let id = reader.required_text(&map, "participant");
+    let organisation = reader.required_text(&map, "organisation");
+    let source = reader.required(&map, "source").and_then(|node| source(reader, node));
+    let (database, outbox) = source.unwrap_or_default();
+    let publishes = reader.required(&map, "publishes").and_then(|node| {
+        let items = reader.list(node, "publishes")?;
+        if items.is_empty() {
+            reader.problem(node.at, "`publishes` is empty", "add an entry, or remove the file");
+        }
+        Some(items)
+    });
+    let publishes = publishes.unwrap_or_default().iter().filter_map(|item| entry(reader, item)).collect();
+    Some(MinistryFile { id, organisation, database, outbox, publishes })
+}
+
+fn source(reader: &mut Reader<'_>, node: &Node) -> Option<(Option<Database>, Option<String>)> {
+    let map = reader.map(node, "`source`", &["kind", "url", "capture"])?;
+    let database = database(reader, &map);
+    let outbox = reader.required(&map, "capture").and_then(|node| capture(reader, node));
+    Some((database, outbox))
+}
+
+/// The outbox table.
+fn capture(reader: &mut Reader<'_>, node: &Node) -> Option<String> {
+    // `slot`, `publication` and `max_retained_wal` belong to log capture: that its mode is unknown is enough to say.
+    let known = match Reader::peek(node, "mode") {
+        Some("log") => &["mode", "table", "slot", "publication", "max_retained_wal"][..],
+        _ => &["mode", "table"][..],
+    };
+    let map = reader.map(node, "`capture`", known)?;
+    let mode = reader.required_text(&map, "mode");
+    let table = reader.optional_text(&map, "table");
+    match reader.word(&mode?, "capture mode", &[("outbox", Mode::Outbox)])? {
+        Mode::Outbox => Some(table.map_or(DEFAULT_OUTBOX.to_owned(), |table| table.value)),
+    }
+}
+
+fn entry(reader: &mut Reader<'_>, node: &Node) -> Option<EntryFile> {
+    let map = reader.map(node, "the entry of `publishes`", &["event", "from", "subject", "fields"])?;
+    let event = reader.required_text(&map, "event");
+    let from = reader.required(&map, "from").and_then(|node| from(reader, node));
+    let subject = map.get("subject").and_then(|node| reader.names(node, "subject"));
+    let fields = map.get("fields").map_or(FieldsFile::AsContract, |node| fields(reader, node));
+    Some(EntryFile { at: map.at, event, from, subject, fields })
+}
+
+fn from(reader: &mut Reader<'_>, node: &Node) -> Option<FromFile> {
+    let map = reader.map(node, "`from`", &["table", "key", "when"])?;
+    let table = reader.required_text(&map, "table");
+    let key = reader.required(&map, "key").and_then(|node| reader.names(node, "key"));
+    let when = reader.optional_text(&map, "when");
+    Some(FromFile { table: table?, key: key?, when })
+}
+
+fn fields(reader: &mut Reader<'_>, node: &Node) -> FieldsFile {
+    let Some(entries) = reader.entries(node, "`fields`") else { return FieldsFile::Broken };
+    let fields =
+        entries.into_iter().map(|(key, node)| (key.clone(), field(reader, &key.name, node))).collect();
+    FieldsFile::Given { at: node.at, fields }
+}
+
+fn field(reader: &mut Reader<'_>, name: &str, node: &Node) -> Option<SourceFile> {
+    if !matches!(node.value, Value::Map(_)) {
+        return reader.text(node, name).map(SourceFile::Column);
+    }
+    let what = format!("the source of `{name}`");
+    let map = reader.map(node, &what, &["column", "precision_column", "list", "value"])?;
+    let column = reader.optional_text(&map, "column");
+    let precision = reader.optional_text(&map, "precision_column");
+    let value = reader.optional_text(&map, "value");
+    let list = map.get("list");
+    match (
+        map.get("column").is_some(),
+        map.get("precision_column").is_some(),
+        map.get("value").is_some(),
+        list,
+    ) {
+        (true, false, false, None) => column.map(SourceFile::Column),
+        (true, true, false, None) => Some(SourceFile::PartialDate { column: column?, precision: precision? }),
+        (false, false, true, None) => value.map(SourceFile::Constant),
+        (true, false, false, Some(node)) => {
+            // Not `text`: a blank is a separator like any other.
+            let Node { at, value: Value::Text(separator) } = node else {
+                reader.problem(node.at, "`list` is no separator", "write list: \",\"");
+                return None;
+            };
+            if separator.is_empty() {
+                reader.problem(*at, "the separator is empty", "write list: \",\"");
+                return None;
+            }
+            Some(SourceFile::List { column: column?, separator: separator.clone(), at: *at })
+        }
+        _ => {
+            let fix = "write a column, {column: c, precision_column: p}, {column: c, list: \",\"} or {value: \"text\"}";
+            reader.problem(map.at, format!("{what} is neither a column nor a value"), fix);
+            None
+        }
+    }
+}

@@ -1,0 +1,289 @@
+//! What a right site is compiled to.
+
+mod support;
+
+use std::path::{Path, PathBuf};
+
+use lienthong_capture::FieldSource;
+use lienthong_connectors::Database;
+use lienthong_contract::target::VersionStore;
+use lienthong_router::subscription::{ColumnMap, Effect, IfMissing, Partial, Policy};
+use lienthong_site::{LogAddress, Overrides, Site};
+use support::{Folder, MOJ, PASSWORD, SITE, VSS, load};
+
+fn example(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/examples").join(name)
+}
+
+fn with_keys(folder: &Folder) -> Site {
+    folder.write_keys();
+    folder.site()
+}
+
+#[test]
+fn the_shipped_examples_load() {
+    for (name, participant, columns) in
+        [("admin-units", "homeaffairs.admin-units", 7), ("foreign-database", "homeaffairs.admin-units", 4)]
+    {
+        let site =
+            load(&example(name), &Overrides::default()).unwrap_or_else(|problems| panic!("{problems:#?}"));
+        assert_eq!(site.participants().collect::<Vec<_>>(), [participant]);
+        let found = site.participant(participant).expect("it is listed");
+        assert_eq!((found.publications.len(), found.tables.len()), (1, 1), "{name}");
+        let subscriber = site.subscriber("nso.statistics").expect("it is listed");
+        let table = &subscriber.tables[0];
+        let values: usize = table.groups.iter().map(|group| group.columns.len()).sum();
+        assert_eq!(table.key.len() + values, columns, "{name}");
+        assert_eq!(site.warnings().count(), 0, "{name}");
+    }
+}
+
+#[test]
+fn a_publication_is_what_its_file_says() {
+    let folder = Folder::new();
+    let site = folder.site();
+    let moj = site.participant("moj.civil-status").expect("it is listed");
+    assert_eq!(moj.source.outbox_table, "lienthong_outbox");
+    assert!(matches!(&moj.source.database, Database::Postgres { url } if url.contains(PASSWORD)));
+    let table = &moj.tables[0];
+    assert_eq!(
+        (table.table.as_str(), table.key.as_slice()),
+        ("public.birth", &["registration_no".to_owned()][..])
+    );
+    let columns = [
+        "registration_no",
+        "status",
+        "office_code",
+        "registered_on",
+        "child_pin",
+        "ten",
+        "ngay_sinh",
+        "do_chinh_xac",
+    ];
+    assert_eq!(table.columns, columns);
+    let birth = &moj.publications[0];
+    assert_eq!((birth.entry, birth.family.as_str(), birth.plan.width()), (0, "civil_status", 7));
+    assert_eq!(birth.subject_slots, [3, 0], "child.pin, then registration_no");
+    assert_eq!(birth.when.as_ref().map(|when| when.columns.clone()), Some(vec![1]));
+    assert!(matches!(birth.fields[6].source, FieldSource::PartialDate { date: 6, precision: 7 }));
+    assert!(matches!(&birth.fields[5].source, FieldSource::Constant(text) if text == "unknown"));
+}
+
+#[test]
+fn columns_named_as_the_contracts_fields_need_no_fields() {
+    let folder = Folder::new();
+    let text = folder.text(MOJ);
+    let (before, _) = text.split_once("    fields:\n").expect("the fields come last");
+    folder.write(MOJ, before);
+    let site = folder.site();
+    let moj = site.participant("moj.civil-status").expect("it is listed");
+    let (birth, table) = (&moj.publications[0], &moj.tables[0]);
+    let slot =
+        birth.fields.iter().find(|field| field.path == "child.given_name").expect("every field has a source");
+    assert!(
+        matches!(slot.source, FieldSource::Column(column) if table.columns[column] == "child_given_name")
+    );
+}
+
+#[test]
+fn two_entries_of_one_table_share_its_capture_but_spell_it_as_they_like() {
+    let folder = Folder::new();
+    let text = folder.text(MOJ);
+    let (_, entry) = text.split_once("publishes:\n").expect("the entries come last");
+    let again =
+        entry.replace("public.birth", "birth").replace("office_code: office_code", "office_code: other");
+    folder.write(MOJ, &format!("{text}{again}"));
+    let site = folder.site();
+    let moj = site.participant("moj.civil-status").expect("it is listed");
+    assert_eq!((moj.tables.len(), moj.publications.len()), (1, 2));
+    assert_eq!((moj.publications[1].entry, moj.publications[1].table), (1, 0));
+    assert!(moj.tables[0].columns.contains(&"other".to_owned()));
+}
+
+#[test]
+fn subscriptions_fit_their_tables_and_their_groups_do_not_overlap() {
+    let site = with_keys(&Folder::new());
+    let vss = site.subscriber("vss.insurance").expect("it is listed");
+    assert_eq!(vss.families().collect::<Vec<_>>(), ["civil_status"]);
+    let subscriptions = vss.subscriptions(site.keys().expect("they are written"));
+    let subscription = &subscriptions[0];
+    assert_eq!(subscription.validate(), Ok(()));
+    assert_eq!(subscription.topics, ["lt.civil_status.live", "lt.civil_status.bulk"]);
+    assert_eq!((subscription.valid.from, subscription.valid.until), (20_454, Some(21_183)));
+    let table = &subscription.tables[0];
+    let groups: Vec<Vec<&str>> = table
+        .groups
+        .iter()
+        .map(|group| group.columns.iter().map(|column| column.name.as_str()).collect())
+        .collect();
+    assert_eq!(groups, [vec!["ho", "ngay_sinh"], vec!["died_on"]]);
+    assert_eq!((table.groups[0].name.as_str(), &table.version), ("ho", &VersionStore::Ledger));
+    let [birth, death] = subscription.rules.as_slice() else { panic!("two rules are expected") };
+    assert_eq!(
+        (birth.effect, death.effect),
+        (Effect::Upsert, Effect::Update { if_missing: IfMissing::Insert })
+    );
+    assert_eq!(birth.on_deleted, Policy::Soft { column: "voided_at".to_owned() }, "as on_revoked");
+    assert_eq!(birth.groups[0].columns[1].map, ColumnMap::Date { partial: Partial::Null });
+    assert_eq!(
+        birth.paths[birth.record_number.expect("the catalogue names one")].as_str(),
+        "registration_no"
+    );
+    let filter = birth.filter.as_ref().expect("it has a where");
+    let inputs: Vec<&str> = filter.inputs.iter().map(|input| birth.paths[*input].as_str()).collect();
+    assert_eq!(inputs, ["child.birth_date", "child.pin"]);
+}
+
+#[test]
+fn a_revocation_finds_the_rows_by_its_own_fields() {
+    let site = with_keys(&Folder::new());
+    let vss = site.subscriber("vss.insurance").expect("it is listed");
+    let subscription = &vss.subscriptions(site.keys().expect("they are written"))[0];
+    let [revocation] = subscription.revocations.as_slice() else { panic!("one revocation is expected") };
+    assert_eq!(revocation.event, "civil_status.record.revoked");
+    assert_eq!(revocation.paths[revocation.record_number].as_str(), "registration_no");
+    assert_eq!(revocation.undoes.iter().map(|undo| undo.rule).collect::<Vec<_>>(), [0, 1]);
+    for undo in &revocation.undoes {
+        assert_eq!(revocation.paths[undo.key[0].path].as_str(), "pin");
+    }
+}
+
+#[test]
+fn a_column_that_two_entries_write_is_a_group_of_its_own() {
+    let folder = Folder::new();
+    folder.replace(
+        VSS,
+        "fields: [deceased.pin, death_date]",
+        "fields: [deceased.pin, deceased.full_name, death_date]",
+    );
+    folder.replace(VSS, "purpose: P3", "purpose: P1");
+    folder.replace(VSS, "died_on: {date", "ho: deceased.full_name, died_on: {date");
+    let site = with_keys(&folder);
+    let vss = site.subscriber("vss.insurance").expect("it is listed");
+    let names: Vec<&str> = vss.tables[0].groups.iter().map(|group| group.name.as_str()).collect();
+    assert_eq!(names, ["ho", "ngay_sinh", "died_on"]);
+    let subscription = &vss.subscriptions(site.keys().expect("they are written"))[0];
+    assert_eq!(subscription.validate(), Ok(()));
+    let written =
+        |rule: usize| subscription.rules[rule].groups.iter().map(|group| group.group).collect::<Vec<_>>();
+    assert_eq!((written(0), written(1)), (vec![0, 1], vec![0, 2]));
+}
+
+#[test]
+fn an_entry_that_deletes_needs_only_the_key() {
+    let folder = Folder::new();
+    folder.replace(VSS, "effect: {update: {if_missing: insert}}", "effect: delete");
+    folder.replace(VSS, ", died_on: {date: death_date, partial: null}", "");
+    folder.replace(VSS, "on_revoked: hard", "on_revoked: ignore");
+    let site = with_keys(&folder);
+    let vss = site.subscriber("vss.insurance").expect("it is listed");
+    let subscription = &vss.subscriptions(site.keys().expect("they are written"))[0];
+    assert_eq!(subscription.validate(), Ok(()));
+    assert_eq!(subscription.rules[1].effect, Effect::Delete);
+    assert_eq!(subscription.revocations[0].undoes.len(), 1, "nothing is undone of a deletion");
+}
+
+#[test]
+fn a_version_column_and_pseudonyms_are_taken_over() {
+    let folder = Folder::new();
+    let text = folder.text(VSS);
+    let (one, _) = text.split_once("  - event: civil_status.death").expect("there are two entries");
+    folder.write(
+        VSS,
+        &one.replace("key: [child_pin]", "key: [child_pin]\n      version: {column: lienthong_version}"),
+    );
+    folder.replace(VSS, "ho: child.family_name", "token: {pseudonym: child.pin}");
+    let site = with_keys(&folder);
+    let vss = site.subscriber("vss.insurance").expect("it is listed");
+    assert_eq!(vss.tables[0].version, VersionStore::Column("lienthong_version".to_owned()));
+    let subscription = &vss.subscriptions(site.keys().expect("they are written"))[0];
+    assert_eq!(subscription.rules[0].groups[0].columns[0].map, ColumnMap::Pseudonym);
+}
+
+#[test]
+fn a_site_without_key_files_can_be_checked() {
+    let folder = Folder::new();
+    let problem = folder.site().keys().map(|_| ()).expect_err("there are none yet");
+    let shown = folder.shown(&[problem]);
+    assert_eq!(
+        shown,
+        ["lienthong.yaml:3:17: the file `secrets/subject.key` does not exist; fix: run `lienthong keys new`"]
+    );
+    folder.write_keys();
+    assert!(folder.site().keys().is_ok());
+}
+
+#[test]
+fn what_deserves_a_second_look_is_a_warning() {
+    let folder = Folder::new();
+    folder.replace(VSS, "if_missing: insert", "if_missing: skip");
+    folder.replace(VSS, "    where: \"event.deceased.pin != null\"\n", "");
+    let site = folder.site();
+    let warnings = folder.shown(&site.warnings().cloned().collect::<Vec<_>>());
+    assert_eq!(warnings.len(), 2, "{warnings:?}");
+    assert!(
+        warnings[0].starts_with("agreements/vss.yaml:21:35: `skip` makes the result depend"),
+        "{warnings:?}"
+    );
+    assert!(warnings[1].starts_with("agreements/vss.yaml:25:17: `deceased.pin` may be null"), "{warnings:?}");
+}
+
+#[test]
+fn the_log_can_be_set_from_outside() {
+    let folder = Folder::new();
+    folder.replace(
+        SITE,
+        "log: sqlite:var/log.db",
+        "log: {kafka: [\"${env:UNSET}\"], registry: \"${env:UNSET}\"}",
+    );
+    let overrides = Overrides { log: Some("kafka://b:9092?registry=http://r:8081&prefix=t".to_owned()) };
+    let site = load(folder.path(), &overrides).expect("the site's own log is not used");
+    assert!(matches!(&site.log, LogAddress::Kafka(kafka) if kafka.brokers == "b:9092"));
+    let overrides = Overrides { log: Some("kafka:b:9092".to_owned()) };
+    let problems = load(folder.path(), &overrides).expect_err("it is no address");
+    assert!(
+        problems[0].to_string().starts_with("--log or LIENTHONG_LOG:0:0: the log's address begins"),
+        "{problems:?}"
+    );
+}
+
+#[test]
+fn the_long_form_of_a_log_knows_tls_and_sasl() {
+    let folder = Folder::new();
+    let log = "log: {kafka: [b1:9093, b2:9093], registry: https://r, replication: 1, tls: {ca: ca.pem}, \
+               sasl: {mechanism: SCRAM-SHA-512, username: u, password: \"${env:PASSWORD}\"}}";
+    folder.replace(SITE, "log: sqlite:var/log.db", log);
+    let LogAddress::Kafka(kafka) = folder.site().log else { panic!("it is a cluster") };
+    assert_eq!((kafka.brokers.as_str(), kafka.replication), ("b1:9093,b2:9093", Some(1)));
+    assert_eq!(kafka.tls.and_then(|tls| tls.ca), Some(folder.path().join("ca.pem")));
+    assert_eq!(kafka.sasl.map(|sasl| sasl.password.expose().to_owned()), Some(PASSWORD.to_owned()));
+}
+
+#[test]
+fn no_secret_is_ever_shown() {
+    let folder = Folder::new();
+    folder.replace(SITE, "otlp: null", "otlp: \"http://u:${env:PASSWORD}@otlp\"");
+    folder.replace(SITE, "log: sqlite:var/log.db", "log: \"sqlite:${env:PASSWORD}\"");
+    let site = with_keys(&folder);
+    let vss = site.subscriber("vss.insurance").expect("it is listed");
+    let moj = site.participant("moj.civil-status").expect("it is listed");
+    let keys = site.keys().expect("they are written");
+    let overrides = Overrides { log: Some(format!("sqlite:{PASSWORD}")) };
+    let shown = format!(
+        "{site:#?} {vss:?} {moj:?} {keys:?} {:?} {:?} {overrides:?} {:?}",
+        site.log, site.telemetry, vss.target
+    );
+    assert!(!shown.contains(PASSWORD) && !shown.contains("abab") && shown.contains("***"), "{shown}");
+    for (file, from) in
+        [(MOJ, "event: civil_status.birth.registered"), (VSS, "purpose: P3"), (SITE, "127.0.0.1:9464")]
+    {
+        let folder = Folder::new();
+        let key = from.split_once(": ").map(|(key, _)| format!("{key}: ")).unwrap_or_default();
+        folder.replace(file, from, &format!("{key}\"${{env:PASSWORD}}\""));
+        let problems = folder.problems();
+        assert!(
+            !problems.is_empty() && problems.iter().all(|problem| !problem.contains(PASSWORD)),
+            "{problems:?}"
+        );
+    }
+}

@@ -1,0 +1,180 @@
+//! A Kafka broker for one test alone, which it may freeze and kill. Needs Java and the jars of Apache Kafka.
+
+use std::fmt::Write as _;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use rand::Rng as _;
+use rand::distr::Alphanumeric;
+use tempfile::TempDir;
+
+use crate::process::Process;
+use crate::wait::eventually;
+
+/// Broker and controller in one process, data in a folder of its own; both are gone when this is dropped.
+#[derive(Debug)]
+pub struct PrivateKafka {
+    // Before the folder: the broker must be dead when its data goes.
+    broker: Option<Process>,
+    address: SocketAddr,
+    libs: PathBuf,
+    folder: TempDir,
+}
+
+impl PrivateKafka {
+    /// Formats a data folder and starts a broker on free ports, with the jars of `LIENTHONG_TEST_KAFKA_LIBS`.
+    /// Each of `settings` is a line of the broker's properties beyond the usual ones.
+    ///
+    /// # Errors
+    /// When Java or the jars are missing, or the broker is not up within a minute.
+    pub async fn start(settings: &[&str]) -> Result<Self> {
+        let libs = PathBuf::from(crate::env::kafka_libs());
+        let folder = tempfile::tempdir()?;
+        let (address, controller) = free_addresses()?;
+        std::fs::write(
+            folder.path().join("server.properties"),
+            properties(address, controller, folder.path(), settings),
+        )?;
+        let mut format = java(&libs, "-Xmx128m");
+        format.args([
+            "kafka.tools.StorageTool",
+            "format",
+            "--standalone",
+            "-t",
+            &cluster_id(),
+            "-c",
+            "server.properties",
+        ]);
+        let done = format.current_dir(folder.path()).output().context("java formats the broker's folder")?;
+        ensure!(
+            done.status.success(),
+            "the folder was not formatted: {}",
+            String::from_utf8_lossy(&done.stderr)
+        );
+        let mut kafka = Self { broker: None, address, libs, folder };
+        kafka.restart().await?;
+        Ok(kafka)
+    }
+
+    /// Bootstrap address.
+    #[must_use]
+    pub fn address(&self) -> String {
+        self.address.to_string()
+    }
+
+    /// Starts the broker again on its address and data, after [`Self::kill9`] or [`Self::stop`]; ends a running one first.
+    ///
+    /// # Errors
+    /// When it is not up within a minute, with what it said.
+    pub async fn restart(&mut self) -> Result<()> {
+        self.broker = None;
+        let mut command = java(&self.libs, "-Xmx400m");
+        command.args(["kafka.Kafka", "server.properties"]).current_dir(self.folder.path());
+        let mut broker = Process::start(&mut command, &self.folder.path().join("kafka.log"))?;
+        let address = self.address;
+        let up = async || {
+            ensure!(broker.runs()?, "the broker ended: {}", broker.output()?);
+            Ok(TcpStream::connect_timeout(&address, Duration::from_millis(200)).is_ok())
+        };
+        eventually(Duration::from_secs(60), up).await.context("the private Kafka broker")?;
+        self.broker = Some(broker);
+        Ok(())
+    }
+
+    /// SIGKILL.
+    ///
+    /// # Errors
+    /// When it is not running.
+    pub fn kill9(&mut self) -> Result<()> {
+        self.running()?.kill9()?;
+        self.broker = None;
+        Ok(())
+    }
+
+    /// SIGTERM, and waits for a clean end.
+    ///
+    /// # Errors
+    /// When it is not running or does not end within 30 s.
+    pub async fn stop(&mut self) -> Result<()> {
+        let broker = self.running()?;
+        broker.terminate()?;
+        broker.wait(Duration::from_secs(30)).await?;
+        self.broker = None;
+        Ok(())
+    }
+
+    /// SIGSTOP: connections stay open and nothing answers.
+    ///
+    /// # Errors
+    /// When it is not running.
+    pub fn sigstop(&mut self) -> Result<()> {
+        self.running()?.sigstop()
+    }
+
+    /// SIGCONT.
+    ///
+    /// # Errors
+    /// When it is not running.
+    pub fn sigcont(&mut self) -> Result<()> {
+        self.running()?.sigcont()
+    }
+
+    fn running(&mut self) -> Result<&mut Process> {
+        self.broker.as_mut().context("the private Kafka broker is not running")
+    }
+}
+
+fn java(libs: &Path, memory: &str) -> Command {
+    let mut command = Command::new("java");
+    command.args([memory, "-cp"]).arg(libs.join("*")).arg("-Dorg.slf4j.simpleLogger.defaultLogLevel=warn");
+    command
+}
+
+/// Two free ports; both listeners are open at once, so that the ports differ.
+fn free_addresses() -> Result<(SocketAddr, SocketAddr)> {
+    let (one, two) = (TcpListener::bind("127.0.0.1:0")?, TcpListener::bind("127.0.0.1:0")?);
+    Ok((one.local_addr()?, two.local_addr()?))
+}
+
+/// 16 random bytes in URL-safe base64, as Kafka wants them: the last of 22 characters carries two bits only.
+fn cluster_id() -> String {
+    let random = rand::rng().sample_iter(Alphanumeric).take(21).map(char::from);
+    random.chain(std::iter::once('A')).collect()
+}
+
+fn properties(broker: SocketAddr, controller: SocketAddr, folder: &Path, settings: &[&str]) -> String {
+    let data = folder.join("data");
+    let mut text = format!(
+        "process.roles=broker,controller\nnode.id=1\ncontroller.quorum.bootstrap.servers={controller}\n\
+         listeners=PLAINTEXT://{broker},CONTROLLER://{controller}\nadvertised.listeners=PLAINTEXT://{broker}\n\
+         controller.listener.names=CONTROLLER\nlistener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT\n\
+         log.dirs={}\noffsets.topic.replication.factor=1\noffsets.topic.num.partitions=4\n\
+         transaction.state.log.replication.factor=1\ntransaction.state.log.min.isr=1\n\
+         transaction.state.log.num.partitions=4\ngroup.initial.rebalance.delay.ms=0\nauto.create.topics.enable=false\n",
+        data.display()
+    );
+    for setting in settings {
+        // Writing to a string does not fail.
+        let _written = writeln!(text, "{setting}");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_killed_broker_comes_back_on_its_address() -> Result<()> {
+        let mut kafka = PrivateKafka::start(&[]).await?;
+        kafka.kill9()?;
+        let address: SocketAddr = kafka.address().parse()?;
+        assert!(TcpStream::connect(address).is_err());
+        kafka.restart().await?;
+        assert!(TcpStream::connect(address).is_ok());
+        kafka.stop().await
+    }
+}

@@ -1,0 +1,169 @@
+//! From one event and one rule to writes: operation, effect and policy.
+//!
+//! | event | creating rule | updating rule | deleting rule |
+//! |---|---|---|---|
+//! | insert, update, snapshot | upsert | update | delete |
+//! | delete (`on_deleted`), revocation (`on_revoked`) | hard: delete, soft: void | hard: clear, soft: void | nothing |
+
+use lienthong_contract::event::Operation;
+use lienthong_contract::sink::{Action, GroupWrite, KeyWrite};
+use lienthong_schemas::Cell;
+
+use crate::compact::Compactor;
+use crate::error::EventFault;
+use crate::head::Head;
+use crate::project::Projector;
+use crate::subscription::{
+    ColumnSource, DeliveryRule, Effect, IfMissing, Policy, RevocationRule, Subscription, Undo,
+};
+
+/// Makes writes of events.
+#[derive(Clone, Copy)]
+pub(crate) struct Maker<'a> {
+    /// Whose.
+    pub(crate) subscription: &'a Subscription,
+    /// How values become columns.
+    pub(crate) projector: Projector<'a>,
+}
+
+impl<'a> Maker<'a> {
+    /// The writes of an event that one rule lets pass.
+    ///
+    /// # Errors
+    /// When a value does not fit, a key is null, or the operation is not supported.
+    pub(crate) fn deliver(
+        &self,
+        rule: &'a DeliveryRule,
+        head: &Head<'a>,
+        row: &[Cell<'a>],
+        out: &mut Compactor<'a>,
+    ) -> Result<(), EventFault> {
+        if head.operation == Operation::Rekey {
+            return Err(EventFault::new(
+                "it moves a record to another key, which this version cannot deliver",
+                "use a version that supports `rekey`",
+            ));
+        }
+        let target = self.target(rule, &rule.key, row)?.ok_or_else(|| {
+            EventFault::new(
+                "a field that the target's key comes from is null",
+                "let the agreement's `where` ask for it: `event.<field> != null`",
+            )
+        })?;
+        if head.operation == Operation::Delete {
+            self.undo(rule, &rule.on_deleted, &target, head, None, out);
+            return Ok(());
+        }
+        let action = match rule.effect {
+            Effect::Upsert | Effect::Update { if_missing: IfMissing::Insert } => {
+                Action::Upsert(self.groups(rule, head, row)?)
+            }
+            Effect::Update { if_missing: IfMissing::Skip } => Action::Update(self.groups(rule, head, row)?),
+            Effect::Delete => Action::Delete { version: head.version, revokes: None },
+        };
+        out.push(target.write(action));
+        Ok(())
+    }
+
+    /// The writes of a revocation. Each counts only where the ledger says that this very record wrote the values.
+    ///
+    /// # Errors
+    /// When a value does not fit.
+    pub(crate) fn revoke(
+        &self,
+        revocation: &'a RevocationRule,
+        head: &Head<'a>,
+        row: &[Cell<'a>],
+        out: &mut Compactor<'a>,
+    ) -> Result<bool, EventFault> {
+        // That a revocation is itself deleted brings no values back: the bus does not keep them.
+        if head.operation == Operation::Delete {
+            return Ok(false);
+        }
+        let mut concerned = false;
+        for undo in revocation.undoes.iter().filter(|undo| of_type(revocation, undo, row)) {
+            let rule = &self.subscription.rules[undo.rule];
+            let number = &row[revocation.record_number];
+            let Some(record) = self.projector.record_hash(&rule.event, number) else { continue };
+            let Some(target) = self.target(rule, &undo.key, row)? else { continue };
+            self.undo(rule, &rule.on_revoked, &target, head, Some(record), out);
+            concerned = true;
+        }
+        Ok(concerned)
+    }
+
+    fn target(
+        &self,
+        rule: &DeliveryRule,
+        key: &[ColumnSource],
+        row: &[Cell<'a>],
+    ) -> Result<Option<Target<'a>>, EventFault> {
+        let key = self.projector.columns(key, row)?;
+        let table = &self.subscription.tables[rule.table].table;
+        let hash = self.projector.key_hash(table, key);
+        Ok(hash.map(|key_hash| Target { table: rule.table, key_hash, key }))
+    }
+
+    fn groups(
+        &self,
+        rule: &DeliveryRule,
+        head: &Head<'a>,
+        row: &[Cell<'a>],
+    ) -> Result<Vec<GroupWrite<'a>>, EventFault> {
+        let record = rule.record_number.and_then(|path| self.projector.record_hash(&rule.event, &row[path]));
+        let write = |source: &crate::subscription::GroupSource| {
+            let values = self.projector.columns(&source.columns, row)?;
+            Ok(GroupWrite { group: source.group, version: head.version, record, values })
+        };
+        rule.groups.iter().map(write).collect()
+    }
+
+    fn undo(
+        &self,
+        rule: &'a DeliveryRule,
+        policy: &'a Policy,
+        target: &Target<'a>,
+        head: &Head<'a>,
+        record: Option<&'a str>,
+        out: &mut Compactor<'a>,
+    ) {
+        if rule.effect == Effect::Delete {
+            return;
+        }
+        let version = head.version;
+        let first = rule.groups.first().map_or(0, |source| source.group);
+        let revokes = record.map(|record| (first, record));
+        match policy {
+            Policy::Ignore => {}
+            Policy::Soft { column } => {
+                out.push(target.write(Action::Void { column, at: head.time, version, revokes }));
+            }
+            Policy::Hard if rule.effect.creates() => {
+                out.push(target.write(Action::Delete { version, revokes }));
+            }
+            Policy::Hard => {
+                for source in &rule.groups {
+                    let clear = Action::Clear { group: source.group, version, revokes: record };
+                    out.push(target.write(clear));
+                }
+            }
+        }
+    }
+}
+
+struct Target<'a> {
+    table: usize,
+    key_hash: lienthong_contract::keys::KeyHash,
+    key: &'a [Cell<'a>],
+}
+
+impl<'a> Target<'a> {
+    fn write(&self, action: Action<'a>) -> KeyWrite<'a> {
+        KeyWrite { table: self.table, key_hash: self.key_hash, key: self.key, action }
+    }
+}
+
+fn of_type(revocation: &RevocationRule, undo: &Undo, row: &[Cell<'_>]) -> bool {
+    let Some(wanted) = &undo.record_type else { return true };
+    revocation.record_type.is_some_and(|path| matches!(row[path], Cell::Str(found) if found == wanted))
+}

@@ -1,0 +1,149 @@
+//! One subscription's whole life: sessions, and a new one when a dependency was away. Subscriptions share nothing, so none waits
+//! for another.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use lienthong_contract::sink::Sink;
+use lienthong_log::Log;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::error::{RouterError, transient};
+use crate::head::Routes;
+use crate::lane::Backoff;
+use crate::session::{Ended, LOOK, Session};
+use crate::status::{State, Status};
+use crate::subscription::Subscription;
+use crate::worker::Shared;
+
+/// Makes a connection to the subscriber's database.
+pub type SinkFactory = Arc<dyn Fn() -> Box<dyn Sink> + Send + Sync>;
+
+/// How to run.
+#[derive(Clone, Debug)]
+pub struct RouterOptions {
+    /// Stop when everything that the log held at the start is delivered.
+    pub once: bool,
+    /// Events per transaction.
+    pub max_rows: usize,
+    /// Bytes of records per transaction.
+    pub max_bytes: usize,
+    /// Bytes of records that wait. Above its even share a partition is held back; what it had been given by then is at most a
+    /// sixteenth of this.
+    pub fetch_bytes: usize,
+    /// Transactions under way at once: connections to the subscriber's database.
+    pub parallel: usize,
+    /// How long a router may be silent before others take its partitions.
+    pub session: Duration,
+    /// How long a dependency may be away before giving up; `None` waits for ever.
+    pub timeout: Option<Duration>,
+    /// Microseconds since 1970 UTC; agreements are judged by it.
+    pub clock: fn() -> i64,
+}
+
+impl Default for RouterOptions {
+    fn default() -> Self {
+        Self {
+            once: false,
+            max_rows: 2_000,
+            max_bytes: 1 << 20,
+            fetch_bytes: 4 << 20,
+            parallel: 4,
+            session: Duration::from_secs(8),
+            timeout: None,
+            clock: || chrono::Utc::now().timestamp_micros(),
+        }
+    }
+}
+
+impl RouterOptions {
+    /// Bytes of one batch of the log: every partition may have one more than its share.
+    pub(crate) fn batch_bytes(&self) -> usize {
+        (self.fetch_bytes / 16).max(1)
+    }
+}
+
+/// One subscription, ready to run.
+pub struct Router {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) sink: SinkFactory,
+    pub(crate) options: RouterOptions,
+}
+
+impl Router {
+    /// Touches nothing yet.
+    #[must_use]
+    pub fn new(
+        log: Arc<dyn Log>,
+        subscription: Arc<Subscription>,
+        sink: SinkFactory,
+        options: RouterOptions,
+    ) -> Self {
+        let routes = Routes::new(&subscription);
+        let key_id = subscription.keys.receipt.id();
+        let shared = Arc::new(Shared { subscription, routes, log, key_id, clock: options.clock });
+        Self { shared, sink, options }
+    }
+
+    /// Delivers until `shutdown`, or with `once` until everything that the log held at the start is delivered. Dependencies that
+    /// are away are waited for, at most the time-out.
+    ///
+    /// # Errors
+    /// What ended the subscription: a halt, which keeps the offset, or a dependency away for too long.
+    pub async fn run(
+        self,
+        shutdown: CancellationToken,
+        status: watch::Sender<Status>,
+    ) -> Result<(), RouterError> {
+        let ended = self.sessions(&shutdown, &status).await;
+        status.send_modify(|status| {
+            status.state = match &ended {
+                Err(RouterError::Halted { .. }) => {
+                    State::Halted(ended.as_ref().err().map(ToString::to_string).unwrap_or_default())
+                }
+                Err(RouterError::Away(_)) | Ok(()) => State::Stopped,
+            };
+        });
+        ended
+    }
+
+    /// One consumer after the other: the log may be away in between.
+    async fn sessions(
+        &self,
+        shutdown: &CancellationToken,
+        status: &watch::Sender<Status>,
+    ) -> Result<(), RouterError> {
+        self.shared.subscription.validate().map_err(|what| {
+            RouterError::halted(what, "this is a defect of the site's compiler: report it")
+        })?;
+        let mut goal = None;
+        let mut backoff = Backoff::default();
+        loop {
+            let mut session = Session::new(self, status);
+            let ended = session.work(shutdown, &mut goal).await;
+            session.farewell().await;
+            let text = match ended {
+                Ok(()) => return Ok(()),
+                Err(Ended::Halt(halt)) => return Err(halt),
+                Err(Ended::Log(error)) => transient(error)?,
+                Err(Ended::Away(text)) => text,
+            };
+            if session.joined {
+                backoff.clear();
+            }
+            tracing::warn!(subscription = self.shared.subscription.name(), error = text, "router waits");
+            status.send_modify(|status| status.state = State::Waiting(text.clone()));
+            backoff.wait(text.clone());
+            while !backoff.due() {
+                if shutdown.is_cancelled() {
+                    return Ok(());
+                }
+                tokio::time::sleep(LOOK).await;
+            }
+            if backoff.exhausted(self.options.timeout) {
+                return Err(RouterError::Away(text));
+            }
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! What happens to delivered values when the record was void, or its source row is gone.
+
+use lienthong_contract::event::Operation;
+use lienthong_router::subscription::Policy;
+
+use crate::subscriber::Subscriber;
+use crate::world::{Said, World};
+
+fn soft() -> Policy {
+    Policy::Soft { column: "voided_at".into() }
+}
+
+const KEPT: &str = "1|An|00001|-|-";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_revoked_record_is_deleted_marked_or_left_as_agreed() {
+    for (policy, expected) in
+        [(Policy::Hard, vec![]), (soft(), vec!["1|An|00001|-|voided"]), (Policy::Ignore, vec![KEPT])]
+    {
+        let mut world = World::new(1).await;
+        let mut vss = Subscriber::new(&world).await;
+        vss.subscription.rules[0].on_revoked = policy.clone();
+        // The other policy must not be taken for this one.
+        vss.subscription.rules[0].on_deleted =
+            if policy == Policy::Ignore { Policy::Hard } else { Policy::Ignore };
+        world.say(&[Said::birth(1, "1", "An")]).await;
+        vss.once().await.expect("delivered");
+        world.say(&[Said::revoked(2, "1", "birth")]).await;
+        vss.once().await.expect("delivered");
+        assert_eq!(vss.rows(), expected, "{policy:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deleted_source_row_is_deleted_marked_or_left_as_agreed() {
+    for (policy, expected) in
+        [(Policy::Hard, vec![]), (soft(), vec!["1|An|00001|-|voided"]), (Policy::Ignore, vec![KEPT])]
+    {
+        let mut world = World::new(1).await;
+        let mut vss = Subscriber::new(&world).await;
+        vss.subscription.rules[0].on_deleted = policy.clone();
+        vss.subscription.rules[0].on_revoked =
+            if policy == Policy::Ignore { Policy::Hard } else { Policy::Ignore };
+        world.say(&[Said::birth(1, "1", "An"), Said::birth(2, "1", "An").of(Operation::Delete)]).await;
+        vss.once().await.expect("delivered");
+        assert_eq!(vss.rows(), expected, "{policy:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_revoked_update_gives_its_columns_back_and_the_row_stays() {
+    let mut world = World::new(1).await;
+    let mut vss = Subscriber::new(&world).await;
+    world.say(&[Said::birth(1, "1", "An"), Said::death(2, "1", "2026-03-01")]).await;
+    vss.once().await.expect("delivered");
+    assert_eq!(vss.rows(), ["1|An|00001|2026-03-01|-"]);
+    world.say(&[Said::revoked(3, "1", "death")]).await;
+    vss.once().await.expect("delivered");
+    assert_eq!(vss.rows(), [KEPT]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_revocation_undoes_only_the_record_that_it_names() {
+    let mut world = World::new(1).await;
+    let mut vss = Subscriber::new(&world).await;
+    world.say(&[Said::birth(1, "1", "An")]).await;
+    world.say(&[Said::revoked(2, "1", "birth").record("b-of-somebody-else")]).await;
+    world.say(&[Said::revoked(3, "1", "death").record("b-1")]).await;
+    vss.once().await.expect("delivered");
+    assert_eq!(vss.rows(), [KEPT], "neither another number nor another type");
+    world.say(&[Said::birth(5, "1", "An").record("b-new"), Said::revoked(6, "1", "birth")]).await;
+    vss.once().await.expect("delivered");
+    assert_eq!(vss.rows(), [KEPT], "the values are of a newer record");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_late_event_does_not_resurrect_what_was_revoked() {
+    let mut world = World::new(1).await;
+    let mut vss = Subscriber::new(&world).await;
+    world.say(&[Said::birth(1, "1", "An"), Said::revoked(5, "1", "birth")]).await;
+    vss.once().await.expect("delivered");
+    world.say(&[Said::birth(4, "1", "late").of(Operation::Update)]).await;
+    vss.once().await.expect("delivered");
+    assert_eq!(vss.rows(), Vec::<String>::new());
+}

@@ -1,0 +1,72 @@
+//! A committed row becomes a subscriber's row: the real administrative units, before and after the merger of 1 July 2025.
+
+use std::path::Path;
+
+use anyhow::Result;
+use lienthong_testkit::admin_units::{AdminUnits, CREATE_TABLE};
+use lienthong_testkit::database::Database;
+use lienthong_testkit::postgres::TestDatabase;
+
+use crate::nation::{check_receipts, copy, create_copy};
+use crate::site::{Engine, PARTICIPANT, Site};
+
+fn units() -> Result<AdminUnits> {
+    AdminUnits::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/examples/admin-units/data"))
+}
+
+/// Loads the former state, captures and delivers it, merges, captures and delivers that.
+async fn merger(site: &Site, publisher: &str, subscribers: &[&str]) -> Result<()> {
+    let units = units()?;
+    let mut owner = Database::open(publisher).await?;
+    owner.run(&[CREATE_TABLE.to_owned()]).await?;
+    owner.run(&units.former_state()).await?;
+    for subscriber in subscribers {
+        create_copy(subscriber).await?;
+    }
+    site.prepare()?;
+    site.succeed(&["connect", PARTICIPANT, "--once"])?;
+    site.succeed(&["route", "--once"])?;
+    for subscriber in subscribers {
+        assert_eq!(copy(subscriber).await?.len(), 63 + 696 + 10_035, "the former state is there");
+    }
+    owner.run(&units.merger()).await?;
+    site.succeed(&["connect", PARTICIPANT, "--once"])?;
+    site.succeed(&["route", "--once"])?;
+    let mut expected =
+        owner.rows(&format!("select {} from admin_unit", lienthong_testkit::admin_units::STATE)).await?;
+    expected.sort();
+    for subscriber in subscribers {
+        let rows = copy(subscriber).await?;
+        assert!(rows == expected, "{} rows where {} are expected, or others", rows.len(), expected.len());
+        let current = |level: &str| {
+            rows.iter().filter(|row| row[0].as_deref() == Some(level) && row[3].is_none()).count()
+        };
+        let closed = |level: &str| {
+            rows.iter().filter(|row| row[0].as_deref() == Some(level) && row[3].is_some()).count()
+        };
+        assert_eq!((current("province"), current("commune")), (34, 3_321));
+        assert_eq!((closed("province"), closed("district"), closed("commune")), (63, 696, 10_035));
+        let events = check_receipts(subscriber).await?;
+        assert_eq!(events, 2 * (63 + 696 + 10_035) + 34 + 3_321, "every event once in the receipts");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_merger_arrives_on_the_embedded_log_from_sqlite_to_sqlite() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let url = |name: &str| format!("sqlite:{}", folder.path().join(name).display());
+    let (publisher, subscriber) = (url("publisher.db"), url("subscriber.db"));
+    let site = Site::new(Engine::Embedded, &publisher, &[("nso.statistics", &subscriber)])?;
+    merger(&site, &publisher, &[&subscriber]).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_merger_arrives_over_kafka_from_postgres_to_postgres_and_sqlite() -> Result<()> {
+    let (publisher, first) = (TestDatabase::create().await?, TestDatabase::create().await?);
+    let folder = tempfile::tempdir()?;
+    let second = format!("sqlite:{}", folder.path().join("subscriber.db").display());
+    let subscribers = [("nso.statistics", first.url()), ("psp.cases", second.as_str())];
+    let site = Site::new(Engine::Kafka, publisher.url(), &subscribers)?;
+    merger(&site, publisher.url(), &[first.url(), &second]).await
+}

@@ -1,0 +1,10 @@
+//! End to end: the binary as a user runs it, real databases and a real log. Each module's tests say what they promise.
+
+mod commands;
+mod journey;
+mod kills;
+mod nation;
+mod residents;
+mod site;
+mod stranger;
+mod zombies;

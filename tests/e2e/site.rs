@@ -1,0 +1,143 @@
+//! A site in a folder of its own, and the binary run inside it.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+use anyhow::{Context as _, Result, ensure};
+use tempfile::TempDir;
+
+use crate::residents;
+
+/// Which engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Engine {
+    Embedded,
+    Kafka,
+}
+
+/// One organisation's folder with one publisher and some subscribers.
+pub(crate) struct Site {
+    folder: TempDir,
+    participant: &'static str,
+}
+
+fn root() -> Result<PathBuf> {
+    Ok(Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize()?)
+}
+
+fn kind(url: &str) -> &'static str {
+    if url.starts_with("sqlite") { "sqlite" } else { "postgres" }
+}
+
+impl Site {
+    /// The example's contracts on a fresh log, with keys; `publisher` and `subscribers` are database URLs.
+    pub(crate) fn new(engine: Engine, publisher: &str, subscribers: &[(&str, &str)]) -> Result<Self> {
+        let site = Self::empty(engine)?;
+        let example = root()?.join("docs/examples/admin-units");
+        let kind = kind(publisher);
+        let ministry = std::fs::read_to_string(example.join("ministries/homeaffairs.admin-units.yaml"))?
+            .replace("kind: sqlite", &format!("kind: {kind}"))
+            .replace("${env:ADMIN_UNITS_DB}", publisher);
+        site.write("ministries/homeaffairs.admin-units.yaml", &ministry)?;
+        let agreement = std::fs::read_to_string(example.join("agreements/nso.statistics.yaml"))?;
+        for (name, url) in subscribers {
+            let text = agreement
+                .replace("kind: sqlite", &format!("kind: {}", self::kind(url)))
+                .replace("${env:NSO_DB}", url)
+                .replace("nso.statistics", name);
+            site.write(&format!("agreements/{name}.yaml"), &text)?;
+        }
+        site.publisher(PARTICIPANT)
+    }
+
+    /// People who move ([`crate::residents`]), one publisher and one subscriber.
+    pub(crate) fn residence(engine: Engine, publisher: &str, subscriber: &str) -> Result<Self> {
+        let site = Self::empty(engine)?;
+        let fill = |text: &str, url: &str| text.replace("KIND", kind(url)).replace("URL", url);
+        site.write("ministries/mps.residence.yaml", &fill(residents::MINISTRY, publisher))?;
+        site.write("agreements/mps.population.yaml", &fill(residents::AGREEMENT, subscriber))?;
+        site.publisher(residents::PARTICIPANT)
+    }
+
+    fn publisher(mut self, participant: &'static str) -> Result<Self> {
+        self.participant = participant;
+        self.succeed(&["keys", "new"])?;
+        Ok(self)
+    }
+
+    /// Folders and `lienthong.yaml` on a fresh log.
+    fn empty(engine: Engine) -> Result<Self> {
+        let site = Self { folder: tempfile::tempdir()?, participant: "" };
+        for part in ["var", "ministries", "agreements"] {
+            std::fs::create_dir(site.path(part))?;
+        }
+        let log = match engine {
+            Engine::Embedded => "sqlite:var/lienthong.db".to_owned(),
+            Engine::Kafka => format!(
+                "kafka://{}?registry={}&prefix={}&replication=1",
+                lienthong_testkit::env::kafka(),
+                lienthong_testkit::env::registry(),
+                lienthong_testkit::kafka::namespace()
+            ),
+        };
+        let schemas = root()?.join("schemas/avro");
+        let yaml = format!(
+            "site: vn.test\nlog: \"{log}\"\nkeys: {{subject: \"${{file:secrets/subject.key}}\", seal: \"${{file:secrets/seal.key}}\"}}\n\
+             paths: {{schemas: {}, ministries: ministries, agreements: agreements}}\n",
+            schemas.display()
+        );
+        site.write("lienthong.yaml", &yaml)?;
+        Ok(site)
+    }
+
+    /// A path inside the folder.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Writes a file of the site.
+    pub(crate) fn write(&self, name: &str, text: &str) -> Result<()> {
+        std::fs::write(self.path(name), text).with_context(|| name.to_owned())
+    }
+
+    /// Everything that comes before the first event.
+    pub(crate) fn prepare(&self) -> Result<()> {
+        self.succeed(&["check"])?;
+        self.succeed(&["topics", "create"])?;
+        self.succeed(&["schema", "register"])?;
+        self.succeed(&["connect", self.participant, "--prepare"])?;
+        self.succeed(&["route", "--prepare"])
+    }
+
+    /// Runs the binary to its end.
+    pub(crate) fn run(&self, arguments: &[&str]) -> Result<Output> {
+        Ok(self.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).output()?)
+    }
+
+    /// Runs the binary to its end; anything but exit code 0 is an error with what it said.
+    pub(crate) fn succeed(&self, arguments: &[&str]) -> Result<()> {
+        let output = self.run(arguments)?;
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        ensure!(
+            output.status.success(),
+            "lienthong {} ended with {}: {said}",
+            arguments.join(" "),
+            output.status
+        );
+        Ok(())
+    }
+
+    /// Starts the binary and leaves it running.
+    pub(crate) fn start(&self, arguments: &[&str]) -> Result<Child> {
+        Ok(self.command(arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?)
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_lienthong"));
+        command.arg("--site").arg(self.folder.path()).args(arguments).env_remove("LIENTHONG_LOG");
+        command
+    }
+}
+
+/// The only publisher.
+pub(crate) const PARTICIPANT: &str = "homeaffairs.admin-units";

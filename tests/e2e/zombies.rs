@@ -1,0 +1,150 @@
+//! Two routers for one subscriber, one of them frozen and woken up after the other has taken over; order per key under many
+//! partitions and two routers.
+
+use std::path::PathBuf;
+use std::process::Child;
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use lienthong_testkit::database::{Database, is_free};
+use lienthong_testkit::postgres::TestDatabase;
+use rand::rngs::StdRng;
+use rand::{Rng as _, SeedableRng as _};
+
+use crate::nation::check_receipts;
+use crate::residents::{self, Residents};
+use crate::site::{Engine, Site};
+
+fn signal(child: &Child, name: &str) -> Result<()> {
+    let status = std::process::Command::new("kill").args([name, &child.id().to_string()]).status()?;
+    ensure!(status.success(), "kill {name} ended with {status}");
+    Ok(())
+}
+
+fn end(children: Vec<Child>) -> Result<()> {
+    for mut child in children {
+        child.kill()?;
+        child.wait()?;
+    }
+    Ok(())
+}
+
+/// Waits until the subscriber equals the publisher.
+async fn settled(owner: &mut Residents, subscriber: &str, within: Duration) -> Result<()> {
+    let until = tokio::time::Instant::now() + within;
+    loop {
+        let (expected, found) = (owner.rows().await?, residents::copy(subscriber).await?);
+        if expected == found {
+            return Ok(());
+        }
+        ensure!(
+            tokio::time::Instant::now() < until,
+            "after {within:?} the subscriber has {} rows, the publisher {}, or others",
+            found.len(),
+            expected.len()
+        );
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// Freezes a process. One that is frozen inside an SQLite transaction holds the file's lock, and nobody can take over before it is
+/// killed or goes on: that is the file's nature. So it is frozen at an instant outside of one.
+async fn freeze(child: &Child, files: &[PathBuf]) -> Result<()> {
+    loop {
+        signal(child, "-STOP")?;
+        if files.iter().map(|file| is_free(file)).collect::<Result<Vec<_>>>()?.iter().all(|free| *free) {
+            return Ok(());
+        }
+        signal(child, "-CONT")?;
+        tokio::time::sleep(Duration::from_millis(3)).await;
+    }
+}
+
+/// While both routers run, one is frozen again and again at random instants, and woken up after the other has taken over its
+/// partitions. Every write of a zombie would show: each version is written once and in order, or the log table of the subscriber says so.
+async fn frozen_router(engine: Engine, publisher: &str, subscriber: &str) -> Result<()> {
+    let site = Site::residence(engine, publisher, subscriber)?;
+    let mut owner = Residents::create(publisher).await?;
+    residents::create_copy(subscriber).await?;
+    site.prepare()?;
+    let seed = lienthong_testkit::seed();
+    println!("seed {seed}");
+    let mut random = StdRng::seed_from_u64(seed);
+    let connector = site.start(&["connect", residents::PARTICIPANT, "--heartbeat", "1"])?;
+    let own_log = site.path("var/lienthong.db");
+    let target = subscriber.strip_prefix("sqlite:").map(PathBuf::from);
+    let files: Vec<PathBuf> =
+        target.into_iter().chain((engine == Engine::Embedded).then_some(own_log)).collect();
+    let routers = [site.start(&["route"])?, site.start(&["route"])?];
+    owner.insert(50).await?;
+    settled(&mut owner, subscriber, Duration::from_secs(60)).await?;
+    for round in 0..3 {
+        let frozen = &routers[round % 2];
+        owner.change_many(&mut random, 40).await?;
+        freeze(frozen, &files).await?;
+        owner.change_many(&mut random, 40).await?;
+        // The other one takes over everything, without the frozen one's help.
+        settled(&mut owner, subscriber, Duration::from_secs(40)).await?;
+        signal(frozen, "-CONT")?;
+        owner.change_many(&mut random, 40).await?;
+        settled(&mut owner, subscriber, Duration::from_secs(40)).await?;
+    }
+    check_receipts(subscriber).await?;
+    residents::check_order(subscriber).await?;
+    let [first, second] = routers;
+    end(vec![connector, first, second])
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_router_that_wakes_up_after_another_took_over_writes_nothing_on_the_embedded_log() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let url = |name: &str| format!("sqlite:{}", folder.path().join(name).display());
+    frozen_router(Engine::Embedded, &url("publisher.db"), &url("subscriber.db")).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_router_that_wakes_up_after_another_took_over_writes_nothing_on_kafka() -> Result<()> {
+    let (publisher, subscriber) = (TestDatabase::create().await?, TestDatabase::create().await?);
+    frozen_router(Engine::Kafka, publisher.url(), subscriber.url()).await
+}
+
+async fn ordered(engine: Engine, publisher: &str, subscriber: &str) -> Result<()> {
+    let site = Site::residence(engine, publisher, subscriber)?;
+    let mut owner = Residents::create(publisher).await?;
+    residents::create_copy(subscriber).await?;
+    site.prepare()?;
+    let seed = lienthong_testkit::seed();
+    println!("seed {seed}");
+    let mut random = StdRng::seed_from_u64(seed);
+    owner.insert(60).await?;
+    let mut processes = vec![site.start(&["connect", residents::PARTICIPANT])?, site.start(&["route"])?];
+    for round in 0..30 {
+        owner.change_many(&mut random, 20).await?;
+        if round == 10 {
+            processes.push(site.start(&["route"])?);
+        }
+        tokio::time::sleep(Duration::from_millis(random.random_range(0..50))).await;
+    }
+    settled(&mut owner, subscriber, Duration::from_secs(60)).await?;
+    residents::check_order(subscriber).await?;
+    check_receipts(subscriber).await?;
+    let partitions = Database::open(subscriber).await?;
+    let mut partitions = partitions;
+    let used = partitions.rows("select distinct cast(partition as text) from lienthong_receipt").await?;
+    assert!(used.len() >= 8, "events of 60 people lie in {} partitions", used.len());
+    end(processes)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn changes_of_a_person_arrive_in_order_under_many_partitions_and_two_routers_on_the_embedded_log()
+-> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let url = |name: &str| format!("sqlite:{}", folder.path().join(name).display());
+    ordered(Engine::Embedded, &url("publisher.db"), &url("subscriber.db")).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn changes_of_a_person_arrive_in_order_under_many_partitions_and_two_routers_on_kafka() -> Result<()> {
+    let (publisher, subscriber) = (TestDatabase::create().await?, TestDatabase::create().await?);
+    ordered(Engine::Kafka, publisher.url(), subscriber.url()).await
+}
