@@ -54,11 +54,19 @@ pub(crate) fn judge<'d>(table: &TargetTable, write: &KeyWrite<'d>, entry: &mut L
             Verdict::Remove => Judged::plain(Shape::Delete),
             Verdict::Write(_) | Verdict::Older => Judged::older(),
         },
-        Action::Void { column, version, revokes, .. } => match remove(table, entry, version, *revokes) {
-            Verdict::Remove => Judged::plain(Shape::Void(column)),
-            Verdict::Write(_) | Verdict::Older => Judged::older(),
-        },
-        Action::Clear { group, version, revokes } => clear(table, entry, *group, version, *revokes),
+        Action::Void { group: None, column, version, revokes, .. } => {
+            match remove(table, entry, version, *revokes) {
+                Verdict::Remove => Judged::plain(Shape::Void(column)),
+                Verdict::Write(_) | Verdict::Older => Judged::older(),
+            }
+        }
+        Action::Void { group: Some(group), column, version, revokes, .. } => {
+            let record = revokes.map(|(_, record)| record);
+            take_back(table, entry, *group, version, record, Shape::Void(column))
+        }
+        Action::Clear { group, version, revokes } => {
+            take_back(table, entry, *group, version, *revokes, Shape::Clear(*group))
+        }
     }
 }
 
@@ -96,12 +104,14 @@ fn remove(
     entry.remove(version)
 }
 
-fn clear<'d>(
+/// What one group's event said is gone; the group keeps the version, so that nothing older comes back.
+fn take_back<'d>(
     table: &TargetTable,
     entry: &mut LedgerEntry,
     group: usize,
     version: &str,
     revokes: Option<&str>,
+    shape: Shape<'d>,
 ) -> Judged<'d> {
     let name = table.groups[group].name.as_str();
     if let Some(record) = revokes
@@ -110,7 +120,7 @@ fn clear<'d>(
         return Judged::older();
     }
     match entry.offer(&[(name, version, None)]) {
-        Verdict::Write(_) => Judged::plain(Shape::Clear(group)),
+        Verdict::Write(_) => Judged::plain(shape),
         Verdict::Remove | Verdict::Older => Judged::older(),
     }
 }
@@ -227,6 +237,22 @@ mod tests {
         let revoke = |record| write(Action::Delete { version: "6", revokes: Some((0, record)) });
         assert_eq!(judge(&table(), &revoke("r2"), &mut entry).shape, None);
         assert_eq!(judge(&table(), &revoke("r1"), &mut entry).shape, Some(Shape::Delete));
+    }
+
+    #[test]
+    fn a_group_that_is_voided_leaves_the_row_to_its_other_groups() {
+        let mut entry = LedgerEntry::default();
+        judge(&table(), &write(Action::Update(vec![values(1, "5")])), &mut entry);
+        let void =
+            Action::Void { group: Some(1), column: "gone", at: 0, version: "6", revokes: Some((1, "r1")) };
+        assert_eq!(judge(&table(), &write(void), &mut entry).shape, Some(Shape::Void("gone")));
+        let late = write(Action::Upsert(vec![values(0, "4")]));
+        assert_eq!(
+            judge(&table(), &late, &mut entry).shape,
+            Some(Shape::Upsert(vec![0])),
+            "another group's life goes on"
+        );
+        assert_eq!(judge(&table(), &write(Action::Update(vec![values(1, "5")])), &mut entry).shape, None);
     }
 
     #[test]

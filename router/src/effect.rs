@@ -3,7 +3,7 @@
 //! | event | creating rule | updating rule | deleting rule |
 //! |---|---|---|---|
 //! | insert, update, snapshot | upsert | update | delete |
-//! | delete (`on_deleted`), revocation (`on_revoked`) | hard: delete, soft: void | hard: clear, soft: void | nothing |
+//! | delete (`on_deleted`), revocation (`on_revoked`) | hard: delete, soft: void the row | hard: clear, soft: void the group | nothing |
 
 use lienthong_contract::event::Operation;
 use lienthong_contract::sink::{Action, GroupWrite, KeyWrite};
@@ -39,6 +39,10 @@ impl<'a> Maker<'a> {
         out: &mut Compactor<'a>,
     ) -> Result<(), EventFault> {
         if head.operation == Operation::Rekey {
+            // A person who had no number had no row under one, and the full event under the new subject follows.
+            if head.subject.contains(&b':') {
+                return Ok(());
+            }
             return Err(EventFault::new(
                 "it moves a record to another key, which this version cannot deliver",
                 "use a version that supports `rekey`",
@@ -136,7 +140,8 @@ impl<'a> Maker<'a> {
         match policy {
             Policy::Ignore => {}
             Policy::Soft { column } => {
-                out.push(target.write(Action::Void { column, at: head.time, version, revokes }));
+                let group = (!rule.effect.creates()).then_some(first);
+                out.push(target.write(Action::Void { group, column, at: head.time, version, revokes }));
             }
             Policy::Hard if rule.effect.creates() => {
                 out.push(target.write(Action::Delete { version, revokes }));

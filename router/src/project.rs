@@ -35,6 +35,7 @@ impl<'a> Projector<'a> {
 
     fn cell(&self, map: ColumnMap, cell: Cell<'a>) -> Result<Cell<'a>, EventFault> {
         match (map, cell) {
+            (ColumnMap::Unset, _) => Ok(Cell::Null),
             (ColumnMap::Plain, cell) | (_, cell @ Cell::Null) => Ok(cell),
             (ColumnMap::Pseudonym, cell) => {
                 let mut bytes = Vec::new();

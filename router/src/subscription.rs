@@ -164,6 +164,8 @@ pub enum ColumnMap {
     },
     /// A token that is keyed for this subscriber: 32 hexadecimal digits. Null stays null.
     Pseudonym,
+    /// Always null: the column of a `soft` policy, which every newer value of its group takes back.
+    Unset,
 }
 
 /// What a partial date becomes in a date column.

@@ -64,6 +64,10 @@ async fn a_mistake_in_a_file_stops_every_command_with_exit_code_2_and_all_mistak
         assert!(said.contains("second.yaml:1:"), "the duplicate id: {said}");
     }
     assert!(!ready.site.path("var/lienthong.db").exists(), "nothing was started");
+    let (agreements, ministries) = (ready.site.path("agreements"), ready.site.path("ministries"));
+    let check = |folder: &std::path::Path| ready.site.run(&["check", &folder.display().to_string()]);
+    assert_eq!(code(&check(&agreements)?), 0, "the mistakes are elsewhere");
+    assert_eq!(code(&check(&ministries)?), 2);
     Ok(())
 }
 

@@ -38,8 +38,12 @@ impl Publisher {
         let mark: u32 = random.random();
         match random.random_range(0..10) {
             0..4 => self.new_unit(),
-            4..8 => format!(
+            4..7 => format!(
                 "update admin_unit set name = 'n{mark}', successors = '{mark},1' where code = '{code:05}'"
+            ),
+            // A unit that was deleted comes back; one that is there stays as it is.
+            7 => format!(
+                "insert into admin_unit (level, code, valid_from, name, full_name) values ('commune', '{code:05}', '2025-07-01', 'b{mark}', 'b') on conflict do nothing"
             ),
             8 => format!("delete from admin_unit where code = '{code:05}'"),
             _ => {

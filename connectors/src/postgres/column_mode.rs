@@ -39,8 +39,11 @@ pub(super) async fn lock(
 
 fn removes(action: &Action<'_>) -> bool {
     match action {
-        Action::Delete { .. } | Action::Void { .. } => true,
-        Action::Upsert(_) | Action::Update(_) | Action::Clear { .. } => false,
+        Action::Delete { .. } | Action::Void { group: None, .. } => true,
+        Action::Void { group: Some(_), .. }
+        | Action::Upsert(_)
+        | Action::Update(_)
+        | Action::Clear { .. } => false,
     }
 }
 

@@ -1,5 +1,6 @@
 //! PostgreSQL 14 or later: outbox source and sink.
 
+mod captured;
 mod catalogue;
 mod column_mode;
 mod decode;

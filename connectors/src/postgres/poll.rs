@@ -8,62 +8,15 @@
 use bumpalo::Bump;
 use lienthong_contract::Cell;
 use lienthong_contract::keys::HashKey;
-use lienthong_contract::source::{Polled, RowChange, RowOp, RowVisitor, SourceError, TableCapture};
+use lienthong_contract::source::{Polled, RowChange, RowOp, RowVisitor, SourceError};
 use sqlx::postgres::{PgConnection, PgListener, PgRow};
 use sqlx::{Connection as _, Row as _};
 
-use super::catalogue::Table;
-use super::decode::{self, Needed, Reading};
+use super::captured::Captured;
+use super::decode::{self, Needed};
 use super::outbox_ddl::OutboxNames;
 use super::position::OutboxPosition;
-use crate::identifier::{TableName, quote, safe};
-
-/// A captured table, ready to be read.
-pub(super) struct Captured {
-    name: String,
-    needed: Vec<Needed>,
-    first_chunk: String,
-    next_chunk: String,
-    key_count: usize,
-}
-
-impl Captured {
-    /// `table` is what the catalogue says of the capture's table.
-    pub(super) fn new(capture: &TableCapture, table: &Table) -> Self {
-        let needed = capture.columns.iter().map(|name| {
-            let reading = table
-                .column(name)
-                .map_or(Reading::Text, |column| Reading::of(&column.base, column.element.as_deref()));
-            Needed { name: name.clone(), reading }
-        });
-        let keys: Vec<String> = capture.key.iter().map(|name| format!("t.{}", quote(name))).collect();
-        let texts: Vec<String> = keys.iter().map(|key| format!("{key}::text")).collect();
-        let after: Vec<String> = capture
-            .key
-            .iter()
-            .enumerate()
-            .map(|(at, name)| {
-                let cast = table.column(name).map_or("text", |column| column.cast.as_str());
-                format!("${}::text::{cast}", at + 2)
-            })
-            .collect();
-        let chunk = |condition: &str| {
-            format!(
-                "select array[{}] as key, row_to_json(t.*)::text as row from only {} t {condition} order by {} limit $1",
-                texts.join(", "),
-                table.name.sql(),
-                keys.join(", ")
-            )
-        };
-        Self {
-            name: table.name.plain(),
-            needed: needed.collect(),
-            first_chunk: chunk(""),
-            next_chunk: chunk(&format!("where ({}) > ({})", keys.join(", "), after.join(", "))),
-            key_count: capture.key.len(),
-        }
-    }
-}
+use crate::identifier::{TableName, safe};
 
 /// An open source.
 pub(super) struct Session {

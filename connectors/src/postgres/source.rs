@@ -9,10 +9,11 @@ use lienthong_contract::source::{PollLimit, Polled, RowVisitor, Source, SourceEr
 use sqlx::postgres::{PgConnection, PgListener, PgPoolOptions};
 use sqlx::{Connection as _, Row as _};
 
+use super::captured::Captured;
 use super::error::{describe, source_error};
 use super::outbox_check;
 use super::outbox_ddl::OutboxNames;
-use super::poll::{Captured, Session};
+use super::poll::Session;
 use super::position::OutboxPosition;
 use super::session::{self, PATIENCE, within};
 use crate::SourceConfig;

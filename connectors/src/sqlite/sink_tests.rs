@@ -146,7 +146,7 @@ async fn deletes_voids_and_revocations_leave_their_marks() {
     for version in [VersionStore::Ledger, VersionStore::Column("extra".to_owned())] {
         let mut vss = Subscriber::new(INSURED, version).await;
         let insert = |version| Action::Upsert(vec![group(0, version, AN)]);
-        let void = |version| Action::Void { column: "gone", at: 0, version, revokes: None };
+        let void = |version| Action::Void { group: None, column: "gone", at: 0, version, revokes: None };
         let delete = |version| Action::Delete { version, revokes: None };
         assert_eq!(
             vss.apply(vec![insert("3"), void("2"), void("4")]).await.expect("applied"),

@@ -95,8 +95,11 @@ impl<'s, 'd> Writer<'s, 'd> {
             self.applied.unchanged += 1;
         }
         match write.action {
-            Action::Upsert(_) | Action::Update(_) | Action::Clear { .. } => Ok(()),
-            Action::Delete { .. } | Action::Void { .. } => {
+            Action::Void { group: Some(_), .. }
+            | Action::Upsert(_)
+            | Action::Update(_)
+            | Action::Clear { .. } => Ok(()),
+            Action::Delete { .. } | Action::Void { group: None, .. } => {
                 let mark = Some(RowMark { version: version.to_owned() });
                 self.keep(table, &write.key_hash, &LedgerEntry { mark, ..LedgerEntry::default() })
             }

@@ -320,7 +320,7 @@ fn key_write<'a>(tables: &[TargetTable], write: &'a Write, arena: &'a Bump) -> K
         Deed::Update(list) => Action::Update(parts(list)),
         Deed::Delete { version, revokes } => Action::Delete { version, revokes: revoked(revokes) },
         Deed::Void { at, version, revokes } => {
-            Action::Void { column: "voided_at", at: *at, version, revokes: revoked(revokes) }
+            Action::Void { group: None, column: "voided_at", at: *at, version, revokes: revoked(revokes) }
         }
         Deed::Clear { group, version, revokes } => {
             Action::Clear { group: *group, version, revokes: revokes.as_deref() }

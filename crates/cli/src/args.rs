@@ -54,8 +54,12 @@ fn seconds(text: &str) -> Result<Duration, String> {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Check every file of the site offline; all mistakes at once.
-    #[command(after_help = "Example:\n  lienthong check --site docs/examples/admin-units")]
-    Check,
+    #[command(after_help = "Examples:\n  lienthong check --site docs/examples/admin-units\n  \
+                      lienthong check agreements/vss.insurance.yaml")]
+    Check {
+        /// Tell only of mistakes in these files and folders; of all without any.
+        paths: Vec<PathBuf>,
+    },
     /// Publish one participant's changes.
     #[command(after_help = "Examples:\n  lienthong connect homeaffairs.admin-units --prepare\n  \
                       lienthong connect homeaffairs.admin-units --once")]

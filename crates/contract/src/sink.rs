@@ -78,8 +78,11 @@ pub enum Action<'a> {
         /// `Some` for a revocation: counts only if this record (hash, hex) wrote the group of this index.
         revokes: Option<(usize, &'a str)>,
     },
-    /// Sets a column of the row to a time (`soft`) and leaves a mark; the row stays.
+    /// Sets a column of the row to a time (`soft`); the row stays.
     Void {
+        /// `None`: the row is gone for its subscriber, which leaves a mark as a delete does. `Some`: only what this group's event
+        /// said is gone, because another event decides about the row.
+        group: Option<usize>,
         /// Column that takes `at`, a timestamp or text column.
         column: &'a str,
         /// Microseconds since 1970 UTC.

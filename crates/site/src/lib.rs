@@ -21,7 +21,7 @@ mod settings;
 mod site;
 
 pub use agreement::Subscriber;
-pub use keys::Keys;
+pub use keys::{Keys, key_files};
 pub use log_address::{KafkaAddress, LogAddress, Sasl, SaslMechanism, Tls};
 pub use ministry::Participant;
 pub use secret::Secret;

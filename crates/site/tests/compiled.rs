@@ -22,9 +22,11 @@ fn with_keys(folder: &Folder) -> Site {
 
 #[test]
 fn the_shipped_examples_load() {
-    for (name, participant, columns) in
-        [("admin-units", "homeaffairs.admin-units", 7), ("foreign-database", "homeaffairs.admin-units", 4)]
-    {
+    // Mapped columns, and the mark of a `soft` policy.
+    for (name, participant, columns) in [
+        ("admin-units", "homeaffairs.admin-units", 7 + 1),
+        ("foreign-database", "homeaffairs.admin-units", 4),
+    ] {
         let site =
             load(&example(name), &Overrides::default()).unwrap_or_else(|problems| panic!("{problems:#?}"));
         assert_eq!(site.participants().collect::<Vec<_>>(), [participant]);
@@ -116,7 +118,11 @@ fn subscriptions_fit_their_tables_and_their_groups_do_not_overlap() {
         .iter()
         .map(|group| group.columns.iter().map(|column| column.name.as_str()).collect())
         .collect();
-    assert_eq!(groups, [vec!["ho", "ngay_sinh"], vec!["died_on"]]);
+    assert_eq!(
+        groups,
+        [vec!["ho", "ngay_sinh", "voided_at"], vec!["died_on"]],
+        "a mark belongs to its entry"
+    );
     assert_eq!((table.groups[0].name.as_str(), &table.version), ("ho", &VersionStore::Ledger));
     let [birth, death] = subscription.rules.as_slice() else { panic!("two rules are expected") };
     assert_eq!(

@@ -83,3 +83,34 @@ async fn a_late_event_does_not_resurrect_what_was_revoked() {
     vss.once().await.expect("delivered");
     assert_eq!(vss.rows(), Vec::<String>::new());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_softly_revoked_update_leaves_the_row_to_the_event_that_made_it() {
+    let mut world = World::new(1).await;
+    let mut vss = Subscriber::new(&world).await;
+    vss.subscription.rules[1].on_revoked = soft();
+    world.say(&[Said::birth(1, "1", "An"), Said::death(3, "1", "2026-03-01")]).await;
+    world.say(&[Said::revoked(5, "1", "death")]).await;
+    vss.once().await.expect("delivered");
+    assert_eq!(vss.rows(), ["1|An|00001|2026-03-01|voided"]);
+    world.say(&[Said::birth(4, "1", "Anh").of(Operation::Update)]).await;
+    vss.once().await.expect("delivered");
+    assert_eq!(
+        vss.rows(),
+        ["1|Anh|00001|2026-03-01|voided"],
+        "older than the revocation, but not its business"
+    );
+    world.say(&[Said::death(2, "1", "2026-02-01")]).await;
+    vss.once().await.expect("delivered");
+    assert_eq!(vss.rows(), ["1|Anh|00001|2026-03-01|voided"], "a late death does not come back");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_person_whose_number_becomes_known_halts_nobody() {
+    let mut world = World::new(1).await;
+    let mut vss = Subscriber::new(&world).await;
+    let former = Said { subject: Some("registration_no:b-1".into()), ..Said::birth(1, "1", "An") };
+    world.say(&[former.of(Operation::Rekey), Said::birth(2, "1", "An").of(Operation::Update)]).await;
+    vss.once().await.expect("delivered");
+    assert_eq!(vss.rows(), [KEPT]);
+}

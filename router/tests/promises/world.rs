@@ -39,6 +39,8 @@ pub struct Said {
     /// The child's name; for a death its date, for a revocation the record's type.
     pub value: String,
     pub office: String,
+    /// `ce_subject`, where it is not the number.
+    pub subject: Option<String>,
 }
 
 impl Said {
@@ -51,6 +53,7 @@ impl Said {
             registration: format!("{}-{pin}", if event == DEATH { "d" } else { "b" }),
             value: value.to_owned(),
             office: "00001".to_owned(),
+            subject: None,
         }
     }
 
@@ -186,7 +189,7 @@ impl World {
             ("ce_specversion", b"1.0"),
             ("ce_id", id.as_bytes()),
             ("ce_type", said.event.as_bytes()),
-            ("ce_subject", said.pin.as_bytes()),
+            ("ce_subject", said.subject.as_ref().unwrap_or(&said.pin).as_bytes()),
             ("ce_operation", said.operation.as_str().as_bytes()),
             ("ce_sequence", version.as_bytes()),
         ];

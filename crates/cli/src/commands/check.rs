@@ -1,17 +1,21 @@
 //! `check`: every file of the site offline, all mistakes at once.
 
+use std::path::{Path, PathBuf};
+
+use lienthong_schemas::Problem;
 use lienthong_site::{Overrides, Site};
 use serde_json::json;
 
 use crate::args::Global;
-use crate::exit::Failure;
+use crate::exit::{Code, Failure};
 use crate::output::{self, Output};
 
-pub(super) fn run(global: &Global) -> Result<(), Failure> {
-    let checked = Site::load(&global.site, &Overrides { log: global.log.clone() });
-    match checked {
+pub(super) fn run(global: &Global, paths: &[PathBuf]) -> Result<(), Failure> {
+    let wanted = paths.iter().map(|path| existing(path)).collect::<Result<Vec<_>, _>>()?;
+    let output = Output::new(global.output, global.color);
+    match Site::load(&global.site, &Overrides { log: global.log.clone() }) {
         Ok(site) => {
-            for warning in site.warnings() {
+            for warning in site.warnings().filter(|warning| concerns(warning, &wanted)) {
                 eprintln!("lienthong: warning: {warning}");
             }
             let rows = [
@@ -19,9 +23,33 @@ pub(super) fn run(global: &Global) -> Result<(), Failure> {
                 vec![json!("publishing participants"), json!(site.participants().count())],
                 vec![json!("subscribers"), json!(site.subscribers().count())],
             ];
-            output::rows(Output::new(global.output, global.color), &["checked", "count"], &rows);
+            output::rows(output, &["checked", "count"], &rows);
             Ok(())
         }
-        Err(problems) => Err(Failure::problems(problems.iter().map(ToString::to_string).collect())),
+        Err(problems) => {
+            let told: Vec<String> = problems
+                .iter()
+                .filter(|problem| concerns(problem, &wanted))
+                .map(ToString::to_string)
+                .collect();
+            if told.is_empty() {
+                let elsewhere = format!("none in these paths; {} elsewhere in the site", problems.len());
+                output::rows(output, &["mistakes"], &[vec![json!(elsewhere)]]);
+                return Ok(());
+            }
+            Err(Failure::problems(told))
+        }
     }
+}
+
+fn existing(path: &Path) -> Result<PathBuf, Failure> {
+    path.canonicalize().map_err(|error| {
+        Failure::new(Code::Configuration, format!("{} cannot be checked: {}", path.display(), error.kind()))
+    })
+}
+
+/// Whether a mistake is in one of the files or folders; without any, all of them count.
+fn concerns(problem: &Problem, wanted: &[PathBuf]) -> bool {
+    let file = || Path::new(&problem.file).canonicalize().ok();
+    wanted.is_empty() || file().is_some_and(|file| wanted.iter().any(|path| file.starts_with(path)))
 }

@@ -9,12 +9,8 @@ use rand::RngCore as _;
 
 use crate::exit::Failure;
 
-/// Where a site expects its keys unless it says otherwise.
-const FILES: [&str; 2] = ["secrets/subject.key", "secrets/seal.key"];
-
 pub(super) fn new(site: &Path) -> Result<(), Failure> {
-    for file in FILES {
-        let path = site.join(file);
+    for path in lienthong_site::key_files(site) {
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder)?;
         }

@@ -66,7 +66,7 @@ pub(crate) async fn run(cli: Cli) -> Result<(), Failure> {
             Ok(())
         }
         Command::Keys { action: Keys::New } => keys::new(&global.site),
-        Command::Check => check::run(global),
+        Command::Check { paths } => check::run(global, paths),
         Command::Connect(options) => connect::run(&Context::load(global, shutdown)?, options).await,
         Command::Route(options) => route::run(&Context::load(global, shutdown)?, options).await,
         Command::Status(options) => status::run(&Context::load(global, shutdown)?, options.watch).await,

@@ -165,7 +165,10 @@ fn share(
         larger -= extra;
         if let Some(share) = shares.get_mut(id) {
             while share.len() > floor + extra {
-                share.pop_last();
+                // The highest partitions of every topic, not the last topic as a whole: live lanes are shared as evenly as bulk ones.
+                let place = |id: &i64| (lanes.get(id).map(|lane| lane.source.partition), *id);
+                let Some(last) = share.iter().copied().max_by_key(place) else { break };
+                share.remove(&last);
             }
         }
     }

@@ -108,7 +108,21 @@ pub(super) fn resolve<'c>(
         reader.problem(column.at, message, "leave only the key's columns");
     }
     null_key(reader, &rule);
-    Some(rule)
+    Some(with_marks(rule))
+}
+
+/// The column of a `soft` policy is written with the entry's values, always as null: a record that comes to life again loses its mark.
+fn with_marks(mut rule: Rule<'_>) -> Rule<'_> {
+    let marks: Vec<String> = rule.soft_columns().map(str::to_owned).collect();
+    for name in marks {
+        // A column that is mapped from a field as well is told with the table.
+        let Some(path) = rule.columns.first().map(|column| column.path.clone()) else { continue };
+        if rule.column(&name).is_none() {
+            let (at, map, kind) = (rule.at, ColumnMap::Unset, CellKind::Timestamp);
+            rule.columns.push(Column { name, at, path, nullable: true, map, kind });
+        }
+    }
+    rule
 }
 
 /// The agreed fields as leaves: those that exist and that the purpose may see.

@@ -179,7 +179,8 @@ impl Merger<'_, '_, '_> {
                 reserved.push((column, "holds the row's version"));
             }
         }
-        for column in self.rules.iter().flat_map(|rule| &rule.columns) {
+        let mapped = self.rules.iter().flat_map(|rule| &rule.columns);
+        for column in mapped.filter(|column| column.map != ColumnMap::Unset) {
             if let Some((name, why)) = reserved.iter().find(|(name, _)| *name == column.name) {
                 self.reader.problem(column.at, format!("`{name}` {why}"), "map the field to another column");
             }
