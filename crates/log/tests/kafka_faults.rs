@@ -12,7 +12,7 @@ use std::time::Duration;
 use kafka::Namespace;
 use kafka::source::{self, Forgotten, PARTITIONS, TOPIC, participant};
 use lienthong_log::kafka::{KafkaLog, KafkaOptions};
-use lienthong_log::{Log, LogError, WriterError};
+use lienthong_log::{ConsumeOptions, Delivered, Log, LogError, WriterError};
 use lienthong_testkit::private_kafka::PrivateKafka;
 use lienthong_testkit::process::Process;
 use lienthong_testkit::proxy::TcpProxy;
@@ -21,6 +21,8 @@ use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 
 const CHILD: &str = "LIENTHONG_CHILD_WRITER";
+/// A broker is up again two to four seconds after a kill.
+const BROKER_KILLS: usize = 8;
 /// Exit code of a writer that learned of its successor.
 const FENCED: i32 = 7;
 
@@ -141,24 +143,54 @@ async fn a_broker_killed_during_appends_keeps_everything_acked_once_and_in_order
     let log = Arc::new(namespace.log());
     source::prepare(&*log).await;
     let forgotten = Forgotten::new(folder.path());
-    let limit = 400_000;
     let publishing = {
         let (log, forgotten) = (Arc::clone(&log), forgotten.clone());
-        tokio::spawn(async move { source::publish_stubbornly(&*log, &forgotten, limit, seed).await })
+        tokio::spawn(async move { source::publish_stubbornly(&*log, &forgotten, u64::MAX, seed).await })
     };
-    let mut kills = 0;
-    while kills < 5 && !publishing.is_finished() {
+    for _ in 0..BROKER_KILLS {
         let before = forgotten.get();
-        let moves = async || Ok(forgotten.get() > before || publishing.is_finished());
+        let moves = async || Ok(forgotten.get() > before);
         eventually(Duration::from_secs(120), moves).await.expect("it goes on after a kill");
         tokio::time::sleep(Duration::from_millis(random.random_range(0..400))).await;
         broker.kill9().expect("killed");
-        kills += 1;
         broker.restart().await.expect("up again");
     }
-    tokio::time::timeout(Duration::from_secs(240), publishing).await.expect("in time").expect("published");
-    assert!(kills >= 3, "the source was dry after {kills} kills");
+    publishing.abort();
+    assert!(publishing.await.expect_err("the source has no end").is_cancelled());
+    let limit = finish(&*log, &forgotten, seed).await;
     assert_all(&*log, limit).await;
+    drop(namespace);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_member_is_told_when_the_brokers_are_away_and_another_one_goes_on_when_they_are_back() {
+    let mut broker = PrivateKafka::start(&[]).await.expect("broker");
+    let namespace = Namespace::on(&broker.address());
+    let log = namespace.log();
+    source::prepare(&log).await;
+    let options = ConsumeOptions {
+        group: "lienthong.away".to_owned(),
+        topics: vec![TOPIC.to_owned()],
+        fetch_bytes: 1 << 20,
+        session: Duration::from_secs(6),
+    };
+    let mut member = log.consume(&options).await.expect("joined");
+    broker.kill9().expect("killed");
+    let told = async {
+        loop {
+            if let Err(error) = member.next(Duration::from_secs(1)).await {
+                return error;
+            }
+        }
+    };
+    let told = tokio::time::timeout(Duration::from_secs(40), told).await.expect("told in time");
+    assert!(matches!(told, LogError::Unreachable { .. }), "{told:?}");
+    broker.restart().await.expect("up again");
+    let mut member = log.consume(&options).await.expect("joined");
+    let assigned = async {
+        while !matches!(member.next(Duration::from_secs(1)).await, Ok(Some(Delivered::Assigned(_)))) {}
+    };
+    tokio::time::timeout(Duration::from_secs(60), assigned).await.expect("assigned");
     drop(namespace);
 }
 

@@ -27,6 +27,8 @@ struct State {
     delay: AtomicU64,
     /// Bytes of both directions that may still pass.
     budget: AtomicI64,
+    /// Bytes of both directions that have passed.
+    passed: AtomicU64,
     /// Counts cuts; every connection of an older count ends.
     cuts: watch::Sender<u64>,
 }
@@ -42,6 +44,7 @@ impl TcpProxy {
             cut: AtomicBool::new(false),
             delay: AtomicU64::new(0),
             budget: AtomicI64::new(i64::MAX),
+            passed: AtomicU64::new(0),
             cuts: watch::Sender::new(0),
         });
         let address = listener.local_addr()?;
@@ -67,6 +70,7 @@ impl TcpProxy {
 
     /// Lets `bytes` more bytes through, both directions counted together, and cuts then, in the middle of a message if need be.
     pub fn cut_after_bytes(&self, bytes: u64) {
+        self.state.passed.store(0, Ordering::SeqCst);
         self.state.budget.store(i64::try_from(bytes).unwrap_or(i64::MAX), Ordering::SeqCst);
     }
 
@@ -76,14 +80,15 @@ impl TcpProxy {
         self.state.cut.load(Ordering::SeqCst)
     }
 
-    /// Bytes that have passed since the last [`Self::heal`] or start, when no cut is set.
+    /// Bytes of both directions that have passed since the start, the last [`Self::heal`] or [`Self::cut_after_bytes`].
     #[must_use]
     pub fn passed(&self) -> u64 {
-        u64::try_from(i64::MAX - self.state.budget.load(Ordering::SeqCst)).unwrap_or(0)
+        self.state.passed.load(Ordering::SeqCst)
     }
 
     /// Lets connections through again, for any number of bytes.
     pub fn heal(&self) {
+        self.state.passed.store(0, Ordering::SeqCst);
         self.state.budget.store(i64::MAX, Ordering::SeqCst);
         self.state.cut.store(false, Ordering::SeqCst);
     }
@@ -111,7 +116,9 @@ impl State {
     fn take(&self, wanted: usize) -> usize {
         let wanted = i64::try_from(wanted).unwrap_or(i64::MAX);
         let before = self.budget.fetch_sub(wanted, Ordering::SeqCst);
-        usize::try_from(before.clamp(0, wanted)).unwrap_or(0)
+        let allowed = before.clamp(0, wanted).unsigned_abs();
+        self.passed.fetch_add(allowed, Ordering::SeqCst);
+        usize::try_from(allowed).unwrap_or(0)
     }
 }
 

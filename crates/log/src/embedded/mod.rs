@@ -43,8 +43,6 @@ use crate::record::LogBatch;
 use fault::Fault;
 use file::Durability;
 
-pub use schemas::CompatibilityCheck;
-
 /// How to open the file. Everything has a default.
 #[derive(Clone, Debug, Default)]
 pub struct EmbeddedOptions {
@@ -52,8 +50,6 @@ pub struct EmbeddedOptions {
     pub retention_bytes: Option<u64>,
     /// Pages that the file may grow to: a quota, and the tests' full disk.
     pub max_pages: Option<u32>,
-    /// Decides whether a new schema may follow the former ones of its subject. `None`: every schema may.
-    pub compatibility: Option<CompatibilityCheck>,
 }
 
 /// The log in one file. Clones share it.
@@ -234,7 +230,6 @@ impl Log for EmbeddedLog {
     }
 
     async fn register_schema(&self, topic: &str, full_name: &str, schema: &str) -> Result<u32, LogError> {
-        let check = self.inner.options.compatibility;
-        self.inner.run(|sql| schemas::register(sql, topic, full_name, schema, check))
+        self.inner.run(|sql| schemas::register(sql, topic, full_name, schema))
     }
 }

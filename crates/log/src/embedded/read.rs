@@ -67,7 +67,7 @@ pub(super) fn scan(
     let mut rows = statement.query(params![lane.id, from])?;
     let mut expected = from;
     while let Some(row) = rows.next()? {
-        let stored = stored(path, row)?;
+        let stored = stored(path, lane, row)?;
         let end = stored.base_offset + stored.count;
         if stored.base_offset > expected || end <= expected {
             return Err(damaged(path, &hole(&lane.source, expected)).into());
@@ -87,13 +87,14 @@ fn hole(source: &TopicPartition, offset: i64) -> String {
     format!("the batch with offset {offset} of {}/{} is missing", source.topic, source.partition)
 }
 
-fn stored<'a>(path: &Path, row: &'a Row<'_>) -> Result<Stored<'a>, Fault> {
+fn stored<'a>(path: &Path, lane: &Lane, row: &'a Row<'_>) -> Result<Stored<'a>, Fault> {
     let base_offset = row.get(0)?;
     let body = row.get_ref(8)?.as_blob().map_err(|_| damaged(path, "a batch has no body"))?;
     if crc32c::crc32c(body) != row.get::<_, u32>(7)? {
-        return Err(
-            damaged(path, &format!("the checksum of the batch at offset {base_offset} is wrong")).into()
-        );
+        let TopicPartition { topic, partition } = &lane.source;
+        let what =
+            format!("the checksum of the batch at offset {base_offset} of {topic}/{partition} is wrong");
+        return Err(damaged(path, &what).into());
     }
     let kind = Kind::from_code(row.get(2)?).ok_or_else(|| damaged(path, "a batch is of an unknown kind"))?;
     Ok(Stored {

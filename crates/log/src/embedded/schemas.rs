@@ -2,15 +2,24 @@
 
 use std::sync::Arc;
 
+use lienthong_schemas::RecordSchema;
+use lienthong_schemas::check::compatible;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::fault::Fault;
 use super::file::immediate;
 use crate::api::LogError;
 
-/// Decides whether a new schema (first) may follow the former ones of its subject, oldest first (BACKWARD_TRANSITIVE). The error
-/// is one sentence for people.
-pub type CompatibilityCheck = fn(&str, &[String]) -> Result<(), String>;
+/// Whether a new schema reads what every former one of its subject has written (BACKWARD_TRANSITIVE). The error is one sentence for
+/// people.
+fn check(new: &str, former: &[String]) -> Result<(), String> {
+    let parse = |text: &str| RecordSchema::parse(text).map_err(|error| error.to_string());
+    let new = parse(new)?;
+    for old in former {
+        compatible(&parse(old)?, &new).map_err(|reasons| reasons.join("; "))?;
+    }
+    Ok(())
+}
 
 /// Id of a registered schema.
 pub(super) fn id(sql: &Connection, topic: &str, full_name: &str, schema: &str) -> Result<u32, Fault> {
@@ -44,7 +53,6 @@ pub(super) fn register(
     topic: &str,
     full_name: &str,
     schema: &str,
-    check: Option<CompatibilityCheck>,
 ) -> Result<u32, Fault> {
     let subject = subject(topic, full_name);
     let text = normal(&subject, schema)?;
@@ -58,12 +66,10 @@ pub(super) fn register(
         )?
         .query_map([&subject], |row| row.get(0))?
         .collect::<Result<_, _>>()?;
-    if let Some(check) = check {
-        check(&text, &former).map_err(|why| LogError::Schema {
-            problem: format!("the new version of {subject} cannot read what was written before: {why}"),
-            fix: "keep former fields readable, give new ones a default, or begin a new event type".into(),
-        })?;
-    }
+    check(&text, &former).map_err(|why| LogError::Schema {
+        problem: format!("the new version of {subject} cannot read what was written before: {why}"),
+        fix: "keep former fields readable, give new ones a default, or begin a new event type".into(),
+    })?;
     transaction.execute("insert into schema_text(text) values(?1) on conflict do nothing", [&text])?;
     let id: u32 =
         transaction.query_row("select id from schema_text where text = ?1", [&text], |row| row.get(0))?;

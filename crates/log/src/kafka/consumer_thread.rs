@@ -25,6 +25,10 @@ use crate::record::LogBatch;
 
 /// Requests that come while the thread waits for records are seen after so long.
 const SLICE: Duration = Duration::from_millis(20);
+/// The library goes on by itself when brokers are away; after so long the owner is told.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How long the brokers get to show that they are back.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(2);
 /// Told offsets are sent together.
 const TELL_EVERY: Duration = Duration::from_millis(50);
 
@@ -54,6 +58,8 @@ pub(super) struct Member {
     turn: usize,
     told: BTreeMap<(String, i32), i64>,
     told_at: Instant,
+    /// When the library said that no broker answers; nothing has been heard since.
+    silent_since: Option<Instant>,
 }
 
 impl Member {
@@ -79,6 +85,7 @@ impl Member {
             turn: 0,
             told: BTreeMap::new(),
             told_at: Instant::now(),
+            silent_since: None,
         })
     }
 
@@ -153,11 +160,13 @@ impl Member {
             return Ok(Some(Delivered::Records(batch)));
         }
         self.tell(CommitMode::Async);
+        self.listen_for_brokers()?;
         let mut wait = SLICE.min(until.saturating_duration_since(Instant::now()));
         loop {
             match self.consumer.poll(wait) {
                 None => break,
                 Some(Ok(message)) => {
+                    self.silent_since = None;
                     let size = decode::size(&message);
                     let held = self.held.iter_mut().find(|held| {
                         held.source.partition == message.partition() && held.physical == message.topic()
@@ -289,9 +298,27 @@ impl Member {
         }
         if passes(error) {
             tracing::debug!(%error, "consumer");
+            if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown) {
+                self.silent_since.get_or_insert_with(Instant::now);
+            }
             return Ok(());
         }
         Err(self.shared.error("consumer", error, Some(&self.consumer.context().watch)))
+    }
+
+    /// A quiet topic and brokers that are away look alike from here: after a while, ask.
+    fn listen_for_brokers(&mut self) -> Result<(), LogError> {
+        if self.silent_since.is_none_or(|since| since.elapsed() < PATIENCE) {
+            return Ok(());
+        }
+        let topic = self.held.first().map(|held| held.physical.as_str());
+        match self.consumer.fetch_metadata(topic, SIGN_OF_LIFE) {
+            Ok(_) => {
+                self.silent_since = None;
+                Ok(())
+            }
+            Err(error) => Err(self.shared.error("consumer", &error, Some(&self.consumer.context().watch))),
+        }
     }
 
     /// The library does not say which partition has lost its place: look at all.

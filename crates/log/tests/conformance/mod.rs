@@ -247,6 +247,7 @@ macro_rules! conformance {
             sides: topics_are_never_changed_by_creating_them_again,
             sides: a_schema_has_one_id_and_its_text,
             sides: a_schema_is_never_registered_by_asking,
+            sides: a_schema_that_cannot_read_what_was_written_before_is_refused,
             sides: an_unknown_schema_id_is_an_error,
         );
     };

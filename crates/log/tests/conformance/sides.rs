@@ -82,6 +82,14 @@ pub async fn a_schema_has_one_id_and_its_text(fixture: Fixture) {
     assert_eq!(fixture.log.schema_id(&topic, "test.Happened", &newer).await.expect("new id"), second);
 }
 
+pub async fn a_schema_that_cannot_read_what_was_written_before_is_refused(fixture: Fixture) {
+    let topic = fixture.live();
+    fixture.log.register_schema(&topic, "test.Happened", SCHEMA).await.expect("register");
+    let other = SCHEMA.replace(r#""name":"a","type":"string""#, r#""name":"b","type":"string""#);
+    let refused = fixture.log.register_schema(&topic, "test.Happened", &other).await;
+    assert!(matches!(refused, Err(LogError::Schema { .. })), "{refused:?}");
+}
+
 pub async fn a_schema_is_never_registered_by_asking(fixture: Fixture) {
     for _ in 0..2 {
         let asked = fixture.log.schema_id(&fixture.live(), "test.Happened", SCHEMA).await;

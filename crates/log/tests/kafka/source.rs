@@ -117,6 +117,8 @@ pub async fn publish(
             let end = (next + random.random_range(1..200)).min(limit);
             writer.append(&batch(next..end, |id| recovered.collected.contains(id))).await?;
             next = end;
+            // Every event below is acknowledged.
+            println!("acked {next}");
         }
         if random.random_ratio(1, 4) {
             writer.heartbeat(1_000_000).await?;
