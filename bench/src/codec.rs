@@ -28,7 +28,7 @@ fn schema() -> Result<Schema> {
 
 pub(crate) fn run() -> Result<()> {
     let schema = schema()?;
-    let texts: Vec<String> = (0..12).map(|n| format!("Nguyễn Thị Minh Khai số {n}")).collect();
+    let texts: Vec<String> = (0..12).map(|n| format!("Nguyễn Thị Minh Khai {n}")).collect();
     let mut cells: Vec<Cell<'_>> = texts.iter().map(|text| Cell::Str(text)).collect();
     cells.extend([Cell::Date(20_000), Cell::Timestamp(1_788_750_131_000_123), Cell::I64(42)]);
     let value = value(&texts);

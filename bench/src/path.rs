@@ -13,8 +13,9 @@ use crate::proc;
 
 /// Cores that the ideal is computed with.
 const CORES: f64 = 2.0;
-/// Rounds of a drain.
+/// Rounds of a drain, and from how many events on one is enough.
 const ROUNDS: usize = 3;
+const LARGE: u64 = 500_000;
 
 /// What a path runs on; keeps its databases alive.
 struct Path {
@@ -64,7 +65,7 @@ async fn paths() -> Result<[Path; 2]> {
 pub(crate) async fn drain(events: u64) -> Result<()> {
     for version in [LEDGER, COLUMN] {
         let mut figures = [Vec::new(), Vec::new()];
-        for _ in 0..ROUNDS {
+        for _ in 0..if events < LARGE { ROUNDS } else { 1 } {
             for (path, figures) in paths().await?.into_iter().zip(&mut figures) {
                 figures.push((path.name, drain_once(&path, version, events).await?));
             }

@@ -33,6 +33,7 @@ pub(super) struct Session {
     position: Option<OutboxPosition>,
     arena: Bump,
     head: String,
+    first: String,
     page: String,
     lost: String,
 }
@@ -42,8 +43,6 @@ struct Head {
     snapshot: String,
     time: i64,
     lost: i64,
-    /// No row with a lower id can be new.
-    first: Option<i64>,
 }
 
 impl Session {
@@ -70,7 +69,8 @@ impl Session {
             lineage,
             position: None,
             arena: Bump::new(),
-            head: head_sql(&names.outbox, &lost),
+            head: head_sql(&lost),
+            first: first_sql(&names.outbox),
             page: page_sql(&names.outbox),
             lost,
         }
@@ -137,7 +137,7 @@ impl Session {
         if loading {
             sqlx::query("begin isolation level repeatable read, read only").execute(&mut self.conn).await?;
         }
-        let head = self.head(&position).await?;
+        let head = self.head().await?;
         if let Err(gap) = no_gap(&position, head.lost) {
             return Ok(Err(gap));
         }
@@ -164,13 +164,17 @@ impl Session {
         Ok(polled)
     }
 
-    async fn head(&mut self, position: &OutboxPosition) -> Result<Head, sqlx::Error> {
-        let row = sqlx::query(safe(self.head.clone())).bind(&position.from).fetch_one(&mut self.conn).await?;
+    /// Lowest id that can be new after `from`. Asked once per pass: while a backlog is paged through, it would look at all of it.
+    async fn first(&mut self, from: Option<&String>) -> Result<Option<i64>, sqlx::Error> {
+        sqlx::query_scalar(safe(self.first.clone())).bind(from).fetch_one(&mut self.conn).await
+    }
+
+    async fn head(&mut self) -> Result<Head, sqlx::Error> {
+        let row = sqlx::query(safe(self.head.clone())).fetch_one(&mut self.conn).await?;
         Ok(Head {
             snapshot: row.try_get("snapshot")?,
             time: row.try_get("time")?,
             lost: row.try_get("lost")?,
-            first: row.try_get("first")?,
         })
     }
 
@@ -188,7 +192,8 @@ impl Session {
             let fresh = position.to.is_none();
             if fresh {
                 position.to = Some(head.snapshot.clone());
-                let Some(first) = head.first else {
+                // A later look than the head's: it may see more, and so only start earlier.
+                let Some(first) = self.first(position.from.as_ref()).await? else {
                     position.pass_done();
                     return Ok(Ok((given, true)));
                 };
@@ -351,11 +356,16 @@ fn no_gap(position: &OutboxPosition, lost: i64) -> Result<(), SourceError> {
 }
 
 /// `now()` is the transaction's start, before its snapshot: whatever had committed by then is visible.
-fn head_sql(outbox: &TableName, lost: &str) -> String {
+fn head_sql(lost: &str) -> String {
     format!(
-        "select pg_current_snapshot()::text as snapshot, (extract(epoch from now()) * 1000000)::bigint as time, {lost}, \
-         case when $1::text is null then (select min(id) from {outbox}) \
-         else (select min(id + 0) from {outbox} where xid >= pg_snapshot_xmin($1::text::pg_snapshot)) end as first",
+        "select pg_current_snapshot()::text as snapshot, (extract(epoch from now()) * 1000000)::bigint as time, {lost}"
+    )
+}
+
+fn first_sql(outbox: &TableName) -> String {
+    format!(
+        "select case when $1::text is null then (select min(id) from {outbox}) \
+         else (select min(id + 0) from {outbox} where xid >= pg_snapshot_xmin($1::text::pg_snapshot)) end",
         outbox = outbox.sql()
     )
 }

@@ -101,8 +101,8 @@ fn apply(
         return Err(SinkError::Fenced);
     }
     let mut writer = Writer::new(&transaction, name, tables);
-    for write in delivery.rounds.iter().flatten() {
-        writer.write(write)?;
+    for round in delivery.rounds {
+        writer.round(round)?;
     }
     let applied = writer.applied();
     if let Some(body) = delivery.receipt {

@@ -34,19 +34,41 @@ impl<'s, 'd> Writer<'s, 'd> {
         self.applied
     }
 
-    /// Carries out one write.
-    pub(super) fn write(&mut self, write: &KeyWrite<'d>) -> Result<(), SinkError> {
-        let table = &self.tables[write.table];
-        match judge::version_column(table) {
-            None => self.by_ledger(table, write),
-            Some(_) => self.by_column(table, write),
+    /// Carries out a round. Its keys differ, so entries may be read and written in the order of their hashes, which visits every page
+    /// of the ledger once, while rows are written in the order in which they came.
+    pub(super) fn round(&mut self, round: &[KeyWrite<'d>]) -> Result<(), SinkError> {
+        let in_ledger = |write: &KeyWrite<'_>| judge::version_column(&self.tables[write.table]).is_none();
+        let mut order: Vec<usize> = (0..round.len()).filter(|index| in_ledger(&round[*index])).collect();
+        order.sort_unstable_by_key(|index| (round[*index].table, round[*index].key_hash));
+        let mut entries: Vec<Option<LedgerEntry>> = vec![None; round.len()];
+        for index in &order {
+            let write = &round[*index];
+            entries[*index] = self.entry(&self.tables[write.table], &write.key_hash)?;
         }
+        for (write, entry) in round.iter().zip(&mut entries) {
+            let table = &self.tables[write.table];
+            match judge::version_column(table) {
+                None => *entry = self.by_ledger(table, write, entry.as_ref())?,
+                Some(_) => self.by_column(table, write)?,
+            }
+        }
+        for index in order {
+            if let Some(entry) = &entries[index] {
+                let write = &round[index];
+                self.keep(&self.tables[write.table], &write.key_hash, entry)?;
+            }
+        }
+        Ok(())
     }
 
-    /// Versions in the ledger: read the entry, judge, write the row, write the entry where it has changed.
-    fn by_ledger(&mut self, table: &TargetTable, write: &KeyWrite<'d>) -> Result<(), SinkError> {
-        let stored = self.entry(table, &write.key_hash)?;
-        let mut entry = stored.clone().unwrap_or_default();
+    /// Versions in the ledger: judges, writes the row, and gives the entry back where it has changed.
+    fn by_ledger(
+        &mut self,
+        table: &TargetTable,
+        write: &KeyWrite<'d>,
+        stored: Option<&LedgerEntry>,
+    ) -> Result<Option<LedgerEntry>, SinkError> {
+        let mut entry = stored.cloned().unwrap_or_default();
         let judged = judge::judge(table, write, &mut entry);
         let learn = match &judged.shape {
             None => {
@@ -60,11 +82,7 @@ impl<'s, 'd> Writer<'s, 'd> {
                 changed || !matches!(shape, Shape::Update(_)) || self.find(table, write)?.is_some()
             }
         };
-        if learn && stored.as_ref() != Some(&entry) {
-            self.keep(table, &write.key_hash, &entry)
-        } else {
-            Ok(())
-        }
+        Ok(Some(entry).filter(|entry| learn && stored != Some(entry)))
     }
 
     /// Versions in a column of the row: the statement itself refuses what is older; the ledger knows only marks of deleted rows.

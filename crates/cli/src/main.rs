@@ -6,6 +6,7 @@ mod args;
 mod commands;
 mod engine;
 mod exit;
+mod memory;
 mod output;
 mod progress;
 mod reporter;
@@ -20,6 +21,7 @@ use crate::args::Cli;
 use crate::exit::Failure;
 
 fn main() -> ExitCode {
+    memory::bound_arenas();
     let cli = Cli::parse();
     // Fails only when a provider is installed already, which is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();

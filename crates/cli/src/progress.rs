@@ -15,19 +15,6 @@ pub(crate) trait Counts: Clone + Send + Sync + 'static {
     fn state(&self) -> String;
 }
 
-impl Counts for lienthong_capture::Status {
-    fn done(&self) -> u64 {
-        self.events
-    }
-
-    fn state(&self) -> String {
-        match &self.state {
-            lienthong_capture::State::Waiting(cause) => format!("waiting: {cause}"),
-            state => format!("{state:?}").to_lowercase(),
-        }
-    }
-}
-
 /// Shows progress until finished.
 pub(crate) struct Progress {
     stop: oneshot::Sender<()>,

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use super::Context;
 use crate::args::Connect;
 use crate::exit::{Code, Failure};
-use crate::progress::Progress;
+use crate::progress::{Counts, Progress};
 use crate::reporter::{Reports, report};
 use crate::status_record::{StatusRecord, now};
 
@@ -88,23 +88,38 @@ fn participant<'a>(context: &'a Context, id: &str) -> Result<&'a Participant, Fa
 
 impl Reports for Status {
     fn record(&self, name: &str) -> StatusRecord {
-        let (state, cause) = match &self.state {
-            State::Starting => ("starting", None),
-            State::CatchingUp => ("catching-up", None),
-            State::Live => ("live", None),
-            State::Waiting(cause) => ("waiting", Some(cause.clone())),
-            State::Stopped => ("stopped", None),
-        };
+        let (state, cause) = words(&self.state);
         StatusRecord {
             kind: "connector".into(),
             name: name.into(),
             state: state.into(),
-            cause,
+            cause: cause.map(str::to_owned),
             events: self.events,
             last_event_time: self.last_event_time,
             fresh_through: self.fresh_through,
             quarantined: self.quarantined,
             at: now(),
         }
+    }
+}
+
+impl Counts for Status {
+    fn done(&self) -> u64 {
+        self.events
+    }
+
+    fn state(&self) -> String {
+        let (name, cause) = words(&self.state);
+        cause.map_or_else(|| name.to_owned(), |cause| format!("{name}: {cause}"))
+    }
+}
+
+fn words(state: &State) -> (&'static str, Option<&str>) {
+    match state {
+        State::Starting => ("starting", None),
+        State::CatchingUp => ("catching-up", None),
+        State::Live => ("live", None),
+        State::Waiting(cause) => ("waiting", Some(cause)),
+        State::Stopped => ("stopped", None),
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use lienthong_connectors::{open_sink, sink_admin};
+use lienthong_connectors::{Database, open_sink, sink_admin};
 use lienthong_log::Log;
 use lienthong_router::subscription::Subscription;
 use lienthong_router::{Router, RouterError, RouterOptions, State, Status};
@@ -81,7 +81,13 @@ fn router(
 ) -> Router {
     let (target, tables) = (subscriber.target.clone(), subscriber.tables.clone());
     let sink = Arc::new(move || open_sink(&target, tables.clone()));
+    // An SQLite file has one writer at a time: while it writes, one more transaction is prepared.
+    let parallel = match subscriber.target.database {
+        Database::Sqlite { .. } => 2,
+        Database::Postgres { .. } => RouterOptions::default().parallel,
+    };
     let options = RouterOptions {
+        parallel,
         once: options.once,
         timeout: context.timeout.or(options.once.then_some(ONCE_TIMEOUT)),
         ..RouterOptions::default()

@@ -1,11 +1,12 @@
 //! The in-memory log of the fencing model: writers, a source and a log to which random things happen.
 
+mod writer;
+
 use std::collections::{BTreeMap, HashSet, VecDeque};
 
 use lienthong_contract::position::Lineage;
 use lienthong_log::rules::{
-    Checkpoint, Claim, Judgement, MarkKind, PositionRecord, Positions, Progress, ReadBack, Reader,
-    RecordMark, Step, checkpoint_key, claim_key,
+    Claim, Judgement, MarkKind, PositionRecord, Positions, Progress, ReadBack, Reader, RecordMark, claim_key,
 };
 use lienthong_log::{CheckpointBody, TopicPartition};
 use rand::rngs::StdRng;
@@ -36,12 +37,44 @@ pub(crate) enum Without {
     HighestFence,
     EndAfterALostRecord,
     AcksInS,
+    EpochInCounter,
+    SetInPoll,
+    SetInForget,
+}
+
+/// What went wrong in a run.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Fault {
+    /// Readers accepted an event twice.
+    Doubled(String),
+    /// Readers accepted a row's events in another order than the source's.
+    Disordered(String),
+    /// An event is nowhere: the source has forgotten it, or the last writer takes it for read.
+    Lost(String),
+    /// A subscriber's version guard would refuse an event that is newer.
+    LooksOlder(String),
+    /// A writer halts although nothing is wrong with the log.
+    Halted(String),
+}
+
+impl From<String> for Fault {
+    fn from(problem: String) -> Self {
+        Self::Halted(problem)
+    }
+}
+
+/// An event as it was sent: its `ce_sequence` is what a subscriber's version guard compares.
+#[derive(Clone, Copy)]
+struct Sent {
+    event: usize,
+    /// Writer epoch and the counter kept in the checkpoint.
+    version: (i64, u64),
 }
 
 #[derive(Clone)]
 enum Body {
     Position(String, PositionRecord),
-    Record(RecordMark, Option<usize>),
+    Record(RecordMark, Option<Sent>),
 }
 
 /// On its way to the log: to Q or to a partition.
@@ -74,6 +107,8 @@ struct Writer {
     collected: HashSet<usize>,
     /// What has been read of the source.
     taken: Set,
+    /// Behind the events' `ce_sequence`.
+    counter: u64,
     checkpoints: VecDeque<(u64, Set)>,
     checkpointed: Set,
 }
@@ -83,6 +118,11 @@ type Set = u32;
 
 fn holds(set: Set, event: usize) -> bool {
     set & (1 << event) != 0
+}
+
+/// What a position that knows only its highest id would take for read.
+fn up_to_highest(set: Set) -> Set {
+    set.checked_ilog2().map_or(0, |highest| (2 << highest) - 1)
 }
 
 pub(crate) struct World {
@@ -95,7 +135,7 @@ pub(crate) struct World {
     forgotten: Set,
     /// `None`: taken by compaction.
     q: Vec<Option<(String, PositionRecord)>>,
-    partitions: Vec<Vec<(RecordMark, Option<usize>)>>,
+    partitions: Vec<Vec<(RecordMark, Option<Sent>)>>,
     /// Oldest offset that retention has left, per partition.
     low: Vec<i64>,
     writers: Vec<Writer>,
@@ -113,12 +153,12 @@ fn partition_of(event: usize) -> usize {
     event % ROWS % PARTITIONS
 }
 
-fn body(position: Set) -> CheckpointBody {
+fn body(position: Set, counter: u64) -> CheckpointBody {
     CheckpointBody {
         position: position.to_string(),
         lineage: Lineage { parts: Vec::new() },
         lineage_epoch: 1,
-        counter: 0,
+        counter,
     }
 }
 
@@ -155,6 +195,7 @@ impl World {
             progress: Progress::new(WHO, -1, None),
             collected: HashSet::new(),
             taken: 0,
+            counter: 0,
             checkpoints: VecDeque::new(),
             checkpointed: 0,
         };
@@ -218,173 +259,8 @@ impl World {
         }
     }
 
-    fn step(&mut self, index: usize) -> Result<(), String> {
-        if !self.writers[index].alive {
-            return Ok(());
-        }
-        if self.writers[index].failed && self.without != Without::EndAfterALostRecord {
-            self.writers[index].alive = false;
-            return Ok(());
-        }
-        match self.writers[index].phase {
-            Phase::Claiming => self.claimed(index),
-            Phase::Fencing => self.fenced(index),
-            Phase::Running => self.run(index),
-        }
-    }
-
-    fn claimed(&mut self, index: usize) -> Result<(), String> {
-        let writer = &mut self.writers[index];
-        let Some(epoch) = writer.acks.get(&0).copied() else { return Ok(()) };
-        writer.epoch = epoch;
-        if self.without != Without::Fences {
-            for partition in 0..PARTITIONS {
-                let mark = RecordMark { kind: MarkKind::Fence, epoch, sequence: 0 };
-                let number = writer.send(partition, Body::Record(mark, None));
-                writer.fences.push(number);
-            }
-        }
-        writer.phase = Phase::Fencing;
-        Ok(())
-    }
-
-    fn fenced(&mut self, index: usize) -> Result<(), String> {
-        let writer = &mut self.writers[index];
-        let acked = writer.fences.iter().all(|number| writer.acks.contains_key(number));
-        if !acked && self.without != Without::OwnFenceAckedBeforeReadBack {
-            return Ok(());
-        }
-        let epoch = writer.epoch;
-        writer.read_q(&self.q, epoch)?;
-        let checkpoint = newest(&self.q, &writer.positions, epoch, self.without);
-        let start: Set = checkpoint.as_ref().map_or(0, |known| known.body.position.parse().unwrap());
-        writer.progress = Progress::new(WHO, epoch, checkpoint.as_ref());
-        writer.taken = start;
-        writer.checkpointed = start;
-        for partition in 0..PARTITIONS {
-            match self.read_back(index, partition, checkpoint.as_ref())? {
-                None => return Ok(()),
-                Some((sequence, fence)) => {
-                    self.writers[index].progress.open(place(partition), fence, sequence)
-                }
-            }
-        }
-        self.writers[index].phase = Phase::Running;
-        Ok(())
-    }
-
-    /// Last sequence and own fence; `None` when a newer writer was met.
-    fn read_back(
-        &mut self,
-        index: usize,
-        partition: usize,
-        checkpoint: Option<&Checkpoint>,
-    ) -> Result<Option<(u64, i64)>, String> {
-        let writer = &mut self.writers[index];
-        let mut rule = ReadBack::new(writer.epoch, checkpoint, TOPIC, partition as i32);
-        if let Err(gap) = rule.check_retention(TOPIC, partition as i32, self.low[partition]) {
-            // A slow writer may find that its successor's checkpoint has let retention pass; it stops either way.
-            writer.alive = false;
-            let epoch = writer.epoch;
-            return if self.superseded(epoch) { Ok(None) } else { Err(gap.to_string()) };
-        }
-        let records = &self.partitions[partition];
-        for (offset, (mark, event)) in records.iter().enumerate().skip(rule.start() as usize) {
-            if self.without == Without::ReadingRuleInReadBack {
-                writer.collected.extend(event);
-            }
-            let text = event.map(id);
-            match rule
-                .observe(offset as i64, Some(*mark), text.as_deref())
-                .map_err(|broken| broken.to_string())?
-            {
-                Step::More => {}
-                Step::Done => break,
-                Step::Newer(claim) => {
-                    writer.alive = false;
-                    let known =
-                        matches!(self.q.get(claim as usize), Some(Some((_, PositionRecord::Claim(_)))));
-                    return if known { Ok(None) } else { Err(format!("a fence {claim} without its claim")) };
-                }
-            }
-        }
-        let found = (rule.sequence(), rule.fence().unwrap_or(records.len() as i64 - 1));
-        if self.without != Without::ReadBack {
-            let ids = rule.into_collected();
-            writer.collected.extend(ids.iter().map(|id| id[1..].parse::<usize>().unwrap()));
-        }
-        Ok(Some(found))
-    }
-
-    fn superseded(&self, epoch: i64) -> bool {
-        let newer = self.q.iter().skip(epoch as usize + 1);
-        newer.flatten().any(|(_, record)| matches!(record, PositionRecord::Claim(_)))
-    }
-
-    fn run(&mut self, index: usize) -> Result<(), String> {
-        let without = self.without;
-        let writer = &mut self.writers[index];
-        writer.take_acks();
-        if let Some((number, position)) = writer.checkpoints.front().copied()
-            && let Some(offset) = writer.acks.get(&number).copied()
-        {
-            writer.checkpoints.pop_front();
-            writer.read_q(&self.q, offset)?;
-            let newer = writer.positions.superseded(writer.epoch).is_some();
-            if newer && without != Without::RereadBeforeForgetting {
-                writer.alive = false;
-                return Ok(());
-            }
-            writer.checkpointed = position;
-            self.forgotten |= position;
-            return Ok(());
-        }
-        if self.rng.random_bool(0.4) {
-            self.send_checkpoint(index);
-        } else {
-            self.send_event(index);
-        }
-        Ok(())
-    }
-
-    fn send_event(&mut self, index: usize) {
-        let writer = &mut self.writers[index];
-        // The source no longer has what was forgotten.
-        let there = self.visible & !self.forgotten & !writer.taken;
-        let Some(event) = (0..self.events).find(|event| holds(there, *event)) else { return };
-        writer.taken |= 1 << event;
-        if writer.collected.contains(&event) {
-            return;
-        }
-        let target = place(partition_of(event));
-        let sequence = writer.progress.give(&target, 1).unwrap();
-        let mark = RecordMark { kind: MarkKind::Data, epoch: writer.epoch, sequence };
-        let number = writer.send(partition_of(event), Body::Record(mark, Some(event)));
-        writer.waiting.push((number, target, sequence));
-    }
-
-    fn send_checkpoint(&mut self, index: usize) {
-        let without = self.without;
-        let writer = &mut self.writers[index];
-        let covers = writer.collected.iter().all(|event| holds(writer.taken, *event));
-        if (!writer.progress.settled() && without != Without::AcksInS)
-            || (!covers && without != Without::CoverOfCollectedIds)
-            || (!writer.checkpoints.is_empty() && without != Without::RereadBeforeNextCheckpoint)
-        {
-            return;
-        }
-        let made = writer.progress.checkpoint(&body(writer.taken));
-        let key = match without {
-            Without::SlotsPerEpoch => checkpoint_key(WHO, 0, 0),
-            Without::SecondSlot => checkpoint_key(WHO, made.epoch, 0),
-            _ => checkpoint_key(WHO, made.epoch, made.number),
-        };
-        let number = writer.send(Q, Body::Position(key, PositionRecord::Checkpoint(made)));
-        writer.checkpoints.push_back((number, writer.taken));
-    }
-
     /// One random thing happens.
-    pub(crate) fn chance(&mut self) -> Result<(), String> {
+    pub(crate) fn chance(&mut self) -> Result<(), Fault> {
         let writers = self.writers.len();
         match self.rng.random_range(0..100) {
             0..4 if writers < 4 => self.start_writer(),
@@ -419,7 +295,7 @@ impl World {
     }
 
     /// A last writer runs to the end, among zombies.
-    pub(crate) fn finish(&mut self) -> Result<(), String> {
+    pub(crate) fn finish(&mut self) -> Result<(), Fault> {
         self.start_writer();
         let all: Set = (1 << self.events) - 1;
         self.visible = all;
@@ -451,10 +327,10 @@ impl World {
     }
 
     /// What readers have accepted so far is a prefix of the source's order, and all of it that the source forgot.
-    fn check(&self, whole: bool) -> Result<(), String> {
+    fn check(&self, whole: bool) -> Result<(), Fault> {
         for partition in 0..PARTITIONS {
             let mut reader = Reader::START;
-            let mut accepted = Vec::new();
+            let mut accepted: Vec<Sent> = Vec::new();
             for (mark, event) in &self.partitions[partition] {
                 if self.without == Without::HighestFence && mark.kind == MarkKind::Fence {
                     reader.epoch = mark.epoch;
@@ -465,64 +341,29 @@ impl World {
             }
             let source: Vec<usize> =
                 (0..self.events).filter(|event| partition_of(*event) == partition).collect();
-            let once = accepted.iter().collect::<HashSet<_>>().len() == accepted.len();
-            let ordered =
-                (0..ROWS).all(|row| accepted.iter().filter(|event| **event % ROWS == row).is_sorted());
-            if !once || !ordered || (whole && source.len() != accepted.len()) {
-                return Err(format!("partition {partition}: {accepted:?} of {source:?}"));
+            // A subscriber's version guard refuses what is not newer than the row's last event.
+            let versions_rise = (0..ROWS).all(|row| {
+                let of_row = accepted.iter().filter(|sent| sent.event % ROWS == row);
+                of_row.map(|sent| sent.version).is_sorted_by(|older, newer| older < newer)
+            });
+            let accepted: Vec<usize> = accepted.iter().map(|sent| sent.event).collect();
+            let what = || {
+                format!("partition {partition}: {accepted:?} of {source:?}, forgotten {:b}", self.forgotten)
+            };
+            if accepted.iter().collect::<HashSet<_>>().len() != accepted.len() {
+                return Err(Fault::Doubled(what()));
             }
-            if source.iter().any(|event| holds(self.forgotten, *event) && !accepted.contains(event)) {
-                return Err(format!(
-                    "partition {partition}: forgotten {:b} with {accepted:?}",
-                    self.forgotten
-                ));
+            if !(0..ROWS).all(|row| accepted.iter().filter(|event| **event % ROWS == row).is_sorted()) {
+                return Err(Fault::Disordered(what()));
+            }
+            if !versions_rise {
+                return Err(Fault::LooksOlder(what()));
+            }
+            let missing = source.iter().find(|event| !accepted.contains(event));
+            if missing.is_some_and(|event| whole || holds(self.forgotten, *event)) {
+                return Err(Fault::Lost(what()));
             }
         }
         Ok(())
     }
-}
-
-impl Writer {
-    fn send(&mut self, to: usize, body: Body) -> u64 {
-        let number = self.sent;
-        self.sent += 1;
-        self.flying[to].push_back(Flying { to, number, body });
-        number
-    }
-
-    fn take_acks(&mut self) {
-        let Self { waiting, acks, progress, .. } = self;
-        waiting.retain(|(number, target, sequence)| match acks.get(number) {
-            Some(offset) => {
-                progress.acked(target, *sequence, *offset);
-                false
-            }
-            None => true,
-        });
-    }
-
-    fn read_q(&mut self, q: &[Option<(String, PositionRecord)>], to: i64) -> Result<(), String> {
-        for offset in self.read_q_to + 1..=to {
-            if let Some((_, record)) = &q[offset as usize] {
-                self.positions.observe(offset, record.clone()).map_err(|broken| broken.to_string())?;
-            }
-        }
-        self.read_q_to = to;
-        Ok(())
-    }
-}
-
-fn newest(
-    q: &[Option<(String, PositionRecord)>],
-    positions: &Positions,
-    own: i64,
-    without: Without,
-) -> Option<Checkpoint> {
-    if without != Without::ValidityOfCheckpoints {
-        return positions.newest_valid().cloned();
-    }
-    q[..own as usize].iter().flatten().rev().find_map(|(_, record)| match record {
-        PositionRecord::Checkpoint(checkpoint) => Some(checkpoint.clone()),
-        PositionRecord::Claim(_) => None,
-    })
 }
