@@ -204,3 +204,20 @@ fn wait(tries: i32) -> bool {
     std::thread::sleep(Duration::from_micros(if tries < 20 { 200 } else { 2000 }));
     tries < BUSY_TRIES
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_acknowledged_is_synced_and_leases_need_not_be() {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("log.db");
+        create_or_check(&path).expect("created");
+        for (durability, expected) in [(Durability::Full, 2), (Durability::Relaxed, 1)] {
+            let sql = connect(&path, durability, None).expect("connection");
+            let level: i64 = sql.pragma_query_value(None, "synchronous", |row| row.get(0)).expect("level");
+            assert_eq!(level, expected);
+        }
+    }
+}

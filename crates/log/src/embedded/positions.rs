@@ -19,11 +19,14 @@ pub(super) fn claim(sql: &Connection, participant: &str, time: i64) -> Result<i6
     Ok(epoch)
 }
 
-/// Appends a checkpoint. Call it inside a write transaction that has checked the epoch.
+/// Appends a checkpoint, and drops what stands before its claim: nobody starts from there any more, and old writers are refused by
+/// `writer_epoch`. Call it inside a write transaction that has checked the epoch.
 pub(super) fn checkpoint(sql: &Connection, checkpoint: Checkpoint) -> Result<(), Fault> {
     let key = checkpoint_key(&checkpoint.participant, checkpoint.epoch, checkpoint.number);
-    let participant = checkpoint.participant.clone();
+    let (participant, epoch) = (checkpoint.participant.clone(), checkpoint.epoch);
     put(sql, &participant, &key, &PositionRecord::Checkpoint(checkpoint))?;
+    sql.prepare_cached("delete from position_record where offset < ?2 and participant = ?1")?
+        .execute(params![participant, epoch])?;
     Ok(())
 }
 
