@@ -87,6 +87,14 @@ impl Session {
         }
     }
 
+    /// Rows that the outbox keeps; ids are dense, so both ends tell.
+    pub(super) fn retained(&self) -> Result<u64, SourceError> {
+        let sql =
+            format!("select coalesce(max(id) - min(id) + 1, 0) from {}", quote(&self.reader.names.outbox));
+        let rows = self.conn.query_row(&sql, [], |row| row.get::<_, i64>(0));
+        rows.map(i64::unsigned_abs).map_err(|e| self.error(&e))
+    }
+
     /// Sets where the next poll goes on.
     pub(super) fn seek(&mut self, from: Option<&Position>) -> Result<(), SourceError> {
         let from = from.map(|position| OutboxPosition::parse(position, &self.lineage)).transpose()?;

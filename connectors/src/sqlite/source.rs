@@ -116,4 +116,9 @@ impl Source for SqliteSource {
             tokio::time::sleep(begin.elapsed().max(TURN)).await;
         }
     }
+
+    async fn retained(&mut self) -> Result<u64, SourceError> {
+        let session = self.session()?;
+        blocking::run(|| session.retained())
+    }
 }

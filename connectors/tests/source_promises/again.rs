@@ -95,12 +95,14 @@ pub(crate) async fn forgetting_removes_what_is_covered_and_nothing_more<K: Kind>
         30 - covered,
         "the covered rows are gone, the others are there"
     );
+    assert_eq!(reader.source.retained().await?, 30 - covered, "what is retained is told");
     drop(reader);
     let mut again = publisher.reader(Some(&middle)).await?;
     assert_eq!(again.catch_up(100).await?, rest);
     let end = again.position();
     again.source.forget(&end).await?;
     assert_eq!(publisher.outbox_rows().await?, 0);
+    assert_eq!(again.source.retained().await?, 0);
     again.source.forget(&end).await?;
     again.source.forget(&middle).await?;
     drop(again);

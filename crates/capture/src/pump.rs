@@ -143,6 +143,8 @@ impl Pump<'_> {
         };
         let _leave = self.writer.checkpoint(&body).await?;
         self.source.forget(&read.polled.position).await?;
+        let retained = self.source.retained().await?;
+        self.report(|status| status.retained = Some(retained));
         progress.rows = 0;
         progress.checkpoint_at = Instant::now();
         Ok(())

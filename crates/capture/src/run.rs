@@ -72,6 +72,8 @@ pub struct Status {
     pub events: u64,
     /// Rows set aside since the start.
     pub quarantined: u64,
+    /// Changes that the source keeps for the bus; `None` until it was asked.
+    pub retained: Option<u64>,
     /// Newest commit time appended, microseconds.
     pub last_event_time: Option<i64>,
     /// Heartbeat time, microseconds.
@@ -80,7 +82,14 @@ pub struct Status {
 
 impl Default for Status {
     fn default() -> Self {
-        Self { state: State::Starting, events: 0, quarantined: 0, last_event_time: None, fresh_through: None }
+        Self {
+            state: State::Starting,
+            events: 0,
+            quarantined: 0,
+            retained: None,
+            last_event_time: None,
+            fresh_through: None,
+        }
     }
 }
 

@@ -31,6 +31,9 @@ pub(crate) struct StatusRecord {
     pub(crate) fresh_through: Option<i64>,
     /// Rows set aside.
     pub(crate) quarantined: u64,
+    /// Changes that a source keeps for the bus; null where it is not known.
+    #[serde(default)]
+    pub(crate) retained: Option<u64>,
     /// When this was written, microseconds.
     pub(crate) at: i64,
 }
@@ -73,6 +76,7 @@ mod tests {
             last_event_time: None,
             fresh_through: None,
             quarantined: 0,
+            retained: None,
             at: 0,
         };
         assert_eq!(record.believed_state(14_000_000), "live");

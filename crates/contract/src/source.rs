@@ -127,6 +127,10 @@ pub trait Source: Send {
 
     /// Lets go of everything that `through` covers (deletes published outbox rows, in batches). Never more.
     async fn forget(&mut self, through: &Position) -> Result<(), SourceError>;
+
+    /// Changes that the source still keeps for the bus, published or not; may count some that are gone. What grows here without end
+    /// fills the owner's disk.
+    async fn retained(&mut self) -> Result<u64, SourceError>;
 }
 
 /// The administrator's side of a source.

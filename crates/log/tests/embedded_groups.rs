@@ -127,15 +127,19 @@ async fn a_member_that_slept_past_its_session_is_told_even_when_nobody_took_over
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn child_member() {
     let Ok(folder) = std::env::var(CHILD) else { return };
-    let mut member = Member::join(&open(Path::new(&folder)), SESSION).await;
     // The harness has begun a line with the name of this test.
     println!();
-    loop {
-        member.step().await;
-        for told in member.told.drain(..) {
-            println!("{told}");
+    let life = async move {
+        let mut member = Member::join(&open(Path::new(&folder)), SESSION).await;
+        loop {
+            member.step().await;
+            for told in member.told.drain(..) {
+                println!("{told}");
+            }
         }
-    }
+    };
+    // On a worker, as in the router.
+    tokio::spawn(life).await.expect("it goes on until it is killed");
 }
 
 fn child(folder: &Path) -> Process {
@@ -194,13 +198,15 @@ async fn a_stopped_process_loses_its_partitions_after_the_session_and_hears_it_f
     assert!(told[before..before + all].iter().all(|told| told.starts_with("revoked")), "{told:?}");
 }
 
-/// Seconds of processor time that a process has used.
+/// Seconds of processor time that a process' threads have used, to the nanosecond.
 fn used(process: &Process) -> f64 {
-    let stat = std::fs::read_to_string(format!("/proc/{}/stat", process.id())).expect("stat");
-    let (_, fields) = stat.rsplit_once(')').expect("name");
-    let ticks: u64 =
-        fields.split_whitespace().skip(11).take(2).map(|field| field.parse::<u64>().expect("ticks")).sum();
-    ticks as f64 / 100.0
+    let threads = std::fs::read_dir(format!("/proc/{}/task", process.id())).expect("threads");
+    let nanos = threads.map(|thread| {
+        let path = thread.expect("thread").path().join("schedstat");
+        let text = std::fs::read_to_string(path).unwrap_or_default();
+        text.split_whitespace().next().map_or(0, |nanos| nanos.parse::<u64>().expect("number"))
+    });
+    nanos.sum::<u64>() as f64 / 1e9
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -98,6 +98,7 @@ impl Reports for Status {
             last_event_time: self.last_event_time,
             fresh_through: self.fresh_through,
             quarantined: self.quarantined,
+            retained: self.retained,
             at: now(),
         }
     }

@@ -149,6 +149,7 @@ impl Reports for Status {
             last_event_time: self.last_event_time,
             fresh_through: self.fresh_through,
             quarantined: 0,
+            retained: None,
             at: now(),
         }
     }

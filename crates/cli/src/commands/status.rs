@@ -10,7 +10,7 @@ use crate::exit::Failure;
 use crate::output;
 use crate::status_record::{StatusRecord, TOPIC, now};
 
-const COLUMNS: [&str; 9] = [
+const COLUMNS: [&str; 10] = [
     "kind",
     "name",
     "state",
@@ -18,6 +18,7 @@ const COLUMNS: [&str; 9] = [
     "last_event",
     "fresh_through",
     "records_behind",
+    "retained",
     "quarantined",
     "cause",
 ];
@@ -80,6 +81,7 @@ fn row(record: &StatusRecord, behind: Option<i64>, now: i64) -> Vec<Value> {
         json!(age(record.last_event_time)),
         json!(age(record.fresh_through)),
         json!(behind),
+        json!(record.retained),
         json!(record.quarantined),
         json!(record.cause),
     ]

@@ -17,8 +17,14 @@ use super::{Inner, blocking, read};
 use crate::api::{ConsumeOptions, Consumer, Delivered, LogError, TopicPartition};
 use crate::marks::state_after;
 
-/// Looks at the file this often while records come, and this often after a quiet second.
-const POLL: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(8));
+/// How long it may have been quiet, and how often to look at the file then: far below the time that a person notices, and cheap for a
+/// member that has nothing to do.
+const POLL: [(Duration, Duration); 2] =
+    [(Duration::from_secs(1), Duration::from_millis(2)), (Duration::from_secs(10), Duration::from_millis(8))];
+/// How often after that.
+const POLL_IDLE: Duration = Duration::from_millis(15);
+/// At the latest after so long a member looks at the clock of its leases, even when nothing is appended.
+const STEP_EVERY: Duration = Duration::from_millis(100);
 /// Told offsets are written together.
 const TELL_EVERY: Duration = Duration::from_millis(50);
 
@@ -39,6 +45,7 @@ pub(super) struct EmbeddedConsumer {
     renew_at: i64,
     /// `pragma data_version` when nothing was found the last time.
     seen: Option<i64>,
+    stepped_at: Instant,
     told: BTreeMap<i64, i64>,
     told_at: Option<Instant>,
     found_at: Instant,
@@ -84,6 +91,7 @@ impl EmbeddedConsumer {
                 expires: 0,
                 renew_at: 0,
                 seen: None,
+                stepped_at: Instant::now(),
                 told: BTreeMap::new(),
                 told_at: None,
                 found_at: Instant::now(),
@@ -92,8 +100,24 @@ impl EmbeddedConsumer {
         })
     }
 
+    /// Whether nothing can have changed since the last step. Looks at shared memory only: idle members do this all the time.
+    fn quiet(&self) -> bool {
+        let every = STEP_EVERY.min(Duration::from_millis(self.member.session_ms as u64 / 10));
+        self.events.is_empty()
+            && self.releasing.is_empty()
+            && self.told.is_empty()
+            && self.stepped_at.elapsed() < every
+            && self.seen.is_some_and(|seen| self.version().is_ok_and(|version| version == seen))
+    }
+
+    /// Changes with every commit by another connection.
+    fn version(&self) -> Result<i64, rusqlite::Error> {
+        self.sql.prepare_cached("pragma data_version")?.query_row([], |row| row.get(0))
+    }
+
     /// Everything that can be had without waiting.
     fn step(&mut self) -> Result<Option<Delivered>, Fault> {
+        self.stepped_at = Instant::now();
         if let Some(event) = self.events.pop_front() {
             return Ok(Some(event));
         }
@@ -144,7 +168,7 @@ impl EmbeddedConsumer {
 
     /// The next records of a lane that has some, each in turn.
     fn records(&mut self) -> Result<Option<Delivered>, Fault> {
-        let version: i64 = self.sql.prepare_cached("pragma data_version")?.query_row([], |row| row.get(0))?;
+        let version = self.version()?;
         if self.seen == Some(version) {
             return Ok(None);
         }
@@ -205,15 +229,18 @@ impl Consumer for EmbeddedConsumer {
         loop {
             // Before the look at the file, so that an append between look and sleep wakes at once.
             let appended = inner.appended.notified();
-            let done = blocking(|| self.step());
-            if let Some(event) = self.outcome(done)? {
-                return Ok(Some(event));
+            if !self.quiet() {
+                let done = blocking(|| self.step());
+                if let Some(event) = self.outcome(done)? {
+                    return Ok(Some(event));
+                }
             }
             let now = Instant::now();
             if now >= until {
                 return Ok(None);
             }
-            let pause = if self.found_at.elapsed() < Duration::from_secs(1) { POLL.0 } else { POLL.1 };
+            let quiet = self.found_at.elapsed();
+            let pause = POLL.iter().find(|(least, _)| quiet < *least).map_or(POLL_IDLE, |(_, pause)| *pause);
             // An append by this process wakes at once, one by another process at the next look.
             let _ = tokio::time::timeout(pause.min(until - now), appended).await;
         }

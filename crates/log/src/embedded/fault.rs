@@ -98,6 +98,10 @@ fn log_error(path: &Path, error: &rusqlite::Error) -> LogError {
             address: address(),
             reason: numbered("another process has held the file's write lock for too long"),
         },
+        // The shared memory beside the file lies on the same disk.
+        ErrorCode::SystemIoFailure if code.extended_code == rusqlite::ffi::SQLITE_IOERR_SHMSIZE => {
+            LogError::DiskFull(address())
+        }
         ErrorCode::SystemIoFailure => {
             LogError::Unreachable { address: address(), reason: numbered("reading or writing failed") }
         }
@@ -132,6 +136,7 @@ mod tests {
         assert!(matches!(told(ffi::SQLITE_CORRUPT), LogError::File { .. }));
         assert!(matches!(told(ffi::SQLITE_NOTADB), LogError::File { .. }));
         assert!(matches!(told(ffi::SQLITE_FULL), LogError::DiskFull(_)));
+        assert!(matches!(told(ffi::SQLITE_IOERR_SHMSIZE), LogError::DiskFull(_)));
         assert!(matches!(told(ffi::SQLITE_READONLY), LogError::Refused(_)));
         assert!(matches!(told(ffi::SQLITE_CANTOPEN), LogError::Refused(_)));
         assert!(matches!(told(ffi::SQLITE_BUSY), LogError::Unreachable { .. }));

@@ -62,8 +62,8 @@ pub(super) enum Durability {
 
 /// Batches are large blobs: larger pages make fewer frames of the write-ahead log per batch.
 const PAGE_BYTES: u32 = 16 << 10;
-/// The write-ahead log goes into the file after so many pages, 16 MiB.
-const CHECKPOINT_PAGES: u32 = 1000;
+/// The write-ahead log goes into the file after so many pages, 32 MiB.
+const CHECKPOINT_PAGES: u32 = 2000;
 
 /// Opens the file, creates it when it is missing, and checks that it is ours.
 pub(super) fn create_or_check(path: &Path) -> Result<(), LogError> {
