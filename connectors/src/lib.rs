@@ -4,6 +4,7 @@
 
 mod blocking;
 mod decimal;
+mod fit;
 mod identifier;
 mod judge;
 mod postgres;

@@ -2,31 +2,14 @@
 //! mend it.
 
 use lienthong_contract::sink::SinkError;
-use lienthong_contract::target::{CellKind, TargetColumn, TargetTable};
+use lienthong_contract::target::{CellKind, TargetTable};
 use sqlx::Row as _;
 use sqlx::postgres::PgConnection;
 
 use super::catalogue::{self, Column, Table};
 use super::error::sink_error;
-use super::sink_ddl::BUS_TABLES;
+use crate::fit::{BUS_TABLES, Findings, written};
 use crate::identifier::{TableName, quote, quote_list};
-use crate::judge::version_column;
-
-/// Problems and the statements that mend them.
-#[derive(Default)]
-struct Findings {
-    problems: Vec<String>,
-    fixes: Vec<String>,
-}
-
-impl Findings {
-    fn add(&mut self, problem: String, fix: String) {
-        self.problems.push(problem);
-        if !self.fixes.contains(&fix) {
-            self.fixes.push(fix);
-        }
-    }
-}
 
 /// Checks the tables of the bus, every target table, and the role's rights on both.
 pub(super) async fn check(
@@ -56,13 +39,7 @@ pub(super) async fn check(
         Ok(())
     };
     done.await.map_err(|error: sqlx::Error| sink_error(target, None, &error))?;
-    if findings.problems.is_empty() {
-        return Ok(());
-    }
-    Err(SinkError::Unfit {
-        problem: format!("{target}: {}", findings.problems.join("; ")),
-        fix: findings.fixes.join("; "),
-    })
+    findings.into_result(target)
 }
 
 async fn bus(
@@ -186,20 +163,6 @@ fn type_for(kind: CellKind) -> &'static str {
         CellKind::Uuid => "uuid",
         CellKind::TextList => "text[]",
     }
-}
-
-/// Every column that is written, each once.
-fn written(table: &TargetTable) -> Vec<TargetColumn> {
-    let version =
-        version_column(table).map(|name| TargetColumn { name: name.to_owned(), kind: CellKind::Text });
-    let groups = table.groups.iter().flat_map(|group| group.columns.iter().cloned());
-    let mut columns: Vec<TargetColumn> = Vec::new();
-    for column in table.key.iter().cloned().chain(groups).chain(version) {
-        if !columns.iter().any(|other| other.name == column.name) {
-            columns.push(column);
-        }
-    }
-    columns
 }
 
 /// The statement that makes a target table.

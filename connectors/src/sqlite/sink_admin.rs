@@ -10,41 +10,6 @@ use super::error::sink_error;
 use super::file;
 use crate::{TargetConfig, blocking};
 
-/// The tables of the bus with their columns.
-pub(super) const BUS_TABLES: [(&str, &[&str]); 4] = [
-    (
-        "lienthong_offset",
-        &["subscription", "topic", "partition", "next_offset", "epoch", "sequence", "fresh_through"],
-    ),
-    ("lienthong_version", &["table_name", "key_hash", "entry"]),
-    (
-        "lienthong_receipt",
-        &[
-            "subscription",
-            "topic",
-            "partition",
-            "number",
-            "first_offset",
-            "last_offset",
-            "events_read",
-            "events_delivered",
-            "writer_epoch",
-            "first_time",
-            "last_time",
-            "applied_at",
-            "agreement",
-            "key_id",
-            "subjects",
-            "previous_hash",
-            "hash",
-        ],
-    ),
-    (
-        "lienthong_parked",
-        &["subscription", "table_name", "key_hash", "version", "group_name", "sealed", "parked_at"],
-    ),
-];
-
 /// Times are microseconds since 1970 UTC.
 pub(super) const BUS_DDL: &str = "\
 CREATE TABLE IF NOT EXISTS lienthong_offset (

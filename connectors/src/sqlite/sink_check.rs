@@ -7,9 +7,8 @@ use rusqlite::Connection;
 use super::catalogue::{self, Column, Table};
 use super::error::sink_error;
 use super::file::plain;
-use super::sink_admin::BUS_TABLES;
+use crate::fit::{BUS_TABLES, Findings, written};
 use crate::identifier::{quote, quote_list};
-use crate::judge::version_column;
 
 /// How SQLite treats values of a column, by its declared type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,22 +86,6 @@ fn type_for(kind: CellKind) -> &'static str {
     }
 }
 
-/// Problems and the statements that mend them.
-#[derive(Default)]
-struct Findings {
-    problems: Vec<String>,
-    fixes: Vec<String>,
-}
-
-impl Findings {
-    fn add(&mut self, problem: String, fix: String) {
-        self.problems.push(problem);
-        if !self.fixes.contains(&fix) {
-            self.fixes.push(fix);
-        }
-    }
-}
-
 /// Checks the tables of the bus and every target table.
 pub(super) fn check(conn: &Connection, target: &str, tables: &[TargetTable]) -> Result<(), SinkError> {
     let error = |e: rusqlite::Error| sink_error(target, None, &e);
@@ -118,13 +101,7 @@ pub(super) fn check(conn: &Connection, target: &str, tables: &[TargetTable]) -> 
         let found = catalogue::table(conn, plain(&table.table)).map_err(error)?;
         one(table, found.as_ref(), &mut findings);
     }
-    if findings.problems.is_empty() {
-        return Ok(());
-    }
-    Err(SinkError::Unfit {
-        problem: format!("{target}: {}", findings.problems.join("; ")),
-        fix: findings.fixes.join("; "),
-    })
+    findings.into_result(target)
 }
 
 fn bus(conn: &Connection, findings: &mut Findings) -> rusqlite::Result<()> {
@@ -191,20 +168,6 @@ fn one_column(name: &str, found: &Table, column: &TargetColumn, findings: &mut F
         ),
         Some(_) => {}
     }
-}
-
-/// Every column that is written, each once.
-fn written(table: &TargetTable) -> Vec<TargetColumn> {
-    let version =
-        version_column(table).map(|name| TargetColumn { name: name.to_owned(), kind: CellKind::Text });
-    let groups = table.groups.iter().flat_map(|group| group.columns.iter().cloned());
-    let mut columns: Vec<TargetColumn> = Vec::new();
-    for column in table.key.iter().cloned().chain(groups).chain(version) {
-        if !columns.iter().any(|other| other.name == column.name) {
-            columns.push(column);
-        }
-    }
-    columns
 }
 
 fn create(table: &TargetTable) -> String {
