@@ -193,7 +193,7 @@ fn read_back(
         .into());
     }
     let mut newer = None;
-    read::scan(sql, &inner.path, lane, start, |stored| {
+    let scanned = read::scan(sql, &inner.path, lane, start, |stored| {
         let mut at = 0;
         for index in 0..stored.count {
             let offset = stored.base_offset + index;
@@ -214,7 +214,12 @@ fn read_back(
             }
         }
         Ok(newer.is_none())
-    })?;
+    });
+    if let Err(fault) = scanned {
+        // Retention by another process may have passed since the claim: then the gap is what is wrong, not the file.
+        rule.check_retention(topic, *partition, super::topics::lane(sql, &lane.source)?.low)?;
+        return Err(fault);
+    }
     if let Some(claim) = newer {
         return Err(Broken::fence_without_claim(topic, *partition, claim, lane.epoch).into());
     }
