@@ -145,6 +145,7 @@ fn cluster_id() -> String {
     random.chain(std::iter::once('A')).collect()
 }
 
+/// The session is short because a broker that was killed may register again only when its former session has run out.
 fn properties(broker: SocketAddr, controller: SocketAddr, folder: &Path, settings: &[&str]) -> String {
     let data = folder.join("data");
     let mut text = format!(
@@ -153,7 +154,8 @@ fn properties(broker: SocketAddr, controller: SocketAddr, folder: &Path, setting
          controller.listener.names=CONTROLLER\nlistener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT\n\
          log.dirs={}\noffsets.topic.replication.factor=1\noffsets.topic.num.partitions=4\n\
          transaction.state.log.replication.factor=1\ntransaction.state.log.min.isr=1\n\
-         transaction.state.log.num.partitions=4\ngroup.initial.rebalance.delay.ms=0\nauto.create.topics.enable=false\n",
+         transaction.state.log.num.partitions=4\ngroup.initial.rebalance.delay.ms=0\nauto.create.topics.enable=false\n\
+         broker.session.timeout.ms=1000\nbroker.heartbeat.interval.ms=300\n",
         data.display()
     );
     for setting in settings {
