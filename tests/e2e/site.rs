@@ -1,5 +1,6 @@
 //! A site in a folder of its own, and the binary run inside it.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
@@ -127,9 +128,19 @@ impl Site {
         Ok(())
     }
 
-    /// Starts the binary and leaves it running.
+    /// Starts the binary and leaves it running; what it says goes into a file of the folder.
     pub(crate) fn start(&self, arguments: &[&str]) -> Result<Child> {
-        Ok(self.command(arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?)
+        let said = std::fs::File::options().append(true).create(true).open(self.path(SAID))?;
+        let mark = format!("--- lienthong {}\n", arguments.join(" "));
+        (&said).write_all(mark.as_bytes())?;
+        Ok(self.command(arguments).stdout(Stdio::null()).stderr(said).spawn()?)
+    }
+
+    /// The end of what all started binaries have said.
+    pub(crate) fn said(&self) -> Result<String> {
+        let text = std::fs::read_to_string(self.path(SAID))?;
+        let lines: Vec<_> = text.lines().collect();
+        Ok(lines[lines.len().saturating_sub(40)..].join("\n"))
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
@@ -138,6 +149,9 @@ impl Site {
         command
     }
 }
+
+/// Where the started binaries' standard error goes.
+const SAID: &str = "said.log";
 
 /// The only publisher.
 pub(crate) const PARTICIPANT: &str = "homeaffairs.admin-units";

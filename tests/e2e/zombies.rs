@@ -21,6 +21,18 @@ fn signal(child: &Child, name: &str) -> Result<()> {
     Ok(())
 }
 
+/// Whether every thread of a process has stopped.
+fn all_stopped(child: &Child) -> Result<bool> {
+    let mut stopped = true;
+    for task in std::fs::read_dir(format!("/proc/{}/task", child.id()))? {
+        let stat = std::fs::read_to_string(task?.path().join("stat"))?;
+        // The name stands in parentheses and may hold anything; the state follows the last one.
+        let state = stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
+        stopped &= state == Some('T');
+    }
+    Ok(stopped)
+}
+
 fn end(children: Vec<Child>) -> Result<()> {
     for mut child in children {
         child.kill()?;
@@ -30,7 +42,7 @@ fn end(children: Vec<Child>) -> Result<()> {
 }
 
 /// Waits until the subscriber equals the publisher.
-async fn settled(owner: &mut Residents, subscriber: &str, within: Duration) -> Result<()> {
+async fn settled(site: &Site, owner: &mut Residents, subscriber: &str, within: Duration) -> Result<()> {
     let until = tokio::time::Instant::now() + within;
     loop {
         let (expected, found) = (owner.rows().await?, residents::copy(subscriber).await?);
@@ -39,9 +51,11 @@ async fn settled(owner: &mut Residents, subscriber: &str, within: Duration) -> R
         }
         ensure!(
             tokio::time::Instant::now() < until,
-            "after {within:?} the subscriber has {} rows, the publisher {}, or others",
+            "after {within:?} the subscriber has {} rows, the publisher {}, {} of them equal\n{}",
             found.len(),
-            expected.len()
+            expected.len(),
+            expected.iter().filter(|row| found.contains(row)).count(),
+            site.said()?
         );
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
@@ -52,6 +66,10 @@ async fn settled(owner: &mut Residents, subscriber: &str, within: Duration) -> R
 async fn freeze(child: &Child, files: &[PathBuf]) -> Result<()> {
     loop {
         signal(child, "-STOP")?;
+        // The signal is answered before each thread has stopped: one that still runs could take the lock after the look.
+        while !all_stopped(child)? {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
         if files.iter().map(|file| is_free(file)).collect::<Result<Vec<_>>>()?.iter().all(|free| *free) {
             return Ok(());
         }
@@ -77,17 +95,17 @@ async fn frozen_router(engine: Engine, publisher: &str, subscriber: &str) -> Res
         target.into_iter().chain((engine == Engine::Embedded).then_some(own_log)).collect();
     let routers = [site.start(&["route"])?, site.start(&["route"])?];
     owner.insert(50).await?;
-    settled(&mut owner, subscriber, Duration::from_secs(60)).await?;
+    settled(&site, &mut owner, subscriber, Duration::from_secs(60)).await?;
     for round in 0..3 {
         let frozen = &routers[round % 2];
         owner.change_many(&mut random, 40).await?;
         freeze(frozen, &files).await?;
         owner.change_many(&mut random, 40).await?;
         // The other one takes over everything, without the frozen one's help.
-        settled(&mut owner, subscriber, Duration::from_secs(40)).await?;
+        settled(&site, &mut owner, subscriber, Duration::from_secs(40)).await?;
         signal(frozen, "-CONT")?;
         owner.change_many(&mut random, 40).await?;
-        settled(&mut owner, subscriber, Duration::from_secs(40)).await?;
+        settled(&site, &mut owner, subscriber, Duration::from_secs(40)).await?;
     }
     check_receipts(subscriber).await?;
     residents::check_order(subscriber).await?;
@@ -125,7 +143,7 @@ async fn ordered(engine: Engine, publisher: &str, subscriber: &str) -> Result<()
         }
         tokio::time::sleep(Duration::from_millis(random.random_range(0..50))).await;
     }
-    settled(&mut owner, subscriber, Duration::from_secs(60)).await?;
+    settled(&site, &mut owner, subscriber, Duration::from_secs(60)).await?;
     residents::check_order(subscriber).await?;
     check_receipts(subscriber).await?;
     let partitions = Database::open(subscriber).await?;
