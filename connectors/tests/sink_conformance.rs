@@ -47,6 +47,7 @@ macro_rules! every_promise {
             guard::a_void_sets_the_time_keeps_the_row_and_leaves_a_mark,
             guard::a_clear_empties_one_group_and_older_values_stay_away,
             guard::a_revocation_undoes_only_its_own_record,
+            guard::a_revocation_that_overtakes_its_event_forbids_it,
             guard::a_version_in_a_column_guards_as_well,
             model::random_deliveries_end_as_the_oracle_says,
             model::rounds_of_any_size_end_equal,

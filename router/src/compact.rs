@@ -2,7 +2,8 @@
 //!
 //! Writes of one key are merged only when both create rows or both need one, group by group, the newest version winning and the
 //! later one among equals. Nothing is merged across a delete, a void or a clear, nor an update with an upsert: whether an
-//! update finds its row depends on what the ledger says of the upsert, which only the subscriber's database knows.
+//! update finds its row depends on what the ledger says of the upsert, which only the subscriber's database knows. Nor are two
+//! records' values of one group: the newer record may be one that was revoked before it came, and then the older one is written.
 
 use std::collections::HashMap;
 
@@ -43,12 +44,21 @@ impl<'a> Compactor<'a> {
 
 fn merge<'a>(into: &mut Action<'a>, next: &Action<'a>) -> bool {
     match (into, next) {
-        (Action::Upsert(into), Action::Upsert(next)) | (Action::Update(into), Action::Update(next)) => {
+        (Action::Upsert(into), Action::Upsert(next)) | (Action::Update(into), Action::Update(next))
+            if same_records(into, next) =>
+        {
             merge_groups(into, next);
             true
         }
         _ => false,
     }
+}
+
+fn same_records(one: &[GroupWrite<'_>], other: &[GroupWrite<'_>]) -> bool {
+    let differs = |write: &GroupWrite<'_>| {
+        one.iter().any(|known| known.group == write.group && known.record != write.record)
+    };
+    !other.iter().any(differs)
 }
 
 fn merge_groups<'a>(into: &mut Vec<GroupWrite<'a>>, next: &[GroupWrite<'a>]) {

@@ -9,14 +9,16 @@ use sqlx::Row as _;
 
 use super::sink::Place;
 
-/// Reads the entries of these keys, locked until the transaction ends, in the order of hashes.
+/// Reads the entries of these keys, locked until the transaction ends, in the order of hashes, in which `keys` stand. Key by key,
+/// because a list of keys lets a planner that knows nothing of a young table read the whole of it for each batch.
 pub(super) async fn read(
     place: &mut Place<'_>,
     keys: &[KeyHash],
 ) -> Result<BTreeMap<KeyHash, LedgerEntry>, SinkError> {
     let hashes: Vec<Vec<u8>> = keys.iter().map(|key| key.0.to_vec()).collect();
-    let sql = "select key_hash, entry from lienthong_version \
-         where table_name = $1 and key_hash = any($2) order by key_hash for update";
+    let sql = "select v.key_hash, v.entry from unnest($2::bytea[]) s(key_hash) cross join lateral ( \
+           select key_hash, entry from lienthong_version \
+           where table_name = $1 and lienthong_version.key_hash = s.key_hash for update) v";
     let rows =
         sqlx::query(sql).bind(&place.fitted.table.table).bind(hashes).fetch_all(&mut *place.conn).await;
     let rows = rows.map_err(|error| place.own_error(&error))?;

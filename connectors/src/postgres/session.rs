@@ -55,6 +55,10 @@ pub(super) async fn connect_writer(url: &str, application: &str) -> Result<PgCon
         ("idle_in_transaction_session_timeout", "5s"),
         ("lock_timeout", "10s"),
         ("statement_timeout", "120s"),
+        // Tables grow by orders of magnitude within one session: a plan that was right for the empty one must not be kept.
+        ("plan_cache_mode", "force_custom_plan"),
+        // Each statement is one batch; compiling it costs more than running it.
+        ("jit", "off"),
     ];
     greeted(options(url, application)?.options(bounds)).await
 }

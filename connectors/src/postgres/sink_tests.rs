@@ -309,7 +309,7 @@ async fn a_text_that_the_server_cannot_hold_names_the_target_table_on_both_roads
 }
 
 #[tokio::test]
-async fn a_revocation_of_what_never_came_leaves_no_entry() {
+async fn a_revocation_of_what_has_not_come_leaves_a_mark_and_no_row() {
     let mut vss = Subscriber::new().await;
     let mut worker = vss.worker("vss/civil");
     let key = [Cell::Str("1")];
@@ -317,5 +317,6 @@ async fn a_revocation_of_what_never_came_leaves_no_entry() {
     let write = KeyWrite { table: 0, key_hash: hash("1"), key: &key, action };
     let applied = worker.apply(None, vec![write]).await.expect("delivered");
     assert_eq!((applied.changed, applied.older), (0, 1));
-    assert_eq!(vss.text("select cast(count(*) as text) from lienthong_version").await, "0");
+    assert_eq!(vss.text("select cast(count(*) as text) from lienthong_version").await, "1");
+    assert_eq!(vss.text(r#"select cast(count(*) as text) from "App"."Insured""#).await, "0");
 }

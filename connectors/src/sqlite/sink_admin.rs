@@ -82,8 +82,12 @@ pub(super) fn connect(name: &str, path: &Path) -> Result<(Connection, file::Iden
     let error = |e: rusqlite::Error| sink_error(name, None, &e);
     let conn = file::connect(path).map_err(error)?;
     // A committed offset must survive a power cut together with its rows.
-    // The cache, 8 MiB, holds the upper pages of large tables.
-    conn.execute_batch("pragma synchronous = full; pragma cache_size = -8192").map_err(error)?;
+    // The cache, 8 MiB, holds the upper pages of large tables. A ledger is written at random places: the longer the WAL (32 MiB)
+    // may grow, the more writes of one page a checkpoint carries over as one.
+    conn.execute_batch(
+        "pragma synchronous = full; pragma cache_size = -8192; pragma wal_autocheckpoint = 8192",
+    )
+    .map_err(error)?;
     Ok((conn, identity))
 }
 

@@ -196,11 +196,13 @@ pub(crate) async fn a_revocation_undoes_only_its_own_record<K: Kind + TargetType
         ]
     };
     let before = subscriber.everything().await?;
-    let older = worker.deliver(&revoke(9, "r1")).await?;
-    assert_eq!((older.changed, older.older), (0, 3), "another record wrote these rows");
     worker.deliver(&revoke(2, "r2")).await?;
     let now = subscriber.everything().await?;
     assert_eq!(now[..3], before[..3], "neither rows nor ledger");
+    let older = worker.deliver(&revoke(9, "r1")).await?;
+    assert_eq!((older.changed, older.older), (0, 3), "another record wrote these rows");
+    let now = subscriber.everything().await?;
+    assert_eq!(now[..2], before[..2], "the ledger alone learns of it");
     assert_eq!(worker.deliver(&revoke(9, "r2")).await?.changed, 3);
     let kept = [
         vec![Some("clear".to_owned()), None, None, Some("Huế".to_owned())],
@@ -213,6 +215,36 @@ pub(crate) async fn a_revocation_undoes_only_its_own_record<K: Kind + TargetType
     );
     worker.deliver(&[upsert("hard", &[recorded(0, 5, "r2", &["late", "1"])])]).await?;
     assert_eq!(subscriber.count("insured").await?, 2);
+    Ok(())
+}
+
+pub(crate) async fn a_revocation_that_overtakes_its_event_forbids_it<K: Kind + TargetTypes>() -> Result<()> {
+    let mut subscriber = Subscriber::<K>::new().await?;
+    let mut worker = subscriber.worker();
+    let revoke = |pin: &str| {
+        insured(pin, Deed::Clear { group: 0, version: version(9), revokes: Some("r1".to_owned()) })
+    };
+    let first = |pin: &str, number, name: &str| upsert(pin, &[recorded(0, number, "r1", &[name, "1"])]);
+    let other = |pin: &str, number, place: &str| upsert(pin, &[part(1, number, &[place])]);
+    // One person whom nothing else is known of, one who has a row already, one with the event in the same delivery.
+    worker.deliver(&[other("known", 2, "Huế")]).await?;
+    worker.deliver(&[revoke("new"), revoke("known")]).await?;
+    let late = [first("new", 8, "An"), first("known", 8, "Ba")];
+    let applied = worker.deliver(&late).await?;
+    assert_eq!((applied.changed, applied.older), (0, 2));
+    worker.deliver_rounds(&[vec![revoke("both")], vec![first("both", 8, "Chi")]]).await?;
+    let hue = vec![Some("known".to_owned()), None, None, Some("Huế".to_owned())];
+    assert_eq!(subscriber.insured().await?, [hue.clone()]);
+    worker.deliver(&[other("new", 3, "Vinh")]).await?;
+    let vinh = vec![Some("new".to_owned()), None, None, Some("Vinh".to_owned())];
+    assert_eq!(
+        subscriber.insured().await?,
+        [hue, vinh],
+        "of another record, and not the revocation's business"
+    );
+    let again = [first("new", 10, "An"), first("known", 11, "Ba"), first("both", 12, "Chi")];
+    assert_eq!(worker.deliver(&again).await?.changed, 3, "registered again");
+    assert_eq!(subscriber.count("insured").await?, 3);
     Ok(())
 }
 

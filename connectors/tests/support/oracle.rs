@@ -12,6 +12,8 @@ struct Known {
     /// Version and record per group.
     groups: BTreeMap<usize, (String, Option<String>)>,
     mark: Option<String>,
+    /// Newest revocation per group and record, whether or not it found something to undo.
+    revoked: BTreeMap<(usize, String), String>,
     /// Time in `voided_at`.
     voided: Option<i64>,
 }
@@ -92,7 +94,7 @@ impl Known {
                 }
             }
             Deed::Clear { group, version, revokes } => {
-                if revokes.as_ref().is_some_and(|record| !self.wrote(*group, version, record)) {
+                if revokes.as_ref().is_some_and(|record| !self.revoke(*group, version, record)) {
                     return;
                 }
                 let there = table == INSURED || self.values.is_some();
@@ -112,7 +114,10 @@ impl Known {
             && self.groups.get(&group).is_none_or(|(known, _)| known.as_str() <= version)
     }
 
-    fn wrote(&self, group: usize, version: &str, record: &str) -> bool {
+    /// Whether the revoked record wrote what is there.
+    fn revoke(&mut self, group: usize, version: &str, record: &str) -> bool {
+        let newest = self.revoked.entry((group, record.to_owned())).or_default();
+        *newest = (*newest).clone().max(version.to_owned());
         self.groups
             .get(&group)
             .is_some_and(|(known, by)| by.as_deref() == Some(record) && known.as_str() <= version)
@@ -120,7 +125,10 @@ impl Known {
 
     fn write(&mut self, table: usize, parts: &[Part]) {
         for part in parts {
-            if self.accepts(part.group, &part.version) {
+            let revocation = part.record.clone().and_then(|record| self.revoked.get(&(part.group, record)));
+            if self.accepts(part.group, &part.version)
+                && revocation.is_none_or(|revocation| *revocation <= part.version)
+            {
                 self.groups.insert(part.group, (part.version.clone(), part.record.clone()));
                 let (from, count) = width(table, part.group);
                 let columns = tables()[table].groups.iter().map(|group| group.columns.len()).sum();
@@ -132,7 +140,7 @@ impl Known {
 
     /// Whether a delete or void counts; leaves its mark.
     fn removes(&mut self, table: usize, version: &str, revokes: Option<&(usize, String)>) -> bool {
-        if revokes.is_some_and(|(group, record)| !self.wrote(*group, version, record)) {
+        if revokes.is_some_and(|(group, record)| !self.revoke(*group, version, record)) {
             return false;
         }
         if self.mark.as_deref().is_some_and(|mark| mark > version) {

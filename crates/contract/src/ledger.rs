@@ -1,7 +1,8 @@
 //! The version guard: what a write may do, given what the ledger knows of its row. Pure; shared by every sink.
 //!
 //! The ledger keeps one entry per (table, key): the version of each column group and a row mark. Each group takes its
-//! newest value; a delete counts for the whole row and leaves a mark, so that a late update cannot resurrect.
+//! newest value; a delete counts for the whole row and leaves a mark, so that a late update cannot resurrect. A revocation
+//! that comes before the event of its record leaves a mark for that record alone.
 
 use std::collections::BTreeMap;
 
@@ -16,6 +17,23 @@ pub struct LedgerEntry {
     /// The newest delete or void of the whole row.
     #[serde(default, rename = "m", skip_serializing_if = "Option::is_none")]
     pub mark: Option<RowMark>,
+    /// Revocations whose records may still write their groups: what they came before is not written when it comes.
+    #[serde(default, rename = "x", skip_serializing_if = "Vec::is_empty")]
+    pub revoked: Vec<Revoked>,
+}
+
+/// A revocation that found nothing of its record to undo.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Revoked {
+    /// The group's name.
+    #[serde(rename = "g")]
+    pub group: String,
+    /// `ce_sequence` of the revocation: the same record registered again after it is written.
+    #[serde(rename = "v")]
+    pub version: String,
+    /// Keyed hash (hex) of the record number.
+    #[serde(rename = "r")]
+    pub record: String,
 }
 
 /// The newest value of one group.
@@ -44,7 +62,7 @@ pub enum Verdict {
     Write(Vec<usize>),
     /// Delete, void or clear.
     Remove,
-    /// Nothing: older than what is there.
+    /// Nothing: older than what is there, or revoked before it came.
     Older,
 }
 
@@ -56,13 +74,14 @@ impl LedgerEntry {
         for (index, (group, version, record)) in groups.iter().enumerate() {
             let marked = self.mark.as_ref().is_some_and(|mark| mark.version.as_str() > *version);
             let newer = self.groups.get(*group).is_none_or(|known| known.version.as_str() <= *version);
-            if newer && !marked {
+            if newer && !marked && !self.is_revoked(group, version, *record) {
                 let record = record.map(str::to_owned);
                 self.groups
                     .insert((*group).to_owned(), GroupVersion { version: (*version).to_owned(), record });
                 write.push(index);
             }
         }
+        self.forget_outdated();
         if write.is_empty() { Verdict::Older } else { Verdict::Write(write) }
     }
 
@@ -74,22 +93,55 @@ impl LedgerEntry {
             return Verdict::Older;
         }
         self.mark = Some(RowMark { version: version.to_owned() });
-        if newer_value {
-            return Verdict::Older;
+        if !newer_value {
+            self.groups.clear();
         }
-        self.groups.clear();
-        Verdict::Remove
+        self.forget_outdated();
+        if newer_value { Verdict::Older } else { Verdict::Remove }
     }
 
     /// Judges a revocation of the record whose hash is `record` for one group: it counts only if that very record wrote
-    /// the group's newest value.
+    /// the group's newest value. Otherwise the record's event may come later: the revocation is remembered until it cannot.
     pub fn revoke(&mut self, group: &str, version: &str, record: &str) -> Verdict {
         match self.groups.get(group) {
             Some(known) if known.record.as_deref() == Some(record) && known.version.as_str() <= version => {
                 Verdict::Remove
             }
-            _ => Verdict::Older,
+            _ => {
+                self.remember(group, version, record);
+                Verdict::Older
+            }
         }
+    }
+
+    fn is_revoked(&self, group: &str, version: &str, record: Option<&str>) -> bool {
+        self.revoked.iter().any(|known| {
+            known.group == group && Some(known.record.as_str()) == record && known.version.as_str() > version
+        })
+    }
+
+    fn remember(&mut self, group: &str, version: &str, record: &str) {
+        let known = self.revoked.iter_mut().find(|known| known.group == group && known.record == record);
+        match known {
+            Some(known) if known.version.as_str() < version => version.clone_into(&mut known.version),
+            Some(_) => {}
+            None => self.revoked.push(Revoked {
+                group: group.to_owned(),
+                version: version.to_owned(),
+                record: record.to_owned(),
+            }),
+        }
+        self.forget_outdated();
+    }
+
+    /// Forgets the revocations that come to nothing: what they forbid is forbidden by a newer value or mark as well.
+    fn forget_outdated(&mut self) {
+        let Self { groups, mark, revoked } = self;
+        revoked.retain(|known| {
+            let value = groups.get(&known.group).map(|value| value.version.as_str());
+            let mark = mark.as_ref().map(|mark| mark.version.as_str());
+            value.max(mark).is_none_or(|newest| newest < known.version.as_str())
+        });
     }
 }
 
@@ -126,5 +178,31 @@ mod tests {
         entry.offer(&[("a", "3", Some("r1"))]);
         assert_eq!(entry.revoke("a", "5", "r2"), Verdict::Older);
         assert_eq!(entry.revoke("a", "5", "r1"), Verdict::Remove);
+    }
+
+    #[test]
+    fn a_revocation_that_overtakes_its_event_forbids_it_and_nothing_else() {
+        let mut entry = LedgerEntry::default();
+        entry.offer(&[("a", "3", Some("r1")), ("b", "3", Some("r1"))]);
+        assert_eq!(entry.revoke("a", "5", "r2"), Verdict::Older, "r2 has not come yet");
+        assert_eq!(entry.offer(&[("a", "4", Some("r2")), ("b", "4", Some("r2"))]), Verdict::Write(vec![1]));
+        assert_eq!(entry.groups["a"].record.as_deref(), Some("r1"), "what was there before stays");
+        assert_eq!(entry.offer(&[("a", "4", Some("r3"))]), Verdict::Write(vec![0]), "another record");
+        assert_eq!(entry.offer(&[("a", "6", Some("r2"))]), Verdict::Write(vec![0]), "registered again");
+        assert_eq!(entry.revoked, Vec::new(), "older events than the newest value are refused anyway");
+    }
+
+    #[test]
+    fn a_remembered_revocation_is_kept_once_with_its_newest_version() {
+        let mut entry = LedgerEntry::default();
+        for version in ["5", "7", "6"] {
+            assert_eq!(entry.revoke("a", version, "r1"), Verdict::Older);
+        }
+        let newest = Revoked { group: "a".to_owned(), version: "7".to_owned(), record: "r1".to_owned() };
+        assert_eq!(entry.revoked, vec![newest]);
+        entry.remove("8");
+        assert_eq!(entry.revoked, Vec::new());
+        entry.revoke("a", "7", "r1");
+        assert_eq!(entry.revoked, Vec::new(), "the row's mark forbids it");
     }
 }

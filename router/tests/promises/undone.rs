@@ -85,6 +85,42 @@ async fn a_late_event_does_not_resurrect_what_was_revoked() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_revocation_that_overtakes_its_event_leaves_a_mark() {
+    for policy in [Policy::Hard, soft()] {
+        // In one batch, and in two.
+        for together in [true, false] {
+            let mut world = World::new(1).await;
+            let mut vss = Subscriber::new(&world).await;
+            for rule in &mut vss.subscription.rules {
+                rule.on_revoked = policy.clone();
+            }
+            world.say(&[Said::revoked(5, "1", "birth"), Said::revoked(6, "2", "death")]).await;
+            if !together {
+                vss.once().await.expect("delivered");
+            }
+            world.say(&[Said::birth(4, "1", "An"), Said::birth(1, "2", "Ba")]).await;
+            world.say(&[Said::death(3, "2", "2026-03-01")]).await;
+            vss.once().await.expect("delivered");
+            assert_eq!(vss.rows(), ["2|Ba|00001|-|-"], "{policy:?}");
+            world.say(&[Said::birth(7, "1", "An"), Said::death(8, "2", "2026-03-02")]).await;
+            vss.once().await.expect("delivered");
+            let again = ["1|An|00001|-|-", "2|Ba|00001|2026-03-02|-"];
+            assert_eq!(vss.rows(), again, "registered again, {policy:?}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_record_revoked_before_it_came_does_not_swallow_the_value_of_another() {
+    let mut world = World::new(1).await;
+    let mut vss = Subscriber::new(&world).await;
+    let second = |sequence| Said::birth(sequence, "1", "void").of(Operation::Update).record("b-2");
+    world.say(&[Said::revoked(5, "1", "birth").record("b-2"), Said::birth(3, "1", "An"), second(4)]).await;
+    vss.once().await.expect("delivered");
+    assert_eq!(vss.rows(), [KEPT]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_softly_revoked_update_leaves_the_row_to_the_event_that_made_it() {
     let mut world = World::new(1).await;
     let mut vss = Subscriber::new(&world).await;
