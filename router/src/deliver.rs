@@ -1,6 +1,7 @@
 //! One transaction's work: from entries to a delivery. Pure apart from fetching schemas.
 
 use bumpalo::Bump;
+use lienthong_contract::event::Operation;
 use lienthong_contract::sink::KeyWrite;
 use lienthong_log::TopicPartition;
 use lienthong_schemas::Cell;
@@ -115,6 +116,8 @@ impl<'a> Work<'a> {
         })?;
         if passes {
             self.maker.deliver(delivery, head, &self.row, &mut self.compactor)?;
+        } else if head.operation == Operation::Delete {
+            self.maker.gone(delivery, head, &self.row, &mut self.compactor);
         }
         Ok(passes)
     }

@@ -60,6 +60,15 @@ impl Site {
         site.publisher(residents::PARTICIPANT)
     }
 
+    /// Files of a test's own; one participant is prepared by name.
+    pub(crate) fn of(engine: Engine, participant: &'static str, files: &[(&str, &str)]) -> Result<Self> {
+        let site = Self::empty(engine)?;
+        for (name, text) in files {
+            site.write(name, text)?;
+        }
+        site.publisher(participant)
+    }
+
     fn publisher(mut self, participant: &'static str) -> Result<Self> {
         self.participant = participant;
         self.succeed(&["keys", "new"])?;

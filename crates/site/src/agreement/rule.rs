@@ -26,6 +26,8 @@ pub(super) struct Rule<'c> {
     pub(super) effect: Effect,
     pub(super) on_revoked: Policy,
     pub(super) on_deleted: Policy,
+    /// Whether an event may declare the record void, and the agreement undoes it then.
+    pub(super) revocable: bool,
 }
 
 /// A compiled `where`.
@@ -87,6 +89,8 @@ pub(super) fn resolve<'c>(
     });
     let Policies { on_revoked, on_deleted } = policy::resolve(reader, file, event, catalogue);
     let into = file.into.as_ref()?;
+    let revoked = catalogue.revoked_by(event.name.as_str()).next().is_some();
+    let revocable = revoked && on_revoked.as_ref().is_some_and(|policy| *policy != Policy::Ignore);
     let rule = Rule {
         at: file.at,
         event,
@@ -99,6 +103,7 @@ pub(super) fn resolve<'c>(
         effect: file.effect?,
         on_revoked: on_revoked?,
         on_deleted: on_deleted?,
+        revocable,
     };
     if rule.effect == Effect::Delete
         && let Some(column) = rule.values().next()
