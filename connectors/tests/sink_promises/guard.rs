@@ -237,7 +237,7 @@ pub(crate) async fn a_revocation_that_overtakes_its_event_forbids_it<K: Kind + T
     assert_eq!((applied.changed, applied.older), (0, 2));
     worker.deliver_rounds(&[vec![revoke("both")], vec![first("both", 8, "Chi")]]).await?;
     let hue = vec![Some("known".to_owned()), None, None, Some("Huế".to_owned())];
-    assert_eq!(subscriber.insured().await?, [hue.clone()]);
+    assert_eq!(subscriber.insured().await?, std::slice::from_ref(&hue));
     worker.deliver(&[other("new", 3, "Vinh")]).await?;
     let vinh = vec![Some("new".to_owned()), None, None, Some("Vinh".to_owned())];
     assert_eq!(
