@@ -1,9 +1,9 @@
 //! The nation written into real SQLite databases, one for each system: every row fits its table, every update finds its row, and the
 //! registers agree with each other after a long history.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
-use lienthong_nation::{Config, Dirt, DirtRates, Kind, Nation, Op, Rates, RowWrite, System, Value};
+use lienthong_nation::{Config, Dirt, DirtRates, Kind, Nation, Op, Rates, RowWrite, Step, System, Value};
 use rusqlite::types::{ToSqlOutput, Value as Sql};
 use rusqlite::{Connection, ToSql};
 
@@ -194,4 +194,33 @@ fn children_get_their_pin_in_time() {
     let twice = "select count(*) from (select child_pin from birth_registration where status = 'registered'
         and child_pin is not null group by child_pin having count(*) > 1)";
     assert_eq!(registers.count(System::CivilStatus, twice), 0);
+}
+
+#[test]
+fn happenings_that_are_near_each_other_may_run_side_by_side() {
+    let mut nation =
+        Nation::new(Config { people: 2_000, rates: Rates::lively(), ..Config::default() }).unwrap();
+    let registers = Registers::open();
+    registers.first_day(&nation);
+    let mut open: VecDeque<(u64, VecDeque<Step>)> = VecDeque::new();
+    let mut chance: u64 = 1;
+    for _ in 0..5_000 {
+        let happening = nation.advance();
+        open.push_back((happening.number, happening.steps.into()));
+        chance = chance.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        // Whatever is too old is finished first; then one step of any happening that is under way, most of them late.
+        while open.front().is_some_and(|(number, _)| happening.number - number + 1 >= nation.apart()) {
+            let (_, steps) = open.pop_front().unwrap();
+            steps.iter().flat_map(|step| &step.writes).for_each(|row| registers.write(row));
+        }
+        let at = (chance >> 33) as usize % open.len();
+        if let Some(step) = open[at].1.pop_front() {
+            step.writes.iter().for_each(|row| registers.write(row));
+        }
+    }
+    let rest = open.into_iter().flat_map(|(_, steps)| steps).flat_map(|step| step.writes);
+    rest.for_each(|row| registers.write(&row));
+    nobody_dies_twice(&registers);
+    registers_know_the_same_people(&registers, &nation);
+    families_are_possible(&registers);
 }
