@@ -13,5 +13,6 @@ pub mod proxy;
 mod random;
 mod wait;
 
+pub use lienthong_nation as nation;
 pub use random::seed;
 pub use wait::eventually;
