@@ -110,6 +110,54 @@ async fn what_prepare_makes_is_asked_for_with_exit_code_3_and_the_command() -> R
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_topic_that_is_not_as_its_contract_says_halts_whoever_would_use_it_with_exit_code_3() -> Result<()>
+{
+    let mut ready = ready().await?;
+    ready.site.prepare()?;
+    ready.owner.insert(10).await?;
+    let log = format!("sqlite:{}", ready.site.path("var/lienthong.db").display());
+    let change = async |sql: &str| {
+        let statements: Vec<String> = sql.split(';').map(str::to_owned).collect();
+        Database::open(&log).await?.run(&statements).await
+    };
+    for (spoil, mend, words) in [
+        (
+            "update topic set compacted = 0 where name = 'lt.positions'",
+            "update topic set compacted = 1 where name = 'lt.positions'",
+            ["lt.positions: the clean-up", "is delete; it should be compact"],
+        ),
+        (
+            "update topic set partitions = partitions + 1 where name = 'lt.admin_unit.live';
+             insert into lane(topic, partition) select id, partitions - 1 from topic where name = 'lt.admin_unit.live'",
+            "delete from lane where partition > 0 and topic = (select id from topic where name = 'lt.admin_unit.live');
+             update topic set partitions = 1 where name = 'lt.admin_unit.live'",
+            ["lt.admin_unit.live: the number of partitions", "it should be"],
+        ),
+        (
+            "update topic set retention_ms = retention_ms - 1000 where name = 'lt.admin_unit.live'",
+            "update topic set retention_ms = retention_ms + 1000 where name = 'lt.admin_unit.live'",
+            ["lt.admin_unit.live: the retention", "it should be"],
+        ),
+    ] {
+        change(spoil).await?;
+        for arguments in [&["connect", PARTICIPANT, "--once"][..], &["route", "--once"]] {
+            let output = ready.site.run(arguments)?;
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert_eq!(code(&output), 3, "{arguments:?}: {said}");
+            assert!(words.iter().all(|word| said.contains(word)) && said.contains("fix: "), "{said}");
+        }
+        change(mend).await?;
+    }
+    // What keeps more than asked is used, and told.
+    change("update topic set retention_ms = retention_ms + 1000 where name = 'lt.admin_unit.live'").await?;
+    let output = ready.site.run(&["connect", PARTICIPANT, "--once"])?;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(code(&output), 0, "{said}");
+    assert!(said.contains("lt.admin_unit.live: the retention"), "{said}");
+    ready.site.succeed(&["route", "--once"])
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn topics_that_are_missing_are_exit_code_5_until_they_are_created() -> Result<()> {
     let ready = ready().await?;
     assert_eq!(code(&ready.site.run(&["topics", "describe"])?), 5);

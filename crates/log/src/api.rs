@@ -10,6 +10,7 @@ use lienthong_contract::position::{Lineage, Position};
 use lienthong_contract::sink::OffsetState;
 
 use crate::record::{Batch, LogBatch};
+use crate::topic::{TopicSpec, TopicState};
 
 /// A partition of a topic.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -18,34 +19,6 @@ pub struct TopicPartition {
     pub topic: Arc<str>,
     /// Partition.
     pub partition: i32,
-}
-
-/// A topic as contracts want it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TopicSpec {
-    /// `lt.civil_status.live`.
-    pub name: String,
-    /// Fixed at creation.
-    pub partitions: i32,
-    /// Kafka only.
-    pub replication: i32,
-    /// Kafka only.
-    pub min_insync_replicas: i32,
-    /// `None` keeps for ever.
-    pub retention: Option<Duration>,
-    /// Keeps the newest record per key instead of a time.
-    pub compacted: bool,
-}
-
-/// A topic as the log has it, and in what it differs from its specification.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TopicState {
-    /// Name.
-    pub name: String,
-    /// `None`: the topic does not exist.
-    pub partitions: Option<i32>,
-    /// One sentence per difference: what is, what should be.
-    pub differences: Vec<String>,
 }
 
 /// First and next offset of a partition.

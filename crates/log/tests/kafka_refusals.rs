@@ -4,6 +4,7 @@
 
 mod kafka;
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use kafka::Namespace;
@@ -11,7 +12,7 @@ use kafka::source::{self, PARTITIONS, TOPIC, body, participant, place, spec};
 use lienthong_contract::sink::OffsetState;
 use lienthong_log::kafka::{KafkaLog, KafkaOptions, KafkaSasl};
 use lienthong_log::{
-    ConsumeOptions, Consumer, Delivered, Log, LogError, TopicPartition, Writer, WriterError,
+    CheckedLog, ConsumeOptions, Consumer, Delivered, Log, LogError, TopicPartition, Writer, WriterError,
 };
 use lienthong_testkit::eventually;
 use lienthong_testkit::private_kafka::PrivateKafka;
@@ -167,7 +168,7 @@ async fn settings_that_endanger_records_are_described() {
     let wanted = [spec(TOPIC, PARTITIONS as i32, false)];
     let mut said = String::new();
     let known = eventually(Duration::from_secs(20), async || {
-        said = log.describe_topics(&wanted).await?[0].differences.join("; ");
+        said = format!("{:?}", log.describe_topics(&wanted).await?[0].differences);
         Ok(["for 60 s", "for ever", "compact,delete", "unclean"].iter().all(|word| said.contains(word)))
     });
     known.await.unwrap_or_else(|_| panic!("{said}"));
@@ -189,6 +190,69 @@ async fn a_wrong_password_is_told_as_a_refusal() {
         "listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:SASL_PLAINTEXT",
         "inter.broker.listener.name=PLAINTEXT",
         "sasl.enabled.mechanisms=PLAIN",
+async fn alter(namespace: &Namespace, topic: &str, property: &str, value: &str) {
+    let name = format!("{}{topic}", namespace.prefix);
+    let change = AlterConfig::new(ResourceSpecifier::Topic(&name)).set(property, value);
+    namespace.admin().alter_configs([&change], &AdminOptions::new()).await.expect("altered");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_topic_whose_settings_endanger_a_promise_is_neither_written_nor_delivered_from() {
+    let namespace = Namespace::shared();
+    let log = Arc::new(namespace.log());
+    source::prepare(log.as_ref()).await;
+    let specs = vec![spec(TOPIC, PARTITIONS as i32, false), spec("lt.positions", 1, true)];
+    let checked = CheckedLog::new(log, specs.clone());
+    let options = ConsumeOptions {
+        group: "g".into(),
+        topics: vec![TOPIC.into()],
+        fetch_bytes: 1 << 20,
+        session: Duration::from_secs(6),
+    };
+    writer(&checked).await.expect("as its contract says");
+    for (topic, property, value, wanted) in [
+        ("lt.positions", "cleanup.policy", "delete", "compact"),
+        ("lt.positions", "unclean.leader.election.enable", "true", "false"),
+        (TOPIC, "cleanup.policy", "compact", "delete"),
+        (TOPIC, "retention.ms", "60000", "retention.ms=-1"),
+        (TOPIC, "retention.bytes", "1000", "-1"),
+        (TOPIC, "unclean.leader.election.enable", "true", "false"),
+        (TOPIC, "message.timestamp.type", "LogAppendTime", "CreateTime"),
+    ] {
+        alter(&namespace, topic, property, value).await;
+        let mut said = String::new();
+        let refused = eventually(Duration::from_secs(20), async || {
+            let ended = checked.consume(&options).await.map(|_| ()).err();
+            said = ended.as_ref().map(ToString::to_string).unwrap_or_default();
+            Ok(matches!(ended, Some(LogError::Topic { .. })))
+        });
+        refused.await.unwrap_or_else(|_| panic!("{topic} {property}: {said}"));
+        assert!([topic, property, wanted, "fix: "].iter().all(|word| said.contains(word)), "{said}");
+        let opened = writer(&checked).await.map(|_| ());
+        assert!(matches!(opened, Err(WriterError::Log(LogError::Topic { .. }))), "{opened:?}");
+        // Altering replaces all settings of the topic; the brokers' own defaults are not all ours.
+        for (topic, policy) in [("lt.positions", "compact"), (TOPIC, "delete")] {
+            let name = format!("{}{topic}", namespace.prefix);
+            let change = AlterConfig::new(ResourceSpecifier::Topic(&name))
+                .set("cleanup.policy", policy)
+                .set("retention.ms", "-1");
+            namespace.admin().alter_configs([&change], &AdminOptions::new()).await.expect("altered");
+        }
+        let free = eventually(Duration::from_secs(20), async || Ok(checked.consume(&options).await.is_ok()));
+        free.await.unwrap_or_else(|_| panic!("{property} is as it should be again"));
+    }
+    // More copies in sync than the topic asks for.
+    let strict =
+        KafkaLog::connect(KafkaOptions { replication: Some(2), ..namespace.options() }).expect("clients");
+    let mut more = specs;
+    for spec in &mut more {
+        (spec.replication, spec.min_insync_replicas) = (2, 2);
+    }
+    let error =
+        CheckedLog::new(Arc::new(strict), more).consume(&options).await.map(|_| ()).expect_err("too few");
+    assert!(error.to_string().contains("min.insync.replicas is 1; it should be 2"), "{error}");
+}
+
         "sasl.mechanism.inter.broker.protocol=PLAIN",
         &format!("listener.name.plaintext.plain.sasl.jaas.config={login}"),
     ])

@@ -36,7 +36,7 @@ pub(super) async fn run(context: &Context, options: &Connect) -> Result<(), Fail
         return Ok(());
     }
     let keys = context.keys()?;
-    let log = context.log()?;
+    let log = context.checked_log()?;
     let connector = Connector {
         participant: compiled.participant.clone(),
         source: lienthong_connectors::open_source(&compiled.source, compiled.tables.clone()),

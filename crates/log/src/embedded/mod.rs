@@ -36,10 +36,10 @@ use rusqlite::Connection;
 use tokio::sync::Notify;
 
 use crate::api::{
-    ConsumeOptions, Consumer, Log, LogError, Recovered, TopicPartition, TopicSpec, TopicState, Watermarks,
-    Writer, WriterError,
+    ConsumeOptions, Consumer, Log, LogError, Recovered, TopicPartition, Watermarks, Writer, WriterError,
 };
 use crate::record::LogBatch;
+use crate::topic::{TopicSpec, TopicState};
 use fault::Fault;
 use file::Durability;
 

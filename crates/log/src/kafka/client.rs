@@ -188,10 +188,7 @@ pub(super) fn not_created(options: &KafkaOptions, error: &KafkaError) -> LogErro
 
 /// Says that a topic does not exist.
 pub(super) fn missing(topic: &str) -> LogError {
-    LogError::Topic {
-        problem: format!("the log has no {topic}"),
-        fix: "run `lienthong topics create`".into(),
-    }
+    LogError::Topic { problem: format!("the log has no {topic}"), fix: crate::topic::CREATE.into() }
 }
 
 fn is_missing(code: RDKafkaErrorCode) -> bool {

@@ -32,11 +32,11 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use crate::api::{
-    ConsumeOptions, Consumer, Log, LogError, Recovered, TopicPartition, TopicSpec, TopicState, Watermarks,
-    Writer, WriterError,
+    ConsumeOptions, Consumer, Log, LogError, Recovered, TopicPartition, Watermarks, Writer, WriterError,
 };
 use crate::record::LogBatch;
 use client::{Shared, Watch, not_created, try_on_thread};
+use crate::topic::{TopicSpec, TopicState};
 pub use config::{KafkaOptions, KafkaSasl, KafkaTls};
 
 /// The log on a Kafka cluster with a schema registry. Clones share it.

@@ -255,6 +255,8 @@ macro_rules! conformance {
         $(
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $promise() {
+            sides: a_topic_that_endangers_a_promise_is_not_used,
+            sides: a_topic_that_keeps_more_than_its_contract_asks_is_used,
                 $crate::conformance::$part::$promise($make().await).await;
             }
         )*
