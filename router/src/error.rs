@@ -59,8 +59,8 @@ impl RouterError {
                 "retention of {topic}/{partition} has passed this subscription: offsets {wanted} to {} are gone",
                 low - 1
             ),
-            "ask the publisher for a snapshot of the family or of the keys concerned (lienthong snapshot), then move the \
-             offset row to the oldest offset",
+            "bring the rows concerned from the publisher by other means, then delete this partition's row from the subscriber's offset \
+             table and start again: delivery begins at the oldest place that the log still holds, and newer rows are never overwritten",
         )
     }
 }

@@ -158,6 +158,51 @@ async fn a_topic_that_is_not_as_its_contract_says_halts_whoever_would_use_it_wit
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn after_retention_a_tail_and_a_new_subscription_begin_at_the_oldest_place_and_say_so() -> Result<()> {
+    let mut ready = ready().await?;
+    ready.site.prepare()?;
+    for _ in 0..3 {
+        ready.owner.insert(10).await?;
+        ready.site.succeed(&["connect", PARTICIPANT, "--once"])?;
+    }
+    let log = format!("sqlite:{}", ready.site.path("var/lienthong.db").display());
+    let mut file = Database::open(&log).await?;
+    let lane =
+        "(select lane.id from lane join topic on topic.id = lane.topic where name = 'lt.admin_unit.live')";
+    let first = format!("(select min(base_offset + count) from batch where kind = 0 and lane = {lane})");
+    file.run(&[
+        format!("update lane set low = {first} where id = {lane}"),
+        format!(
+            "delete from batch where lane = {lane} and base_offset < (select low from lane where id = {lane})"
+        ),
+    ])
+    .await?;
+    drop(file);
+    let ahead = ["tail", "admin_unit", "--output", "json"];
+    for more in [&[][..], &["--from", "2020-01-01T00:00:00Z"]] {
+        let output = ready.site.run(&[&ahead[..], more].concat())?;
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(code(&output), 0, "{said}");
+        let shown = String::from_utf8_lossy(&output.stdout).into_owned();
+        let live = shown.lines().filter(|line| line.contains("lt.admin_unit.live")).count();
+        assert_eq!(live, 20, "{said}");
+        assert!(said.contains("begins here"), "{said}");
+    }
+    let output = ready.site.run(&[&ahead[..], &["--from", "2100-01-01T00:00:00Z"]].concat())?;
+    assert_eq!((code(&output), output.stdout.len()), (0, 0));
+    let output = ready.site.run(&["route", "--once"])?;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(code(&output), 0, "{said}");
+    assert!(said.contains("begins here"), "{said}");
+    let rows = Database::open(&ready.subscriber).await?.rows("select code from admin_unit_copy").await?;
+    assert_eq!(rows.len(), 30, "the first ten come from the first load, in the other lane");
+    let output = ready.site.run(&["status", "--output", "json"])?;
+    let shown = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(shown.contains("the log no longer held what stood before"), "{shown}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn topics_that_are_missing_are_exit_code_5_until_they_are_created() -> Result<()> {
     let ready = ready().await?;
     assert_eq!(code(&ready.site.run(&["topics", "describe"])?), 5);

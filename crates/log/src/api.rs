@@ -173,6 +173,11 @@ pub trait Log: Send + Sync {
     /// First offset whose record time is at least `time` (microseconds); `None` past the end.
     async fn offset_at(&self, source: &TopicPartition, time: i64) -> Result<Option<i64>, LogError>;
 
+    /// Where a reader that has no state of its own may begin, at the newest such place at or below the offset `wanted`, or else at the
+    /// oldest: offset 0 while the log holds it, or where the epoch and the sequence are vouched for (on Kafka by a valid checkpoint).
+    /// A partition of a side topic begins anywhere. An error when the log holds no such place.
+    async fn start_at(&self, source: &TopicPartition, wanted: i64) -> Result<OffsetState, LogError>;
+
     /// What exists against what should.
     async fn describe_topics(&self, wanted: &[TopicSpec]) -> Result<Vec<TopicState>, LogError>;
 

@@ -86,6 +86,10 @@ impl Log for CheckedLog {
         self.inner.offset_at(source, time).await
     }
 
+    async fn start_at(&self, source: &TopicPartition, wanted: i64) -> Result<OffsetState, LogError> {
+        self.inner.start_at(source, wanted).await
+    }
+
     async fn describe_topics(&self, wanted: &[TopicSpec]) -> Result<Vec<TopicState>, LogError> {
         self.inner.describe_topics(wanted).await
     }

@@ -110,6 +110,22 @@ async fn a_writer_whose_checkpoint_retention_has_passed_refuses_to_run() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_no_checkpoint_vouches_for_the_rest_nobody_begins() {
+    let namespace = Namespace::shared();
+    let log = namespace.log();
+    source::prepare(&log).await;
+    let mut writer = writer(&log).await.expect("writer");
+    writer.append(&source::batch(0..30, |_| false)).await.expect("append");
+    let _leave = writer.checkpoint(&body(30)).await.expect("checkpoint");
+    writer.append(&source::batch(30..60, |_| false)).await.expect("append");
+    cut(&namespace, &place(0), 15).await;
+    let error = log.start_at(&place(0), 0).await.expect_err("in the middle").to_string();
+    assert!(error.contains("begins at offset 15") && error.contains("start the connector"), "{error}");
+    let _leave = writer.checkpoint(&body(60)).await.expect("checkpoint");
+    assert_eq!(log.start_at(&place(0), 0).await.expect("start").next_offset, 21);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_changed_partition_count_is_refused() {
     let namespace = Namespace::shared();
     let log = namespace.log();

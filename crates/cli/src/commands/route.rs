@@ -144,7 +144,7 @@ impl Reports for Status {
             kind: "subscription".into(),
             name: name.into(),
             state: state.into(),
-            cause: cause.map(str::to_owned),
+            cause: cause.map(str::to_owned).or_else(|| self.notice()),
             events: self.events,
             last_event_time: self.last_event_time,
             fresh_through: self.fresh_through,

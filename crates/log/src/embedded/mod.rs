@@ -185,6 +185,13 @@ impl Log for EmbeddedLog {
         })
     }
 
+    async fn start_at(&self, source: &TopicPartition, wanted: i64) -> Result<OffsetState, LogError> {
+        self.inner.run(|sql| {
+            let lane = topics::lane(sql, source)?;
+            read::start_at(sql, &self.inner.path, &lane, wanted)
+        })
+    }
+
     async fn describe_topics(&self, wanted: &[TopicSpec]) -> Result<Vec<TopicState>, LogError> {
         self.inner.run(|sql| topics::describe(sql, wanted))
     }

@@ -19,6 +19,7 @@ mod read_back;
 mod registry;
 mod sender;
 mod side;
+mod starts;
 mod topics;
 mod writer;
 
@@ -104,6 +105,11 @@ impl Log for KafkaLog {
     async fn offset_at(&self, source: &TopicPartition, time: i64) -> Result<Option<i64>, LogError> {
         let source = source.clone();
         self.run(move |shared, _| read::offset_at(shared, &source, time)).await
+    }
+
+    async fn start_at(&self, source: &TopicPartition, wanted: i64) -> Result<OffsetState, LogError> {
+        let source = source.clone();
+        self.run(move |shared, waits| starts::start_at(shared, &source, wanted, waits)).await
     }
 
     async fn describe_topics(&self, wanted: &[TopicSpec]) -> Result<Vec<TopicState>, LogError> {

@@ -320,7 +320,7 @@ pub(super) fn expired(source: &TopicPartition, wanted: i64, low: i64) -> LogErro
             "retention of {}/{} has passed offset {wanted}; the oldest record still there is {low}",
             source.topic, source.partition
         ),
-        fix: "repair the reader's copy with a snapshot, then start it at the oldest offset".into(),
+        fix: "bring what is missing to the reader by other means, then let it begin anew at a place that the log still holds".into(),
     }
 }
 
