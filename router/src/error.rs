@@ -18,6 +18,12 @@ pub enum RouterError {
     /// A dependency was away for longer than allowed.
     #[error("{0}")]
     Away(String),
+    /// The log does not let this router in. Trying again does not help; the offset is kept.
+    #[error("{0}")]
+    Refused(String),
+    /// The log's address cannot be used.
+    #[error("{0}")]
+    Options(String),
 }
 
 impl RouterError {
@@ -71,6 +77,15 @@ fn day(days: i32) -> String {
     text
 }
 
+impl From<LogError> for RouterError {
+    fn from(error: LogError) -> Self {
+        match transient(error) {
+            Ok(text) => Self::Away(text),
+            Err(error) => error,
+        }
+    }
+}
+
 /// Splits the log's failures: `Ok` for one that waiting may mend, `Err` for a halt.
 ///
 /// # Errors
@@ -82,9 +97,8 @@ pub(crate) fn transient(error: LogError) -> Result<String, RouterError> {
         | LogError::Topic { problem, fix }
         | LogError::File { problem, fix } => Err(RouterError::Halted { problem, fix }),
         LogError::DiskFull(_) => Err(RouterError::halted(error.to_string(), "free space, then start again")),
-        LogError::Refused(_) => {
-            Err(RouterError::halted(error.to_string(), "grant the router's access to the log"))
-        }
+        LogError::Refused(_) => Err(RouterError::Refused(error.to_string())),
+        LogError::Options { .. } => Err(RouterError::Options(error.to_string())),
         LogError::Inconsistent(_) => Err(RouterError::halted(
             error.to_string(),
             "report this with the log's version and the offsets named",

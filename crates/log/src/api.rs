@@ -287,6 +287,14 @@ pub enum LogError {
     /// Access is refused.
     #[error("the log refuses access: {0}")]
     Refused(String),
+    /// A property or a file of the log's address cannot be used; nothing was asked yet.
+    #[error("{problem}; fix: {fix}")]
+    Options {
+        /// What is wrong.
+        problem: String,
+        /// What to do.
+        fix: String,
+    },
     /// A bug or a broken record.
     #[error("the log is inconsistent: {0}")]
     Inconsistent(String),

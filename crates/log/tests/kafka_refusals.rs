@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use kafka::Namespace;
 use kafka::source::{self, PARTITIONS, TOPIC, body, participant, place, spec};
 use lienthong_contract::sink::OffsetState;
-use lienthong_log::kafka::{KafkaLog, KafkaOptions, KafkaSasl};
+use lienthong_log::kafka::{KafkaLog, KafkaOptions, KafkaSasl, KafkaTls};
 use lienthong_log::{
     CheckedLog, ConsumeOptions, Consumer, Delivered, Log, LogError, TopicPartition, Writer, WriterError,
 };
@@ -190,22 +190,6 @@ async fn settings_that_endanger_records_are_described() {
     known.await.unwrap_or_else(|_| panic!("{said}"));
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn brokers_that_are_down_are_named() {
-    let options = KafkaOptions::new("127.0.0.1:9", &lienthong_testkit::env::registry());
-    let log = KafkaLog::connect(options).expect("clients");
-    let error = log.watermarks(&place(0)).await.expect_err("nobody there");
-    assert!(matches!(&error, LogError::Unreachable { address, .. } if address == "127.0.0.1:9"), "{error:?}");
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_wrong_password_is_told_as_a_refusal() {
-    let login = "org.apache.kafka.common.security.plain.PlainLoginModule required \
-                 username=\"broker\" password=\"b\" user_broker=\"b\" user_moj=\"right\";";
-    let broker = PrivateKafka::start(&[
-        "listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:SASL_PLAINTEXT",
-        "inter.broker.listener.name=PLAINTEXT",
-        "sasl.enabled.mechanisms=PLAIN",
 async fn alter(namespace: &Namespace, topic: &str, property: &str, value: &str) {
     let name = format!("{}{topic}", namespace.prefix);
     let change = AlterConfig::new(ResourceSpecifier::Topic(&name)).set(property, value);
@@ -269,6 +253,36 @@ async fn a_topic_whose_settings_endanger_a_promise_is_neither_written_nor_delive
     assert!(error.to_string().contains("min.insync.replicas is 1; it should be 2"), "{error}");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn brokers_that_are_down_are_named() {
+    let options = KafkaOptions::new("127.0.0.1:9", &lienthong_testkit::env::registry());
+    let log = KafkaLog::connect(options).expect("clients");
+    let error = log.watermarks(&place(0)).await.expect_err("nobody there");
+    assert!(matches!(&error, LogError::Unreachable { address, .. } if address == "127.0.0.1:9"), "{error:?}");
+}
+
+#[test]
+fn a_file_that_cannot_be_used_is_a_mistake_of_the_configuration() {
+    let folder = tempfile::tempdir().expect("folder");
+    let (absent, broken) = (folder.path().join("absent.pem"), folder.path().join("broken.pem"));
+    std::fs::write(&broken, "no certificate").expect("file");
+    for ca in [absent, broken] {
+        let tls = Some(KafkaTls { ca: Some(ca), ..KafkaTls::default() });
+        let options = KafkaOptions { tls, ..KafkaOptions::new("127.0.0.1:9", "https://127.0.0.1:9") };
+        let error = KafkaLog::connect(options).expect_err("not usable");
+        assert!(matches!(error, LogError::Options { .. }), "{error:?}");
+        assert!(error.to_string().contains("fix: correct `log`"), "{error}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wrong_password_is_told_as_a_refusal() {
+    let login = "org.apache.kafka.common.security.plain.PlainLoginModule required \
+                 username=\"broker\" password=\"b\" user_broker=\"b\" user_moj=\"right\";";
+    let broker = PrivateKafka::start(&[
+        "listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:SASL_PLAINTEXT",
+        "inter.broker.listener.name=PLAINTEXT",
+        "sasl.enabled.mechanisms=PLAIN",
         "sasl.mechanism.inter.broker.protocol=PLAIN",
         &format!("listener.name.plaintext.plain.sasl.jaas.config={login}"),
     ])
