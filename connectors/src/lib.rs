@@ -22,6 +22,9 @@ use lienthong_contract::target::TargetTable;
 pub use receipt::{ReceiptRow, chain_hash};
 
 /// Name of the outbox table when the participant's YAML names none.
+/// What to do about a source that cannot go on from its stored position.
+pub(crate) const NEW_LINEAGE: &str = "put the database of before in its place, or publish under a new participant until accepting a lineage is supported";
+
 pub const DEFAULT_OUTBOX: &str = "lienthong_outbox";
 
 /// Which database, and of which kind.

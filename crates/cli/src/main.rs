@@ -7,6 +7,8 @@ mod commands;
 mod engine;
 mod exit;
 mod memory;
+#[cfg(test)]
+mod named_commands;
 mod output;
 mod progress;
 mod reporter;
