@@ -62,8 +62,6 @@ impl Default for PartitionStatus {
 }
 
 impl Status {
-    /// Brings what follows from the partitions up to date. `idle`: nothing waits in this process and the log has nothing more.
-    pub(crate) fn settle(&mut self, idle: bool) {
     /// What somebody must know although nothing is wrong; without values.
     #[must_use]
     pub fn notice(&self) -> Option<String> {
@@ -86,6 +84,8 @@ impl Status {
         self.partitions.keys().filter(live).map(|source| source.partition).collect()
     }
 
+    /// Brings what follows from the partitions up to date. `idle`: nothing waits in this process and the log has nothing more.
+    pub(crate) fn settle(&mut self, idle: bool) {
         let live = |source: &TopicPartition| lienthong_log::marks::is_live_topic(&source.topic);
         let fresh = self.partitions.iter().filter(|(source, _)| live(source));
         self.fresh_through =

@@ -13,6 +13,7 @@ mod output;
 mod progress;
 mod reporter;
 mod signals;
+mod status_merge;
 mod status_record;
 
 use std::process::ExitCode;

@@ -187,6 +187,9 @@ pub trait Log: Send + Sync {
     /// Puts the newest value per key to a compacted side topic (`lt.status`).
     async fn put(&self, topic: &str, key: &[u8], value: &[u8]) -> Result<(), LogError>;
 
+    /// Takes a key out of a compacted side topic.
+    async fn remove(&self, topic: &str, key: &[u8]) -> Result<(), LogError>;
+
     /// The newest value per key of a compacted side topic.
     async fn table(&self, topic: &str) -> Result<BTreeMap<Vec<u8>, Vec<u8>>, LogError>;
 
@@ -284,9 +287,6 @@ pub enum LogError {
     /// No space is left; nothing acknowledged is lost.
     #[error("no space is left for the log at {0}")]
     DiskFull(String),
-    /// Access is refused.
-    #[error("the log refuses access: {0}")]
-    Refused(String),
     /// A property or a file of the log's address cannot be used; nothing was asked yet.
     #[error("{problem}; fix: {fix}")]
     Options {
@@ -295,6 +295,9 @@ pub enum LogError {
         /// What to do.
         fix: String,
     },
+    /// Access is refused.
+    #[error("the log refuses access: {0}")]
+    Refused(String),
     /// A bug or a broken record.
     #[error("the log is inconsistent: {0}")]
     Inconsistent(String),

@@ -102,6 +102,10 @@ impl Log for CheckedLog {
         self.inner.put(topic, key, value).await
     }
 
+    async fn remove(&self, topic: &str, key: &[u8]) -> Result<(), LogError> {
+        self.inner.remove(topic, key).await
+    }
+
     async fn table(&self, topic: &str) -> Result<BTreeMap<Vec<u8>, Vec<u8>>, LogError> {
         self.inner.table(topic).await
     }

@@ -204,6 +204,10 @@ impl Log for EmbeddedLog {
         self.inner.run(|sql| side::put(sql, topic, key, value))
     }
 
+    async fn remove(&self, topic: &str, key: &[u8]) -> Result<(), LogError> {
+        self.inner.run(|sql| side::remove(sql, topic, key))
+    }
+
     async fn table(&self, topic: &str) -> Result<BTreeMap<Vec<u8>, Vec<u8>>, LogError> {
         self.inner.run(|sql| side::table(sql, topic))
     }

@@ -36,8 +36,8 @@ use crate::api::{
     ConsumeOptions, Consumer, Log, LogError, Recovered, TopicPartition, Watermarks, Writer, WriterError,
 };
 use crate::record::LogBatch;
-use client::{Shared, Watch, not_created, try_on_thread};
 use crate::topic::{TopicSpec, TopicState};
+use client::{Shared, Watch, not_created, try_on_thread};
 pub use config::{KafkaOptions, KafkaSasl, KafkaTls};
 
 /// The log on a Kafka cluster with a schema registry. Clones share it.
@@ -123,7 +123,11 @@ impl Log for KafkaLog {
     }
 
     async fn put(&self, topic: &str, key: &[u8], value: &[u8]) -> Result<(), LogError> {
-        side::publish(&self.shared, topic, key, &[], value).await
+        side::publish(&self.shared, topic, key, &[], Some(value)).await
+    }
+
+    async fn remove(&self, topic: &str, key: &[u8]) -> Result<(), LogError> {
+        side::publish(&self.shared, topic, key, &[], None).await
     }
 
     async fn table(&self, topic: &str) -> Result<BTreeMap<Vec<u8>, Vec<u8>>, LogError> {
@@ -138,7 +142,7 @@ impl Log for KafkaLog {
         headers: &[(&str, &[u8])],
         value: &[u8],
     ) -> Result<(), LogError> {
-        side::publish(&self.shared, topic, key, headers, value).await
+        side::publish(&self.shared, topic, key, headers, Some(value)).await
     }
 
     async fn group_offsets(

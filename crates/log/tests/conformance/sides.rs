@@ -13,6 +13,10 @@ pub async fn the_newest_value_per_key_is_kept(fixture: Fixture) {
     let expected =
         BTreeMap::from([(b"connector".to_vec(), vec![4]), (b"router".to_vec(), b"running".to_vec())]);
     assert_eq!(table, expected);
+    fixture.log.remove(&topic, b"connector").await.expect("remove");
+    fixture.log.remove(&topic, b"never there").await.expect("remove");
+    let table = fixture.log.table(&topic).await.expect("table");
+    assert_eq!(table.into_keys().collect::<Vec<_>>(), [b"router".to_vec()]);
 }
 
 pub async fn published_records_are_read_in_order_with_headers(fixture: Fixture) {
