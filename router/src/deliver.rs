@@ -40,7 +40,9 @@ pub(crate) fn heads<'a>(
         for entry in entries {
             let head = batch
                 .record(entry)
-                .map_err(|error| EventFault::new(error.to_string(), "check the log with `lienthong tail`"))
+                .map_err(|error| {
+                    EventFault::new(error.to_string(), "look at it with `lienthong tail <family>`")
+                })
                 .and_then(|record| Head::read(*entry, &record, routes));
             heads.push(head.map_err(|fault| fault.at(source, entry.offset))?);
         }

@@ -15,6 +15,7 @@ mod filter;
 mod head;
 mod lane;
 mod once;
+mod opening;
 mod order;
 mod plans;
 mod project;

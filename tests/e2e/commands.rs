@@ -110,6 +110,99 @@ async fn what_prepare_makes_is_asked_for_with_exit_code_3_and_the_command() -> R
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_topic_that_is_not_as_its_contract_says_halts_whoever_would_use_it_with_exit_code_3() -> Result<()>
+{
+    let mut ready = ready().await?;
+    ready.site.prepare()?;
+    ready.owner.insert(10).await?;
+    let log = format!("sqlite:{}", ready.site.path("var/lienthong.db").display());
+    let change = async |sql: &str| {
+        let statements: Vec<String> = sql.split(';').map(str::to_owned).collect();
+        Database::open(&log).await?.run(&statements).await
+    };
+    for (spoil, mend, words) in [
+        (
+            "update topic set compacted = 0 where name = 'lt.positions'",
+            "update topic set compacted = 1 where name = 'lt.positions'",
+            ["lt.positions: the clean-up", "is delete; it should be compact"],
+        ),
+        (
+            "update topic set partitions = partitions + 1 where name = 'lt.admin_unit.live';
+             insert into lane(topic, partition) select id, partitions - 1 from topic where name = 'lt.admin_unit.live'",
+            "delete from lane where partition > 0 and topic = (select id from topic where name = 'lt.admin_unit.live');
+             update topic set partitions = 1 where name = 'lt.admin_unit.live'",
+            ["lt.admin_unit.live: the number of partitions", "it should be"],
+        ),
+        (
+            "update topic set retention_ms = retention_ms - 1000 where name = 'lt.admin_unit.live'",
+            "update topic set retention_ms = retention_ms + 1000 where name = 'lt.admin_unit.live'",
+            ["lt.admin_unit.live: the retention", "it should be"],
+        ),
+    ] {
+        change(spoil).await?;
+        for arguments in [&["connect", PARTICIPANT, "--once"][..], &["route", "--once"]] {
+            let output = ready.site.run(arguments)?;
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert_eq!(code(&output), 3, "{arguments:?}: {said}");
+            assert!(words.iter().all(|word| said.contains(word)) && said.contains("fix: "), "{said}");
+        }
+        change(mend).await?;
+    }
+    // What keeps more than asked is used, and told.
+    change("update topic set retention_ms = retention_ms + 1000 where name = 'lt.admin_unit.live'").await?;
+    let output = ready.site.run(&["connect", PARTICIPANT, "--once"])?;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(code(&output), 0, "{said}");
+    assert!(said.contains("lt.admin_unit.live: the retention"), "{said}");
+    ready.site.succeed(&["route", "--once"])
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_retention_a_tail_and_a_new_subscription_begin_at_the_oldest_place_and_say_so() -> Result<()> {
+    let mut ready = ready().await?;
+    ready.site.prepare()?;
+    for _ in 0..3 {
+        ready.owner.insert(10).await?;
+        ready.site.succeed(&["connect", PARTICIPANT, "--once"])?;
+    }
+    let log = format!("sqlite:{}", ready.site.path("var/lienthong.db").display());
+    let mut file = Database::open(&log).await?;
+    let lane =
+        "(select lane.id from lane join topic on topic.id = lane.topic where name = 'lt.admin_unit.live')";
+    let first = format!("(select min(base_offset + count) from batch where kind = 0 and lane = {lane})");
+    file.run(&[
+        format!("update lane set low = {first} where id = {lane}"),
+        format!(
+            "delete from batch where lane = {lane} and base_offset < (select low from lane where id = {lane})"
+        ),
+    ])
+    .await?;
+    drop(file);
+    let ahead = ["tail", "admin_unit", "--output", "json"];
+    for more in [&[][..], &["--from", "2020-01-01T00:00:00Z"]] {
+        let output = ready.site.run(&[&ahead[..], more].concat())?;
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(code(&output), 0, "{said}");
+        let shown = String::from_utf8_lossy(&output.stdout).into_owned();
+        let live = shown.lines().filter(|line| line.contains("lt.admin_unit.live")).count();
+        assert_eq!(live, 20, "{said}");
+        assert!(said.contains("begins here"), "{said}");
+    }
+    let output = ready.site.run(&[&ahead[..], &["--from", "2100-01-01T00:00:00Z"]].concat())?;
+    assert_eq!((code(&output), output.stdout.len()), (0, 0));
+    let output = ready.site.run(&["route", "--once"])?;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(code(&output), 0, "{said}");
+    assert!(said.contains("begins here"), "{said}");
+    let rows = Database::open(&ready.subscriber).await?.rows("select code from admin_unit_copy").await?;
+    assert_eq!(rows.len(), 30, "the first ten come from the first load, in the other lane");
+    let output = ready.site.run(&["status", "--output", "json"])?;
+    let shown = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(shown.contains("the log no longer held what stood before"), "{shown}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn topics_that_are_missing_are_exit_code_5_until_they_are_created() -> Result<()> {
     let ready = ready().await?;
     assert_eq!(code(&ready.site.run(&["topics", "describe"])?), 5);

@@ -111,7 +111,7 @@ impl Session {
         if row.try_get("rewound")? {
             return Ok(Err(SourceError::Gap {
                 gap: "the stored position is ahead of the database, which has been set back to an earlier state".into(),
-                fix: "accept the new lineage and take a new first load".into(),
+                fix: crate::NEW_LINEAGE.into(),
             }));
         }
         let run = run(&self.secret, from.as_ref());

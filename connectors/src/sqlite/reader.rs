@@ -250,7 +250,7 @@ fn no_hole(expected: i64, found: i64) -> Result<(), SourceError> {
     }
     Err(SourceError::Gap {
         gap: format!("outbox ids {expected} to {} have been removed before they were published", found - 1),
-        fix: "accept the new lineage and take a new first load".to_owned(),
+        fix: crate::NEW_LINEAGE.to_owned(),
     })
 }
 
@@ -260,15 +260,12 @@ fn set_back(position: &OutboxPosition) -> SourceError {
             "outbox id {} of the stored position: the file has been set back to an earlier state",
             position.id
         ),
-        fix: "accept the new lineage and take a new first load".to_owned(),
+        fix: crate::NEW_LINEAGE.to_owned(),
     }
 }
 
 fn unreadable(id: i64) -> SourceError {
-    SourceError::Gap {
-        gap: format!("outbox row {id} cannot be read"),
-        fix: "accept the new lineage and take a new first load".to_owned(),
-    }
+    SourceError::Gap { gap: format!("outbox row {id} cannot be read"), fix: crate::NEW_LINEAGE.to_owned() }
 }
 
 fn schema_version(conn: &Connection) -> rusqlite::Result<i64> {

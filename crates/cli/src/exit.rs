@@ -110,8 +110,8 @@ impl From<LogError> for Failure {
                 Code::Unreachable
             }
             LogError::Schema { .. } | LogError::Topic { .. } | LogError::File { .. } => Code::Halted,
-            LogError::DiskFull(_) => Code::Halted,
-            LogError::Inconsistent(_) => Code::Unexpected,
+            LogError::DiskFull(_) | LogError::Inconsistent(_) => Code::Halted,
+            LogError::Options { .. } => Code::Configuration,
         };
         Self::new(code, error.to_string())
     }
@@ -169,8 +169,73 @@ impl From<RouterError> for Failure {
     fn from(error: RouterError) -> Self {
         let code = match &error {
             RouterError::Halted { .. } => Code::Halted,
-            RouterError::Away(_) => Code::Unreachable,
+            RouterError::Away(_) | RouterError::Refused(_) => Code::Unreachable,
+            RouterError::Options(_) => Code::Configuration,
         };
         Self::new(code, error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(problem: &str) -> (String, String) {
+        (problem.to_owned(), "do something".to_owned())
+    }
+
+    /// Every failure of the log and the code that it ends with, whichever command meets it.
+    fn table() -> Vec<(fn() -> LogError, Code)> {
+        vec![
+            (|| LogError::Unreachable { address: "a:1".into(), reason: "silence".into() }, Code::Unreachable),
+            (|| LogError::RegistryDown("silence".into()), Code::Unreachable),
+            (|| LogError::Refused("a wrong password".into()), Code::Unreachable),
+            (
+                || {
+                    let (problem, fix) = told("no such file");
+                    LogError::Options { problem, fix }
+                },
+                Code::Configuration,
+            ),
+            (
+                || {
+                    let (problem, fix) = told("not registered");
+                    LogError::Schema { problem, fix }
+                },
+                Code::Halted,
+            ),
+            (
+                || {
+                    let (problem, fix) = told("missing");
+                    LogError::Topic { problem, fix }
+                },
+                Code::Halted,
+            ),
+            (
+                || {
+                    let (problem, fix) = told("damaged");
+                    LogError::File { problem, fix }
+                },
+                Code::Halted,
+            ),
+            (|| LogError::DiskFull("var/lienthong.db".into()), Code::Halted),
+            (|| LogError::Inconsistent("recreated".into()), Code::Halted),
+        ]
+    }
+
+    #[test]
+    fn a_failure_of_the_log_ends_every_command_with_the_same_code() {
+        for (make, code) in table() {
+            let ways = [
+                Failure::from(make()),
+                Failure::from(WriterError::Log(make())),
+                Failure::from(CaptureError::Log(make())),
+                Failure::from(CaptureError::Writer(WriterError::Log(make()))),
+                Failure::from(RouterError::from(make())),
+            ];
+            for failure in ways {
+                assert_eq!(failure.code, code, "{:?}", failure.lines);
+            }
+        }
     }
 }

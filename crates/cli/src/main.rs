@@ -7,10 +7,13 @@ mod commands;
 mod engine;
 mod exit;
 mod memory;
+#[cfg(test)]
+mod named_commands;
 mod output;
 mod progress;
 mod reporter;
 mod signals;
+mod status_merge;
 mod status_record;
 
 use std::process::ExitCode;

@@ -16,6 +16,7 @@ pub(crate) trait Reports: Clone + Send + Sync + 'static {
 /// Reports until the sender is gone; the last record stands. A log that is away is no error here: the work itself tells it.
 pub(crate) async fn report<R: Reports>(log: Arc<dyn Log>, name: String, mut status: watch::Receiver<R>) {
     let mut told = None;
+    let mut tidied = false;
     loop {
         let current = status.borrow_and_update().record(&name);
         let ended = status.has_changed().is_err();
@@ -25,6 +26,13 @@ pub(crate) async fn report<R: Reports>(log: Arc<dyn Log>, name: String, mut stat
                 tracing::warn!(name, error = text, "status cannot be written");
             }
             told = Some(text);
+        }
+        if !tidied {
+            // Another look comes with the next process.
+            tidied = true;
+            if let Err(error) = current.tidy(log.as_ref()).await {
+                tracing::debug!(name, %error, "former processes' states stay in the log");
+            }
         }
         if ended {
             return;

@@ -10,6 +10,7 @@ use lienthong_contract::position::{Lineage, Position};
 use lienthong_contract::sink::OffsetState;
 
 use crate::record::{Batch, LogBatch};
+use crate::topic::{TopicSpec, TopicState};
 
 /// A partition of a topic.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -18,34 +19,6 @@ pub struct TopicPartition {
     pub topic: Arc<str>,
     /// Partition.
     pub partition: i32,
-}
-
-/// A topic as contracts want it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TopicSpec {
-    /// `lt.civil_status.live`.
-    pub name: String,
-    /// Fixed at creation.
-    pub partitions: i32,
-    /// Kafka only.
-    pub replication: i32,
-    /// Kafka only.
-    pub min_insync_replicas: i32,
-    /// `None` keeps for ever.
-    pub retention: Option<Duration>,
-    /// Keeps the newest record per key instead of a time.
-    pub compacted: bool,
-}
-
-/// A topic as the log has it, and in what it differs from its specification.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TopicState {
-    /// Name.
-    pub name: String,
-    /// `None`: the topic does not exist.
-    pub partitions: Option<i32>,
-    /// One sentence per difference: what is, what should be.
-    pub differences: Vec<String>,
 }
 
 /// First and next offset of a partition.
@@ -200,6 +173,11 @@ pub trait Log: Send + Sync {
     /// First offset whose record time is at least `time` (microseconds); `None` past the end.
     async fn offset_at(&self, source: &TopicPartition, time: i64) -> Result<Option<i64>, LogError>;
 
+    /// Where a reader that has no state of its own may begin, at the newest such place at or below the offset `wanted`, or else at the
+    /// oldest: offset 0 while the log holds it, or where the epoch and the sequence are vouched for (on Kafka by a valid checkpoint).
+    /// A partition of a side topic begins anywhere. An error when the log holds no such place.
+    async fn start_at(&self, source: &TopicPartition, wanted: i64) -> Result<OffsetState, LogError>;
+
     /// What exists against what should.
     async fn describe_topics(&self, wanted: &[TopicSpec]) -> Result<Vec<TopicState>, LogError>;
 
@@ -208,6 +186,9 @@ pub trait Log: Send + Sync {
 
     /// Puts the newest value per key to a compacted side topic (`lt.status`).
     async fn put(&self, topic: &str, key: &[u8], value: &[u8]) -> Result<(), LogError>;
+
+    /// Takes a key out of a compacted side topic.
+    async fn remove(&self, topic: &str, key: &[u8]) -> Result<(), LogError>;
 
     /// The newest value per key of a compacted side topic.
     async fn table(&self, topic: &str) -> Result<BTreeMap<Vec<u8>, Vec<u8>>, LogError>;
@@ -306,6 +287,14 @@ pub enum LogError {
     /// No space is left; nothing acknowledged is lost.
     #[error("no space is left for the log at {0}")]
     DiskFull(String),
+    /// A property or a file of the log's address cannot be used; nothing was asked yet.
+    #[error("{problem}; fix: {fix}")]
+    Options {
+        /// What is wrong.
+        problem: String,
+        /// What to do.
+        fix: String,
+    },
     /// Access is refused.
     #[error("the log refuses access: {0}")]
     Refused(String),

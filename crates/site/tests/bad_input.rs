@@ -209,6 +209,8 @@ fn a_wrong_log_address_is_refused() {
     );
     let sasl = "{kafka: [\"b:1\"], registry: http://r, sasl: {mechanism: MD5, username: u, password: p}}";
     refused(SITE, "sqlite:var/log.db", sasl, "2:61", &["unknown mechanism `MD5`", "SCRAM-SHA-512"]);
+    let plain = "{kafka: [\"b:1\"], registry: http://r, sasl: {mechanism: PLAIN, username: u, password: p}}";
+    refused(SITE, "sqlite:var/log.db", plain, "2:49", &["PLAIN sends the password as it is", "add `tls`"]);
 }
 
 #[test]

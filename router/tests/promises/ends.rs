@@ -85,6 +85,51 @@ async fn an_event_of_a_schema_that_nobody_registered_halts() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_subscription_begins_where_the_log_still_holds_everything_and_says_so() {
+    let mut world = World::new(1).await;
+    for number in 0..6 {
+        world.say(&[Said::birth(number + 1, &number.to_string(), "An")]).await;
+    }
+    world.checkpoint().await;
+    world.trim(0, 4);
+    let mut vss = Subscriber::new(&world).await;
+    let status = vss.once().await.expect("delivers the rest");
+    assert_eq!((vss.rows().len(), vss.next_offset(LIVE, 0)), (2, 6));
+    let notice = status.notice().expect("said");
+    assert!(notice.contains(&format!("offset 4 of {LIVE}/0")), "{notice}");
+    // From now on it has a place of its own: nothing is said again, and a loss is a loss.
+    world.say(&[Said::birth(7, "7", "Binh"), Said::birth(8, "8", "Chi")]).await;
+    assert_eq!(vss.once().await.expect("goes on").notice(), None);
+    assert_eq!(vss.rows().len(), 4);
+    for number in 9..12 {
+        world.say(&[Said::birth(number, &number.to_string(), "Dung")]).await;
+    }
+    world.trim(0, 9);
+    let text = halted(&vss.once().await.expect_err("a loss"));
+    assert!(text.contains("offsets 8 to 8 are gone") && text.contains("offset table"), "{text}");
+    // What the halt says is the cure: it begins anew and takes nothing back.
+    vss.conn
+        .execute("delete from lienthong_offset where topic = ?1 and partition = 0", [LIVE])
+        .expect("deleted");
+    vss.once().await.expect("begins anew");
+    assert_eq!((vss.rows().len(), vss.next_offset(LIVE, 0)), (6, 11));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_subscription_of_a_topic_whose_records_are_all_gone_ends_once_and_keeps_its_place() {
+    let mut world = World::new(1).await;
+    world.say(&[Said::birth(1, "1", "An")]).await;
+    world.checkpoint().await;
+    world.trim(0, 1);
+    let mut vss = Subscriber::new(&world).await;
+    vss.once().await.expect("there is nothing");
+    assert_eq!((vss.rows().len(), vss.next_offset(LIVE, 0)), (0, 1));
+    world.say(&[Said::birth(2, "2", "Binh")]).await;
+    vss.once().await.expect("delivers");
+    assert_eq!(vss.rows().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_target_or_an_agreement_that_does_not_fit_halts_before_the_first_record() {
     let mut world = World::new(1).await;
     let mut vss = Subscriber::new(&world).await;
@@ -106,7 +151,7 @@ async fn what_retention_took_halts_with_the_gap_and_the_repair() {
     faults.expire.store(true, Ordering::SeqCst);
     let log = Arc::new(FaultyLog { inner: Arc::clone(&world.log), faults });
     let text = halted(&vss.start_on(log, vss.sinks()).ended().await.expect_err("expired"));
-    assert!(text.contains("offsets 0 to 4 are gone") && text.contains("snapshot"), "{text}");
+    assert!(text.contains("offsets 0 to 4 are gone") && text.contains("from the publisher"), "{text}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

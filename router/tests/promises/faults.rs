@@ -203,6 +203,10 @@ impl Log for FaultyLog {
         self.inner.offset_at(source, time).await
     }
 
+    async fn start_at(&self, source: &TopicPartition, wanted: i64) -> Result<OffsetState, LogError> {
+        self.inner.start_at(source, wanted).await
+    }
+
     async fn describe_topics(&self, wanted: &[TopicSpec]) -> Result<Vec<TopicState>, LogError> {
         self.inner.describe_topics(wanted).await
     }
@@ -213,6 +217,10 @@ impl Log for FaultyLog {
 
     async fn put(&self, topic: &str, key: &[u8], value: &[u8]) -> Result<(), LogError> {
         self.inner.put(topic, key, value).await
+    }
+
+    async fn remove(&self, topic: &str, key: &[u8]) -> Result<(), LogError> {
+        self.inner.remove(topic, key).await
     }
 
     async fn table(&self, topic: &str) -> Result<BTreeMap<Vec<u8>, Vec<u8>>, LogError> {

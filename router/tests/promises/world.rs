@@ -142,6 +142,29 @@ impl World {
         self.writer = Self::open_writer(self.log.as_ref()).await;
     }
 
+    /// Covers what was said so far, so that the next writer need not read it back.
+    pub async fn checkpoint(&mut self) {
+        let body = lienthong_log::CheckpointBody {
+            position: "s".into(),
+            lineage: lienthong_contract::position::Lineage { parts: Vec::new() },
+            lineage_epoch: 1,
+            counter: 0,
+        };
+        let _leave = self.writer.checkpoint(&body).await.expect("checkpoint");
+    }
+
+    /// Takes everything before an offset of a live partition away, as retention does.
+    pub fn trim(&self, partition: i32, before: i64) {
+        let sql = rusqlite::Connection::open(self.folder.path().join("log.db")).expect("file");
+        let lane = "(select lane.id from lane join topic on topic.id = lane.topic where name = ?1 and partition = ?2)";
+        for statement in [
+            format!("delete from batch where base_offset + count <= ?3 and lane = {lane}"),
+            format!("update lane set low = ?3 where id = {lane}"),
+        ] {
+            sql.execute(&statement, rusqlite::params![LIVE, partition, before]).expect("trimmed");
+        }
+    }
+
     pub fn place(&self, topic: &str, pin: &str) -> TopicPartition {
         TopicPartition { topic: topic.into(), partition: murmur2::partition(pin.as_bytes(), self.partitions) }
     }

@@ -14,7 +14,7 @@ use crate::args::Connect;
 use crate::exit::{Code, Failure};
 use crate::progress::{Counts, Progress};
 use crate::reporter::{Reports, report};
-use crate::status_record::{StatusRecord, now};
+use crate::status_record::{StatusRecord, instance, now};
 
 /// Rows per batch: large enough that costs per batch vanish, small enough for 64 MiB with three batches in hand.
 const BATCH_ROWS: usize = 4_000;
@@ -36,7 +36,7 @@ pub(super) async fn run(context: &Context, options: &Connect) -> Result<(), Fail
         return Ok(());
     }
     let keys = context.keys()?;
-    let log = context.log()?;
+    let log = context.checked_log()?;
     let connector = Connector {
         participant: compiled.participant.clone(),
         source: lienthong_connectors::open_source(&compiled.source, compiled.tables.clone()),
@@ -99,6 +99,8 @@ impl Reports for Status {
             fresh_through: self.fresh_through,
             quarantined: self.quarantined,
             retained: self.retained,
+            partitions: None,
+            instance: instance(),
             at: now(),
         }
     }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::CommandFactory as _;
-use lienthong_log::Log;
+use lienthong_log::{CheckedLog, Log};
 use lienthong_site::{Overrides, Site};
 use tokio_util::sync::CancellationToken;
 
@@ -48,6 +48,13 @@ impl Context {
     /// Opens the log that the site names.
     pub(crate) fn log(&self) -> Result<Arc<dyn Log>, Failure> {
         engine::open(&self.site.log)
+    }
+
+    /// As [`Context::log`], for processes that write or deliver: they use no topic whose difference from its contract endangers a
+    /// promise.
+    pub(crate) fn checked_log(&self) -> Result<Arc<dyn Log>, Failure> {
+        let specs = topics::wanted(&self.site.catalogue, self.site.participants());
+        Ok(Arc::new(CheckedLog::new(self.log()?, specs)))
     }
 }
 

@@ -19,7 +19,7 @@ use crate::exit::{Code, Failure};
 use crate::output;
 use crate::progress::{Counts, Progress};
 use crate::reporter::{Reports, report};
-use crate::status_record::{StatusRecord, now};
+use crate::status_record::{StatusRecord, instance, now};
 
 /// `--once` gives up on a dependency after this, unless told otherwise.
 const ONCE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -30,7 +30,7 @@ pub(super) async fn run(context: &Context, options: &Route) -> Result<(), Failur
         return prepare(&subscribers, options.print_ddl).await;
     }
     let keys = context.keys()?;
-    let log = context.log()?;
+    let log = context.checked_log()?;
     let mut routers = JoinSet::new();
     let mut running = Vec::new();
     for subscriber in subscribers {
@@ -144,12 +144,14 @@ impl Reports for Status {
             kind: "subscription".into(),
             name: name.into(),
             state: state.into(),
-            cause: cause.map(str::to_owned),
+            cause: cause.map(str::to_owned).or_else(|| self.notice()),
             events: self.events,
             last_event_time: self.last_event_time,
             fresh_through: self.fresh_through,
             quarantined: 0,
             retained: None,
+            partitions: Some(self.live_partitions()),
+            instance: instance(),
             at: now(),
         }
     }

@@ -1,5 +1,6 @@
 //! `status`: what every process says of itself, and how far the groups are.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use lienthong_log::Log;
@@ -8,6 +9,7 @@ use serde_json::{Value, json};
 use super::Context;
 use crate::exit::Failure;
 use crate::output;
+use crate::status_merge::merge;
 use crate::status_record::{StatusRecord, TOPIC, now};
 
 const COLUMNS: [&str; 10] = [
@@ -41,15 +43,19 @@ pub(super) async fn run(context: &Context, watch: bool) -> Result<(), Failure> {
 async fn rows(context: &Context, log: &dyn Log) -> Result<Vec<Vec<Value>>, Failure> {
     let now = now();
     let mut rows = Vec::new();
+    let mut all: BTreeMap<(String, String), Vec<StatusRecord>> = BTreeMap::new();
     for value in log.table(TOPIC).await?.values() {
         // A record of a newer version is shown as what it is, not dropped.
         match serde_json::from_slice::<StatusRecord>(value) {
-            Ok(record) => {
-                let behind = behind(context, log, &record).await?;
-                rows.push(row(&record, behind, now));
-            }
+            Ok(record) => all.entry((record.kind.clone(), record.name.clone())).or_default().push(record),
             Err(_) => rows.push(vec![json!("unknown"), json!("written by another version")]),
         }
+    }
+    for ((_, name), records) in all {
+        let family = name.split_once('/').and_then(|(_, family)| context.site.catalogue.family(family));
+        let Some(record) = merge(records, family.map(|family| family.live.partitions), now) else { continue };
+        let behind = behind(context, log, &record).await?;
+        rows.push(row(&record, behind, now));
     }
     Ok(rows)
 }

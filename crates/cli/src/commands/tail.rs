@@ -71,8 +71,11 @@ async fn follow(
     partitions: Vec<TopicPartition>,
     mut printer: Printer,
 ) -> Result<(), Failure> {
-    let mut states: Vec<_> =
-        partitions.into_iter().map(|partition| (partition, OffsetState::START)).collect();
+    let mut states = Vec::with_capacity(partitions.len());
+    for partition in partitions {
+        let state = beginning(printer.log.as_ref(), &partition, printer.since).await?;
+        states.push((partition, state));
+    }
     loop {
         let mut moved = false;
         for (partition, state) in &mut states {
@@ -98,6 +101,27 @@ async fn follow(
             () = context.shutdown.cancelled() => return Err(Failure::interrupted()),
         }
     }
+}
+
+/// Where to begin: at the time that was asked for, or as early as the log allows. A time lies in the middle of a writer's records:
+/// reading begins at a place before it that a checkpoint vouches for, and what is older is passed over.
+async fn beginning(
+    log: &dyn Log,
+    source: &TopicPartition,
+    since: Option<i64>,
+) -> Result<OffsetState, Failure> {
+    let marks = log.watermarks(source).await?;
+    let wanted = match since {
+        None => 0,
+        Some(time) => log.offset_at(source, time).await?.unwrap_or(marks.high),
+    };
+    let state = log.start_at(source, wanted).await?;
+    // Whether what is gone was later than the time that was asked for, nobody knows.
+    if state.next_offset > wanted || (marks.low > 0 && wanted <= marks.low) {
+        let TopicPartition { topic, partition } = source;
+        tracing::warn!(%topic, partition, offset = state.next_offset, "begins here: what stood before is gone or cannot be judged");
+    }
+    Ok(state)
 }
 
 /// The subject never stands on the command line, where others could see it.

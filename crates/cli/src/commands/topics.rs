@@ -38,7 +38,7 @@ async fn report(context: &Context, wanted: &[TopicSpec]) -> Result<(), Failure> 
         .map(|state| {
             let differences = match state.partitions {
                 None => "does not exist; fix: lienthong topics create".to_owned(),
-                Some(_) => state.differences.join("; "),
+                Some(_) => state.differences.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "),
             };
             vec![json!(state.name), json!(state.partitions), json!(differences)]
         })

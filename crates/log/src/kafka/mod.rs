@@ -19,6 +19,7 @@ mod read_back;
 mod registry;
 mod sender;
 mod side;
+mod starts;
 mod topics;
 mod writer;
 
@@ -32,10 +33,10 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use crate::api::{
-    ConsumeOptions, Consumer, Log, LogError, Recovered, TopicPartition, TopicSpec, TopicState, Watermarks,
-    Writer, WriterError,
+    ConsumeOptions, Consumer, Log, LogError, Recovered, TopicPartition, Watermarks, Writer, WriterError,
 };
 use crate::record::LogBatch;
+use crate::topic::{TopicSpec, TopicState};
 use client::{Shared, Watch, not_created, try_on_thread};
 pub use config::{KafkaOptions, KafkaSasl, KafkaTls};
 
@@ -106,6 +107,11 @@ impl Log for KafkaLog {
         self.run(move |shared, _| read::offset_at(shared, &source, time)).await
     }
 
+    async fn start_at(&self, source: &TopicPartition, wanted: i64) -> Result<OffsetState, LogError> {
+        let source = source.clone();
+        self.run(move |shared, waits| starts::start_at(shared, &source, wanted, waits)).await
+    }
+
     async fn describe_topics(&self, wanted: &[TopicSpec]) -> Result<Vec<TopicState>, LogError> {
         let wanted = wanted.to_vec();
         self.run(move |shared, _| topics::describe(shared, &wanted)).await
@@ -117,7 +123,11 @@ impl Log for KafkaLog {
     }
 
     async fn put(&self, topic: &str, key: &[u8], value: &[u8]) -> Result<(), LogError> {
-        side::publish(&self.shared, topic, key, &[], value).await
+        side::publish(&self.shared, topic, key, &[], Some(value)).await
+    }
+
+    async fn remove(&self, topic: &str, key: &[u8]) -> Result<(), LogError> {
+        side::publish(&self.shared, topic, key, &[], None).await
     }
 
     async fn table(&self, topic: &str) -> Result<BTreeMap<Vec<u8>, Vec<u8>>, LogError> {
@@ -132,7 +142,7 @@ impl Log for KafkaLog {
         headers: &[(&str, &[u8])],
         value: &[u8],
     ) -> Result<(), LogError> {
-        side::publish(&self.shared, topic, key, headers, value).await
+        side::publish(&self.shared, topic, key, headers, Some(value)).await
     }
 
     async fn group_offsets(

@@ -171,7 +171,10 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 fn unusable(what: &str) -> LogError {
-    LogError::RegistryDown(format!("{what} is not usable"))
+    LogError::Options {
+        problem: format!("the schema registry's client cannot use {what}"),
+        fix: "correct `log` in lienthong.yaml, and see that the files it names can be read".into(),
+    }
 }
 
 /// Without user, password and path.
