@@ -22,6 +22,19 @@ pub(crate) struct Site {
     participant: &'static str,
 }
 
+/// A fresh log of this engine.
+pub(crate) fn log_address(engine: Engine) -> String {
+    match engine {
+        Engine::Embedded => "sqlite:var/lienthong.db".to_owned(),
+        Engine::Kafka => format!(
+            "kafka://{}?registry={}&prefix={}&replication=1",
+            lienthong_testkit::env::kafka(),
+            lienthong_testkit::env::registry(),
+            lienthong_testkit::kafka::namespace()
+        ),
+    }
+}
+
 fn root() -> Result<PathBuf> {
     Ok(Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize()?)
 }
@@ -81,15 +94,7 @@ impl Site {
         for part in ["var", "ministries", "agreements"] {
             std::fs::create_dir(site.path(part))?;
         }
-        let log = match engine {
-            Engine::Embedded => "sqlite:var/lienthong.db".to_owned(),
-            Engine::Kafka => format!(
-                "kafka://{}?registry={}&prefix={}&replication=1",
-                lienthong_testkit::env::kafka(),
-                lienthong_testkit::env::registry(),
-                lienthong_testkit::kafka::namespace()
-            ),
-        };
+        let log = log_address(engine);
         let schemas = root()?.join("schemas/avro");
         let yaml = format!(
             "site: vn.test\nlog: \"{log}\"\nkeys: {{subject: \"${{file:secrets/subject.key}}\", seal: \"${{file:secrets/seal.key}}\"}}\n\

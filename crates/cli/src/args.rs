@@ -67,6 +67,11 @@ pub(crate) enum Command {
     /// Deliver to all or the named subscribers.
     #[command(after_help = "Examples:\n  lienthong route --prepare\n  lienthong route vss.insurance --once")]
     Route(Route),
+    /// A whole nation in a folder: publishers, subscribers, connectors and routers; ends with a check of every row.
+    #[command(
+        after_help = "Examples:\n  lienthong demo --for 30s\n  lienthong demo --dir nation --people 100000 --rate 50"
+    )]
+    Demo(Demo),
     /// State, events, lag and freshness per participant and subscriber.
     #[command(after_help = "Example:\n  lienthong status --output json")]
     Status(Status),
@@ -132,6 +137,26 @@ pub(crate) struct Route {
     /// Print what --prepare would run, for an administrator, then stop.
     #[arg(long, conflicts_with = "once")]
     pub(crate) print_ddl: bool,
+}
+
+/// `demo`.
+#[derive(Debug, Args)]
+pub(crate) struct Demo {
+    /// Keep everything in this folder, and go on with the nation that is in it; without, a folder that goes away.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: Option<PathBuf>,
+    /// Stop after so long; until Ctrl-C without.
+    #[arg(long = "for", value_name = "SECONDS", value_parser = seconds)]
+    pub(crate) length: Option<Duration>,
+    /// Same seed, same nation and same history [default: 1, or what the folder holds].
+    #[arg(long)]
+    pub(crate) seed: Option<u64>,
+    /// People at the start, 100 to 1,000,000 [default: 10000, or what the folder holds].
+    #[arg(long, value_parser = clap::value_parser!(u32).range(100..=1_000_000))]
+    pub(crate) people: Option<u32>,
+    /// Happenings per second: births, moves, marriages, deaths, each with all that follows from it.
+    #[arg(long, default_value_t = 5.0)]
+    pub(crate) rate: f64,
 }
 
 /// `status`.

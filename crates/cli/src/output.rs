@@ -47,30 +47,36 @@ impl Output {
     pub(crate) fn new(format: Format, color: Color) -> Self {
         Self { format, color: color.wanted() }
     }
+
+    /// Whether a program reads.
+    pub(crate) fn is_json(self) -> bool {
+        self.format == Format::Json
+    }
 }
 
 /// Prints rows: a table, or one JSON array of objects.
 pub(crate) fn rows(output: Output, columns: &[&str], rows: &[Vec<Value>]) {
     match output.format {
-        Format::Table => {
-            let mut table = Table::new();
-            if output.color {
-                table.enforce_styling();
-            }
-            table
-                .load_style(presets::UTF8_HORIZONTAL_ONLY)
-                .set_content_arrangement(ContentArrangement::Dynamic);
-            table.set_header(columns.iter().map(|column| column.replace('_', " ")));
-            for row in rows {
-                table.add_row(row.iter().map(|value| styled(value, output.color)));
-            }
-            println!("{table}");
-        }
+        Format::Table => println!("{}", table(output, columns, rows)),
         Format::Json => {
             let objects: Vec<Value> = rows.iter().map(|row| object(columns, row)).collect();
             println!("{}", Value::from(objects));
         }
     }
+}
+
+/// A table for people.
+pub(crate) fn table(output: Output, columns: &[&str], rows: &[Vec<Value>]) -> Table {
+    let mut table = Table::new();
+    if output.color {
+        table.enforce_styling();
+    }
+    table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+    table.set_header(columns.iter().map(|column| column.replace('_', " ")));
+    for row in rows {
+        table.add_row(row.iter().map(|value| styled(value, output.color)));
+    }
+    table
 }
 
 /// Prints one object of a stream.
@@ -81,7 +87,7 @@ pub(crate) fn line(output: Output, columns: &[&str], row: &[Value]) {
     }
 }
 
-fn object(columns: &[&str], row: &[Value]) -> Value {
+pub(crate) fn object(columns: &[&str], row: &[Value]) -> Value {
     columns.iter().map(|column| (*column).to_owned()).zip(row.iter().cloned()).collect::<Map<_, _>>().into()
 }
 

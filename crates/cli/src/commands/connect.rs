@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use lienthong_capture::quarantine::QuarantineKeys;
 use lienthong_capture::{CaptureOptions, Connector, State, Status};
+use lienthong_log::Log;
 use lienthong_schemas::nearest;
-use lienthong_site::Participant;
+use lienthong_site::{Keys, Participant};
 use tokio::sync::watch;
 
 use super::Context;
@@ -37,22 +38,8 @@ pub(super) async fn run(context: &Context, options: &Connect) -> Result<(), Fail
     }
     let keys = context.keys()?;
     let log = context.checked_log()?;
-    let connector = Connector {
-        participant: compiled.participant.clone(),
-        source: lienthong_connectors::open_source(&compiled.source, compiled.tables.clone()),
-        tables: compiled.tables.clone().into(),
-        publications: Arc::clone(&compiled.publications),
-        log: Arc::clone(&log),
-        keys: QuarantineKeys { subject: keys.subject.clone(), seal: keys.seal.clone() },
-    };
-    let capture = CaptureOptions {
-        once: options.once,
-        batch_rows: BATCH_ROWS,
-        heartbeat: options.heartbeat,
-        quarantine_limit: QUARANTINE_LIMIT,
-        timeout: context.timeout.or(options.once.then_some(ONCE_TIMEOUT)),
-        clock: now,
-    };
+    let connector = connector(compiled, keys, &log);
+    let capture = capture(context, options.once, options.heartbeat);
     let (sender, receiver) = watch::channel(Status::default());
     let reporter = tokio::spawn(report(log, options.participant.clone(), receiver.clone()));
     let progress = Progress::start(format!("connect {}", options.participant), "events", receiver.clone());
@@ -76,6 +63,30 @@ pub(super) async fn run(context: &Context, options: &Connect) -> Result<(), Fail
         return Err(Failure::new(Code::Differences, line));
     }
     Ok(())
+}
+
+/// A participant's connector, ready to run.
+pub(super) fn connector(compiled: &Participant, keys: &Keys, log: &Arc<dyn Log>) -> Connector {
+    Connector {
+        participant: compiled.participant.clone(),
+        source: lienthong_connectors::open_source(&compiled.source, compiled.tables.clone()),
+        tables: compiled.tables.clone().into(),
+        publications: Arc::clone(&compiled.publications),
+        log: Arc::clone(log),
+        keys: QuarantineKeys { subject: keys.subject.clone(), seal: keys.seal.clone() },
+    }
+}
+
+/// How every connector of this binary runs.
+pub(super) fn capture(context: &Context, once: bool, heartbeat: Duration) -> CaptureOptions {
+    CaptureOptions {
+        once,
+        batch_rows: BATCH_ROWS,
+        heartbeat,
+        quarantine_limit: QUARANTINE_LIMIT,
+        timeout: context.timeout.or(once.then_some(ONCE_TIMEOUT)),
+        clock: now,
+    }
 }
 
 fn participant<'a>(context: &'a Context, id: &str) -> Result<&'a Participant, Failure> {
@@ -117,7 +128,8 @@ impl Counts for Status {
     }
 }
 
-fn words(state: &State) -> (&'static str, Option<&str>) {
+/// A state in a word, and its cause.
+pub(super) fn words(state: &State) -> (&'static str, Option<&str>) {
     match state {
         State::Starting => ("starting", None),
         State::CatchingUp => ("catching-up", None),

@@ -2,6 +2,7 @@
 
 mod check;
 mod connect;
+mod demo;
 mod keys;
 mod route;
 mod schema;
@@ -35,7 +36,7 @@ pub(crate) struct Context {
 }
 
 impl Context {
-    fn load(global: &Global, shutdown: CancellationToken) -> Result<Self, Failure> {
+    pub(crate) fn load(global: &Global, shutdown: CancellationToken) -> Result<Self, Failure> {
         let site = load(global)?;
         Ok(Self { site, output: Output::new(global.output, global.color), timeout: global.timeout, shutdown })
     }
@@ -74,6 +75,7 @@ pub(crate) async fn run(cli: Cli) -> Result<(), Failure> {
         }
         Command::Keys { action: Keys::New } => keys::new(&global.site),
         Command::Check { paths } => check::run(global, paths),
+        Command::Demo(options) => demo::run(global, options, shutdown).await,
         Command::Connect(options) => connect::run(&Context::load(global, shutdown)?, options).await,
         Command::Route(options) => route::run(&Context::load(global, shutdown)?, options).await,
         Command::Status(options) => status::run(&Context::load(global, shutdown)?, options.watch).await,

@@ -40,7 +40,7 @@ pub(super) async fn run(context: &Context, options: &Route) -> Result<(), Failur
             let reporter = tokio::spawn(report(Arc::clone(&log), name.clone(), receiver.clone()));
             let progress = Progress::start(format!("route {name}"), "events", receiver.clone());
             running.push((name.clone(), receiver, reporter, progress));
-            let router = router(context, options, subscriber, subscription, &log);
+            let router = router(context, options.once, subscriber, subscription, &log);
             let shutdown = context.shutdown.clone();
             routers.spawn(async move { (name, router.run(shutdown, sender).await) });
         }
@@ -72,9 +72,10 @@ fn finish(context: &Context, failures: Vec<(String, RouterError)>) -> Result<(),
     Err(Failure::several(failures.into_iter().map(|(name, error)| Failure::from(error).about(&name))))
 }
 
-fn router(
+/// A subscription's router, ready to run.
+pub(super) fn router(
     context: &Context,
-    options: &Route,
+    once: bool,
     subscriber: &Subscriber,
     subscription: Arc<Subscription>,
     log: &Arc<dyn Log>,
@@ -88,8 +89,8 @@ fn router(
     };
     let options = RouterOptions {
         parallel,
-        once: options.once,
-        timeout: context.timeout.or(options.once.then_some(ONCE_TIMEOUT)),
+        once,
+        timeout: context.timeout.or(once.then_some(ONCE_TIMEOUT)),
         ..RouterOptions::default()
     };
     Router::new(Arc::clone(log), subscription, sink, options)
@@ -157,7 +158,8 @@ impl Reports for Status {
     }
 }
 
-fn words(state: &State) -> (&'static str, Option<&str>) {
+/// A state in a word, and its cause.
+pub(super) fn words(state: &State) -> (&'static str, Option<&str>) {
     match state {
         State::Starting => ("starting", None),
         State::CatchingUp => ("catching-up", None),

@@ -1,7 +1,8 @@
 //! `schema check` and `schema register`.
 
+use lienthong_log::Log;
 use lienthong_schemas::Family;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::Context;
 use crate::args::Schema;
@@ -35,7 +36,13 @@ fn check(context: &Context) -> Result<(), Failure> {
 
 /// One subject per topic and record; both lanes carry the same contract.
 async fn register(context: &Context) -> Result<(), Failure> {
-    let log = context.log()?;
+    let rows = write(context, context.log()?.as_ref()).await?;
+    output::rows(context.output, &["event", "subject", "id"], &rows);
+    Ok(())
+}
+
+/// Writes every contract, the bus's own included; tells of each event's subjects.
+pub(super) async fn write(context: &Context, log: &dyn Log) -> Result<Vec<Vec<Value>>, Failure> {
     let mut rows = Vec::new();
     for event in context.site.catalogue.events() {
         let family = context.site.catalogue.family(&event.family);
@@ -55,6 +62,5 @@ async fn register(context: &Context) -> Result<(), Failure> {
             }
         }
     }
-    output::rows(context.output, &["event", "subject", "id"], &rows);
-    Ok(())
+    Ok(rows)
 }
