@@ -13,7 +13,9 @@ use tokio::sync::watch;
 use super::Context;
 use crate::args::Connect;
 use crate::exit::{Code, Failure};
-use crate::progress::{Counts, Progress};
+use crate::observe::Observer;
+use crate::observe_connector;
+use crate::progress::{Counts, Progress, Title};
 use crate::reporter::{Reports, report};
 use crate::status_record::{StatusRecord, instance, now};
 
@@ -36,13 +38,27 @@ pub(super) async fn run(context: &Context, options: &Connect) -> Result<(), Fail
         }
         return Ok(());
     }
+    let observer = Observer::start(context, "lienthong-connect", options.metrics).await?;
+    let done = serve(context, options, compiled, &observer).await;
+    observer.finish().await;
+    done
+}
+
+async fn serve(
+    context: &Context,
+    options: &Connect,
+    compiled: &Participant,
+    observer: &Observer,
+) -> Result<(), Failure> {
     let keys = context.keys()?;
     let log = context.checked_log()?;
     let connector = connector(compiled, keys, &log);
-    let capture = capture(context, options.once, options.heartbeat);
+    let capture = capture(context, options.once, options.heartbeat, &options.participant, observer);
     let (sender, receiver) = watch::channel(Status::default());
     let reporter = tokio::spawn(report(log, options.participant.clone(), receiver.clone()));
-    let progress = Progress::start(format!("connect {}", options.participant), "events", receiver.clone());
+    let title = Title { kind: "connector", name: options.participant.clone() };
+    let progress = Progress::start(title, receiver.clone());
+    observe_connector::watch(observer, &options.participant, receiver.clone());
     let outcome = lienthong_capture::run(connector, capture, sender, context.shutdown.clone()).await;
     progress.finish().await;
     let events = receiver.borrow().events;
@@ -78,7 +94,13 @@ pub(super) fn connector(compiled: &Participant, keys: &Keys, log: &Arc<dyn Log>)
 }
 
 /// How every connector of this binary runs.
-pub(super) fn capture(context: &Context, once: bool, heartbeat: Duration) -> CaptureOptions {
+pub(super) fn capture(
+    context: &Context,
+    once: bool,
+    heartbeat: Duration,
+    participant: &str,
+    observer: &Observer,
+) -> CaptureOptions {
     CaptureOptions {
         once,
         batch_rows: BATCH_ROWS,
@@ -86,6 +108,8 @@ pub(super) fn capture(context: &Context, once: bool, heartbeat: Duration) -> Cap
         quarantine_limit: QUARANTINE_LIMIT,
         timeout: context.timeout.or(once.then_some(ONCE_TIMEOUT)),
         clock: now,
+        meters: observer.connector_meters(participant),
+        traces: observer.traces.clone(),
     }
 }
 
@@ -122,14 +146,13 @@ impl Counts for Status {
         self.events
     }
 
-    fn state(&self) -> String {
-        let (name, cause) = words(&self.state);
-        cause.map_or_else(|| name.to_owned(), |cause| format!("{name}: {cause}"))
+    fn state(&self) -> (&'static str, Option<&str>) {
+        words(&self.state)
     }
 }
 
-/// A state in a word, and its cause.
-pub(super) fn words(state: &State) -> (&'static str, Option<&str>) {
+/// A state in a word, and why.
+pub(crate) fn words(state: &State) -> (&'static str, Option<&str>) {
     match state {
         State::Starting => ("starting", None),
         State::CatchingUp => ("catching-up", None),

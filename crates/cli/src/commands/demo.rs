@@ -52,6 +52,7 @@ pub(super) async fn run(global: &Global, options: &Demo, shutdown: CancellationT
     fleet.stop().await?;
     failed?;
     fleet.drain(&context).await?;
+    fleet.finish().await;
     let verdict = tokio::task::spawn_blocking({
         let path = path.clone();
         move || lienthong_demo::check(&path)

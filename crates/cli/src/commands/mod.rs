@@ -1,10 +1,10 @@
 //! One module per command. What they share: the site, the log, the way to stop.
 
 mod check;
-mod connect;
+pub(crate) mod connect;
 mod demo;
 mod keys;
-mod route;
+pub(crate) mod route;
 mod schema;
 mod status;
 mod tail;

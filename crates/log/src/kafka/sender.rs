@@ -4,12 +4,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rdkafka::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Header, Message as _, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, Producer as _, ProducerContext, PurgeConfig, ThreadedProducer};
 use tokio::sync::Notify;
 
-use super::client::{Shared, Watch, drop_on_thread, lost, not_created};
+use super::client::{Shared, Watch, drop_on_thread, log_line, lost, not_created};
 use crate::api::{LogError, WriterError};
 
 /// The library's queue is full: wait for deliveries, or so long.
@@ -38,6 +39,10 @@ struct Account {
 }
 
 impl ClientContext for Deliveries {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
+        log_line(level, facility, line);
+    }
+
     fn error(&self, error: KafkaError, reason: &str) {
         let fatal = error.rdkafka_error_code() == Some(RDKafkaErrorCode::Fatal);
         self.watch.error(error, reason);

@@ -12,6 +12,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::commands::{Context, connect, route};
 use crate::exit::Failure;
+use crate::observe::Observer;
+use crate::observe_connector;
+use crate::observe_subscription::{self, Ends};
 use crate::reporter::report;
 
 /// Shorter than a service's, so that freshness is seen to move.
@@ -25,6 +28,8 @@ pub(super) type Routing = (String, String, watch::Receiver<lienthong_router::Sta
 /// What runs.
 pub(super) struct Fleet {
     log: Arc<dyn Log>,
+    observer: Observer,
+    ends: Ends,
     running: JoinSet<Result<(), Failure>>,
     reporting: JoinSet<()>,
     stopping: CancellationToken,
@@ -43,6 +48,8 @@ impl Fleet {
         }
         Ok(Self {
             log: context.checked_log()?,
+            observer: Observer::start(context, "lienthong-demo", None).await?,
+            ends: Ends::default(),
             running: JoinSet::new(),
             reporting: JoinSet::new(),
             stopping: CancellationToken::new(),
@@ -58,9 +65,10 @@ impl Fleet {
             let name = participant.participant.to_string();
             let (sender, receiver) = watch::channel(lienthong_capture::Status::default());
             self.reporting.spawn(report(Arc::clone(&self.log), name.clone(), receiver.clone()));
+            observe_connector::watch(&self.observer, &name, receiver.clone());
             self.connectors.push((name.clone(), receiver));
             let connector = connect::connector(participant, keys, &self.log);
-            let options = connect::capture(context, false, HEARTBEAT);
+            let options = connect::capture(context, false, HEARTBEAT, &name, &self.observer);
             let stopping = self.stopping.clone();
             self.running.spawn(async move {
                 let ended = lienthong_capture::run(connector, options, sender, stopping).await;
@@ -78,8 +86,9 @@ impl Fleet {
             let name = subscription.name();
             let (sender, receiver) = watch::channel(lienthong_router::Status::default());
             self.reporting.spawn(report(Arc::clone(&self.log), name.clone(), receiver.clone()));
+            observe_subscription::watch(&self.observer, &subscription, &self.ends, receiver.clone());
             self.routers.push((subscriber.id.clone(), name.clone(), receiver));
-            let router = route::router(context, false, subscriber, subscription, &self.log);
+            let router = route::router(context, false, subscriber, subscription, &self.log, &self.observer);
             let stopping = self.stopping.clone();
             self.running.spawn(async move {
                 router.run(stopping, sender).await.map_err(|error| Failure::from(error).about(&name))
@@ -113,19 +122,26 @@ impl Fleet {
         if failures.is_empty() { Ok(()) } else { Err(Failure::several(failures.into_iter())) }
     }
 
+    /// Sends the last traces.
+    pub(super) async fn finish(self) {
+        self.observer.finish().await;
+    }
+
     /// Captures all that was committed and delivers all that the log holds.
     pub(super) async fn drain(&self, context: &Context) -> Result<(), Failure> {
         let keys = context.keys()?;
         for participant in participants(context) {
             let connector = connect::connector(participant, keys, &self.log);
-            let options = connect::capture(context, true, HEARTBEAT);
+            let options =
+                connect::capture(context, true, HEARTBEAT, participant.participant.as_str(), &self.observer);
             let (sender, _receiver) = watch::channel(lienthong_capture::Status::default());
             lienthong_capture::run(connector, options, sender, CancellationToken::new()).await?;
         }
         for subscriber in context.site.subscribers() {
             for subscription in subscriber.subscriptions(keys) {
                 let name = subscription.name();
-                let router = route::router(context, true, subscriber, subscription, &self.log);
+                let router =
+                    route::router(context, true, subscriber, subscription, &self.log, &self.observer);
                 let (sender, _receiver) = watch::channel(lienthong_router::Status::default());
                 let ended = router.run(CancellationToken::new(), sender).await;
                 ended.map_err(|error| Failure::from(error).about(&name))?;
