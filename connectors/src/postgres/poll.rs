@@ -8,7 +8,7 @@
 use bumpalo::Bump;
 use lienthong_contract::Cell;
 use lienthong_contract::keys::HashKey;
-use lienthong_contract::source::{Polled, RowChange, RowOp, RowVisitor, SourceError};
+use lienthong_contract::source::{Polled, RowChange, RowOp, RowVisitor, Side, SourceError};
 use sqlx::postgres::{PgConnection, PgListener, PgRow};
 use sqlx::{Connection as _, Row as _};
 
@@ -309,14 +309,14 @@ struct RowText<'a> {
 
 /// Decodes a change and hands it on; false when it cannot be decoded.
 fn visit(text: &RowText<'_>, needed: &[Needed], arena: &Bump, visitor: &mut dyn RowVisitor) -> bool {
-    let mut broken = None;
-    let mut read = |json: Option<&str>| -> Result<Option<&[Cell<'_>]>, decode::NotARow> {
+    let mut broken = Vec::new();
+    let mut read = |json: Option<&str>, side| -> Result<Option<&[Cell<'_>]>, decode::NotARow> {
         let Some(json) = json else { return Ok(None) };
-        let (cells, found) = decode::row(arena.alloc_str(json), needed, arena)?;
-        broken = broken.take().or(found);
-        Ok(Some(cells))
+        decode::row(arena.alloc_str(json), needed, (side, &mut broken), arena).map(Some)
     };
-    let (Ok(after), Ok(before)) = (read(text.after), read(text.before)) else { return false };
+    let (Ok(after), Ok(before)) = (read(text.after, Side::After), read(text.before, Side::Before)) else {
+        return false;
+    };
     let op = match text.op {
         "I" => RowOp::Insert,
         "U" => RowOp::Update,
@@ -324,7 +324,8 @@ fn visit(text: &RowText<'_>, needed: &[Needed], arena: &Bump, visitor: &mut dyn 
         "S" => RowOp::Snapshot,
         _ => return false,
     };
-    visitor.row(&RowChange { table: text.table, op, id: text.id, time: text.time, before, after, broken });
+    let RowText { table, id, time, .. } = *text;
+    visitor.row(&RowChange { table, op, id, time, before, after, broken: &broken });
     true
 }
 

@@ -6,14 +6,15 @@ use std::sync::Arc;
 
 use bumpalo::Bump;
 use lienthong_contract::event::{Lane, Operation, header, outbox_sequence};
-use lienthong_contract::source::{RowChange, RowOp, RowVisitor, TableCapture};
+use lienthong_contract::source::{RowChange, RowOp, RowVisitor, Side, TableCapture};
 use lienthong_log::record::NewRecord;
 use lienthong_log::{Batch, TopicPartition, murmur2};
 use lienthong_schemas::{Cell, FieldPath, date, frame};
 
 use crate::convert::{Rule, convert, partial_date, rule_of, split_list};
-use crate::publication::{Field, FieldSource, Publication, When, by_table};
+use crate::publication::{Field, FieldSource, Publication, by_table};
 use crate::quarantine::{QuarantineKeys, Quarantined};
+use crate::side::{Broken, Judge};
 
 /// What an encoder is made from.
 #[derive(Debug)]
@@ -115,8 +116,10 @@ impl Encoder {
     fn publication(&mut self, index: usize, row: &RowChange<'_>, arena: &Bump) {
         let publications = Arc::clone(&self.parts.publications);
         let publication = &publications[index];
-        let before = row.before.filter(|cells| holds(publication.when.as_ref(), cells));
-        let after = row.after.filter(|cells| holds(publication.when.as_ref(), cells));
+        let tables = Arc::clone(&self.parts.tables);
+        let judge = Judge { publication, table: &tables[row.table], broken: row.broken };
+        let before = row.before.filter(|cells| judge.counts(cells));
+        let after = row.after.filter(|cells| judge.counts(cells));
         let operation = match (row.op, before, after) {
             (_, None, None) => return,
             (RowOp::Snapshot, _, Some(_)) => Operation::Snapshot,
@@ -125,16 +128,18 @@ impl Encoder {
             (_, Some(_), None) => Operation::Delete,
         };
         let Some(last_known) = after.or(before) else { return };
-        if let Some(broken) = &row.broken {
-            let column = self.parts.tables[row.table].columns[broken.column].clone();
-            return self.quarantine(publication, row, last_known, column, broken.rule);
-        }
-        let (cells, subject) = match event(publication, last_known, arena) {
+        let side = if after.is_some() { Side::After } else { Side::Before };
+        let (cells, subject) = match judge.whole(side).and_then(|()| event(publication, last_known, arena)) {
             Ok(event) => event,
-            Err((path, rule)) => return self.quarantine(publication, row, last_known, path, rule),
+            Err(broken) => return self.quarantine(publication, row, last_known, broken),
         };
+        // A row that was set aside before this change mended it was not published as it stood then, so no subject is told to go on as
+        // another one. Had a still earlier state been published under a former subject, a target that is keyed by the subject keeps
+        // that row until somebody who reads the quarantine mends it; one that is keyed by the record converges.
         let former = match (operation, before) {
-            (Operation::Update, Some(before)) => event(publication, before, arena).ok(),
+            (Operation::Update, Some(before)) => {
+                judge.whole(Side::Before).and_then(|()| event(publication, before, arena)).ok()
+            }
             _ => None,
         };
         if let Some((_, former)) = former.filter(|(_, former)| *former != subject) {
@@ -145,24 +150,32 @@ impl Encoder {
                 subject: former,
                 cells,
             };
-            self.emit(publication, row, &rekey);
+            if let Err(broken) = self.emit(publication, row, &rekey) {
+                return self.quarantine(publication, row, last_known, broken);
+            }
         }
-        self.emit(publication, row, &Event { publication: index, operation, suffix: "", subject, cells });
+        let event = Event { publication: index, operation, suffix: "", subject, cells };
+        if let Err(broken) = self.emit(publication, row, &event) {
+            self.quarantine(publication, row, last_known, broken);
+        }
     }
 
-    fn emit(&mut self, publication: &Publication, row: &RowChange<'_>, event: &Event<'_>) {
+    fn emit(
+        &mut self,
+        publication: &Publication,
+        row: &RowChange<'_>,
+        event: &Event<'_>,
+    ) -> Result<(), Broken> {
         let id = self.id(publication, row, event.suffix);
         if self.parts.collected.remove(id.as_str()) {
-            return;
+            return Ok(());
         }
         let bulk = event.operation == Operation::Snapshot;
         let ids = self.parts.schema_ids[event.publication];
         self.value.clear();
         frame::write(if bulk { ids.1 } else { ids.0 }, &mut self.value);
-        if let Err(error) = publication.plan.encode(event.cells, &mut self.value) {
-            let last_known = row.after.or(row.before).unwrap_or_default();
-            return self.quarantine(publication, row, last_known, error.path, rule_of(error.problem));
-        }
+        let encoded = publication.plan.encode(event.cells, &mut self.value);
+        encoded.map_err(|error| (error.path, rule_of(error.problem)))?;
         self.parts.counter += 1;
         let (topic, partitions) = &self.lanes[event.publication][usize::from(bulk)];
         let partition = murmur2::partition(event.subject.as_bytes(), *partitions);
@@ -190,6 +203,7 @@ impl Encoder {
             time: row.time,
         };
         self.batch.push(&target, &record);
+        Ok(())
     }
 
     fn id(&self, publication: &Publication, row: &RowChange<'_>, suffix: &str) -> String {
@@ -204,8 +218,7 @@ impl Encoder {
         publication: &Publication,
         row: &RowChange<'_>,
         cells: &[Cell<'_>],
-        column: String,
-        rule: Rule,
+        (column, rule): Broken,
     ) {
         let id = self.id(publication, row, "");
         let table = &self.parts.tables[row.table];
@@ -240,16 +253,6 @@ impl RowVisitor for Encoder {
         self.arena = arena;
     }
 }
-
-/// A `when` that cannot be evaluated for a row does not hold.
-fn holds(when: Option<&When>, cells: &[Cell<'_>]) -> bool {
-    when.is_none_or(|when| {
-        let inputs: Vec<Cell<'_>> = when.columns.iter().map(|&column| cells[column]).collect();
-        when.predicate.matches(&inputs).unwrap_or(false)
-    })
-}
-
-type Broken = (String, Rule);
 
 /// The event's cells and its subject.
 fn event<'a>(

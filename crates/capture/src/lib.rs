@@ -11,6 +11,7 @@ pub mod publication;
 pub mod pump;
 pub mod quarantine;
 pub mod run;
+mod side;
 
 pub use publication::{FieldSource, Publication, When};
 pub use run::{CaptureError, CaptureOptions, Connector, State, Status, run};

@@ -197,7 +197,7 @@ async fn session(
     shutdown: &CancellationToken,
 ) -> Result<(), CaptureError> {
     let lineage = connector.source.open().await?;
-    let schema_ids = schema_ids(connector).await?;
+    let schema_ids = schema_ids(&connector.publications, &connector.log).await?;
     let topics = topics(&connector.publications);
     let (mut writer, recovered) = connector.log.open_writer(&connector.participant, &topics).await?;
     let checkpoint = recovered.checkpoint;
@@ -252,11 +252,11 @@ pub fn topics(publications: &[Publication]) -> Vec<String> {
     topics
 }
 
-async fn schema_ids(connector: &Connector) -> Result<Vec<(u32, u32)>, LogError> {
+async fn schema_ids(publications: &[Publication], log: &Arc<dyn Log>) -> Result<Vec<(u32, u32)>, LogError> {
     let mut ids = Vec::new();
-    for entry in connector.publications.iter() {
+    for entry in publications {
         let id = |lane: Lane| {
-            let log = Arc::clone(&connector.log);
+            let log = Arc::clone(log);
             async move { log.schema_id(&lane.topic(&entry.family), &entry.full_name, &entry.schema_text).await }
         };
         ids.push((id(Lane::Live).await?, id(Lane::Bulk).await?));

@@ -47,13 +47,24 @@ pub struct RowChange<'a> {
     pub before: Option<&'a [Cell<'a>]>,
     /// Cells in the order of [`TableCapture::columns`].
     pub after: Option<&'a [Cell<'a>]>,
-    /// A value that could not be read as a cell; the cell is null then, and the row must go to quarantine.
-    pub broken: Option<BrokenValue>,
+    /// Every value that could not be read as a cell; the cell is null then. What needs such a value must go to quarantine.
+    pub broken: &'a [BrokenValue],
+}
+
+/// Whether a value is of the row before the change or after it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// [`RowChange::before`].
+    Before,
+    /// [`RowChange::after`].
+    After,
 }
 
 /// A value in the source that no cell can hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BrokenValue {
+    /// Where it stood.
+    pub side: Side,
     /// Index into [`TableCapture::columns`].
     pub column: usize,
     /// Short rule name, such as `not-a-number` or `infinite-date`.
