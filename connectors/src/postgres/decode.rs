@@ -6,6 +6,7 @@
 use bumpalo::Bump;
 use lienthong_contract::Cell;
 use lienthong_contract::date;
+use lienthong_contract::predicate::PredicateType;
 use lienthong_contract::source::{BrokenValue, Side};
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
@@ -62,6 +63,23 @@ impl Reading {
             "uuid" => Self::Uuid,
             "json" | "jsonb" => Self::Json,
             _ => Self::Text,
+        }
+    }
+}
+
+impl Reading {
+    /// What conditions see of the cells.
+    pub(super) fn seen(&self) -> PredicateType {
+        match self {
+            Self::Bool => PredicateType::Bool,
+            Self::Integer => PredicateType::Int,
+            Self::Float => PredicateType::Float,
+            Self::Text | Self::Padded | Self::Json => PredicateType::Text,
+            Self::Bytes => PredicateType::Bytes,
+            Self::Date => PredicateType::Date,
+            Self::Timestamp => PredicateType::Timestamp,
+            Self::List(_) => PredicateType::List,
+            Self::Numeric | Self::Time | Self::Uuid => PredicateType::Other,
         }
     }
 }

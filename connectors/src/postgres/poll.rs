@@ -8,6 +8,7 @@
 use bumpalo::Bump;
 use lienthong_contract::Cell;
 use lienthong_contract::keys::HashKey;
+use lienthong_contract::predicate::PredicateType;
 use lienthong_contract::source::{Polled, RowChange, RowOp, RowVisitor, Side, SourceError};
 use sqlx::postgres::{PgConnection, PgListener, PgRow};
 use sqlx::{Connection as _, Row as _};
@@ -84,6 +85,12 @@ impl Session {
     /// Id of the outbox.
     pub(super) fn lineage(&self) -> &str {
         &self.lineage
+    }
+
+    /// What conditions see of a table's cells.
+    pub(super) fn column_types(&self, table: usize) -> Vec<PredicateType> {
+        let columns = self.tables.get(table).into_iter().flat_map(|table| &table.needed);
+        columns.map(|column| column.reading.seen()).collect()
     }
 
     /// Gives the lock back.

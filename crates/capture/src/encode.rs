@@ -118,8 +118,20 @@ impl Encoder {
         let publication = &publications[index];
         let tables = Arc::clone(&self.parts.tables);
         let judge = Judge { publication, table: &tables[row.table], broken: row.broken };
-        let before = row.before.filter(|cells| judge.counts(cells));
-        let after = row.after.filter(|cells| judge.counts(cells));
+        let after = match judge.counting(Side::After, row.after) {
+            Ok(after) => after,
+            Err(broken) => {
+                return self.quarantine(publication, row, row.after.unwrap_or_default(), broken);
+            }
+        };
+        let (before, judged) = match judge.counting(Side::Before, row.before) {
+            Ok(before) => (before, true),
+            // This change mended it. The row may have counted, so it is an update, which also writes what is not there.
+            Err(_) if after.is_some() => (row.before, false),
+            Err(broken) => {
+                return self.quarantine(publication, row, row.before.unwrap_or_default(), broken);
+            }
+        };
         let operation = match (row.op, before, after) {
             (_, None, None) => return,
             (RowOp::Snapshot, _, Some(_)) => Operation::Snapshot,
@@ -137,7 +149,7 @@ impl Encoder {
         // another one. Had a still earlier state been published under a former subject, a target that is keyed by the subject keeps
         // that row until somebody who reads the quarantine mends it; one that is keyed by the record converges.
         let former = match (operation, before) {
-            (Operation::Update, Some(before)) => {
+            (Operation::Update, Some(before)) if judged => {
                 judge.whole(Side::Before).and_then(|()| event(publication, before, arena)).ok()
             }
             _ => None,

@@ -12,6 +12,7 @@ pub mod pump;
 pub mod quarantine;
 pub mod run;
 mod side;
+mod when;
 
 pub use publication::{FieldSource, Publication, When};
 pub use run::{CaptureError, CaptureOptions, Connector, State, Status, run};

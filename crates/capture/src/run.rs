@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use lienthong_contract::event::Lane;
 use lienthong_contract::participant::ParticipantId;
+use lienthong_contract::position::Lineage;
 use lienthong_contract::source::{Source, SourceError, TableCapture};
-use lienthong_log::{Log, LogError, WriterError};
+use lienthong_log::{Log, LogError, Writer, WriterError};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -14,6 +15,7 @@ use crate::encode::{Encoder, EncoderParts};
 use crate::publication::Publication;
 use crate::pump::Pump;
 use crate::quarantine::QuarantineKeys;
+use crate::when;
 
 /// One participant's connector, ready to run.
 pub struct Connector {
@@ -117,6 +119,18 @@ pub enum CaptureError {
         /// Now.
         present: String,
     },
+    /// A condition does not suit the table as the database has it.
+    #[error(
+        "{place}: {message}, by the types that the columns of {table} have in the database; fix: {FIX_WHEN}"
+    )]
+    When {
+        /// File, line, column, and the condition.
+        place: String,
+        /// What is wrong.
+        message: String,
+        /// Which table.
+        table: String,
+    },
     /// Too many rows broke their contract.
     #[error(
         "{limit} rows were set aside, the last by rule {rule}; fix: mend the rows or the mapping, see the quarantine topic"
@@ -128,6 +142,8 @@ pub enum CaptureError {
         rule: &'static str,
     },
 }
+
+const FIX_WHEN: &str = "compare each column with values of its own type: text in quotes, numbers without";
 
 impl CaptureError {
     /// Whether waiting may help.
@@ -141,6 +157,7 @@ impl CaptureError {
             }
             Self::Writer(WriterError::Fenced { .. } | WriterError::Broken { .. })
             | Self::Lineage { .. }
+            | Self::When { .. }
             | Self::QuarantineFull { .. } => false,
         }
     }
@@ -189,17 +206,45 @@ pub async fn run(
     }
 }
 
-/// One writer: the source's own lock first, then the claim, so that a healthy holder is not fenced in vain.
+/// What a session begins with.
+struct Opened {
+    writer: Box<dyn Writer>,
+    encoder: Encoder,
+    lineage: Lineage,
+    lineage_epoch: u32,
+}
+
+/// One writer's life.
 async fn session(
     connector: &mut Connector,
     options: &CaptureOptions,
     status: &watch::Sender<Status>,
     shutdown: &CancellationToken,
 ) -> Result<(), CaptureError> {
+    let Opened { mut writer, encoder, lineage, lineage_epoch } = open(connector).await?;
+    status.send_modify(|status| status.state = State::CatchingUp);
+    let pump = Pump {
+        participant: connector.participant.as_str(),
+        source: connector.source.as_mut(),
+        writer: writer.as_mut(),
+        log: connector.log.as_ref(),
+        encoder,
+        lineage,
+        lineage_epoch,
+        options,
+        status,
+    };
+    pump.run(shutdown).await
+}
+
+/// The source's own lock first, then the claim, so that a healthy holder is not fenced in vain.
+async fn open(connector: &mut Connector) -> Result<Opened, CaptureError> {
     let lineage = connector.source.open().await?;
+    let types = |table| connector.source.column_types(table);
+    when::check(&connector.publications, &connector.tables, types)?;
     let schema_ids = schema_ids(&connector.publications, &connector.log).await?;
     let topics = topics(&connector.publications);
-    let (mut writer, recovered) = connector.log.open_writer(&connector.participant, &topics).await?;
+    let (writer, recovered) = connector.log.open_writer(&connector.participant, &topics).await?;
     let checkpoint = recovered.checkpoint;
     if let Some((part, stored, present)) =
         checkpoint.as_ref().and_then(|checkpoint| checkpoint.lineage.difference(&lineage))
@@ -225,19 +270,7 @@ async fn session(
         problem: format!("topic {topic} does not exist"),
         fix: "lienthong topics create".to_owned(),
     })?;
-    status.send_modify(|status| status.state = State::CatchingUp);
-    let pump = Pump {
-        participant: connector.participant.as_str(),
-        source: connector.source.as_mut(),
-        writer: writer.as_mut(),
-        log: connector.log.as_ref(),
-        encoder,
-        lineage,
-        lineage_epoch,
-        options,
-        status,
-    };
-    pump.run(shutdown).await
+    Ok(Opened { writer, encoder, lineage, lineage_epoch })
 }
 
 /// Live and bulk topics of every family that is published.

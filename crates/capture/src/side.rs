@@ -4,10 +4,13 @@ use lienthong_contract::source::{BrokenValue, Side, TableCapture};
 use lienthong_schemas::Cell;
 
 use crate::convert::Rule;
-use crate::publication::{Field, FieldSource, Publication, When};
+use crate::publication::{Field, FieldSource, Publication};
 
 /// What is wrong with a row: field of the contract or column of the table, and the broken rule.
 pub(crate) type Broken = (String, Rule);
+
+/// `when` has no answer for a row, so nobody can say whether it is to be published.
+const NO_ANSWER: Rule = "when-not-evaluated";
 
 /// Judges rows for one publication. What the publication does not use cannot set a row aside.
 pub(crate) struct Judge<'p> {
@@ -18,16 +21,32 @@ pub(crate) struct Judge<'p> {
 }
 
 impl Judge<'_> {
-    /// Whether the row counts for the publication.
-    pub(crate) fn counts(&self, cells: &[Cell<'_>]) -> bool {
-        self.publication.when.as_ref().is_none_or(|when| holds(when, cells))
+    /// The row, if it counts for the publication.
+    ///
+    /// # Errors
+    /// When that cannot be said: `when` reads a value that no cell can hold, or has no answer for the values that stand there.
+    pub(crate) fn counting<'r, 'c>(
+        &self,
+        side: Side,
+        row: Option<&'r [Cell<'c>]>,
+    ) -> Result<Option<&'r [Cell<'c>]>, Broken> {
+        let (Some(when), Some(cells)) = (&self.publication.when, row) else { return Ok(row) };
+        if let Some(broken) = self.here(side).find(|broken| when.columns.contains(&broken.column)) {
+            return Err((self.name(broken), NO_ANSWER));
+        }
+        let inputs: Vec<Cell<'_>> = when.columns.iter().map(|&column| cells[column]).collect();
+        let holds = when.predicate.matches(&inputs).map_err(|_| ("when".to_owned(), NO_ANSWER))?;
+        Ok(Some(cells).filter(|_| holds))
     }
 
     /// Every value that the publication takes from a row could be read.
     pub(crate) fn whole(&self, side: Side) -> Result<(), Broken> {
-        let mut here = self.broken.iter().filter(|broken| broken.side == side);
-        let used = here.find(|broken| self.uses(broken.column));
+        let used = self.here(side).find(|broken| self.uses(broken.column));
         used.map_or(Ok(()), |broken| Err((self.name(broken), broken.rule)))
+    }
+
+    fn here(&self, side: Side) -> impl Iterator<Item = &BrokenValue> {
+        self.broken.iter().filter(move |broken| broken.side == side)
     }
 
     /// The key counts as used: a row without one cannot be followed.
@@ -39,12 +58,6 @@ impl Judge<'_> {
     fn name(&self, broken: &BrokenValue) -> String {
         self.table.columns[broken.column].clone()
     }
-}
-
-/// A `when` that cannot be evaluated for a row does not hold.
-fn holds(when: &When, cells: &[Cell<'_>]) -> bool {
-    let inputs: Vec<Cell<'_>> = when.columns.iter().map(|&column| cells[column]).collect();
-    when.predicate.matches(&inputs).unwrap_or(false)
 }
 
 fn takes(field: &Field, column: usize) -> bool {

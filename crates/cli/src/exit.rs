@@ -158,9 +158,9 @@ impl From<CaptureError> for Failure {
             CaptureError::Source(error) => error.into(),
             CaptureError::Writer(error) => error.into(),
             CaptureError::Log(error) => error.into(),
-            CaptureError::Lineage { .. } | CaptureError::QuarantineFull { .. } => {
-                Self::new(Code::Halted, error.to_string())
-            }
+            CaptureError::Lineage { .. }
+            | CaptureError::When { .. }
+            | CaptureError::QuarantineFull { .. } => Self::new(Code::Halted, error.to_string()),
         }
     }
 }

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use lienthong_schemas::Cell;
 
 use crate::position::{Lineage, Position};
+use crate::predicate::PredicateType;
 
 /// What is captured from one table, computed from the participant's YAML.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -125,6 +126,11 @@ pub struct ColumnInfo {
 pub trait Source: Send {
     /// Connects, takes the lock, checks that what `prepare` made is there, and reads the lineage. May be called again after an error.
     async fn open(&mut self) -> Result<Lineage, SourceError>;
+
+    /// What the cells of an open source's table are, in the order of [`TableCapture::columns`]; empty where only a row tells.
+    fn column_types(&self, _table: usize) -> Vec<PredicateType> {
+        Vec::new()
+    }
 
     /// Sets where the next poll goes on from, after `open`; `None` starts the first load. (Two calls, because the lock comes
     /// before the claim in the log, and the position is known only after it.)

@@ -3,4 +3,5 @@
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 mod mended;
+mod when;
 mod world;

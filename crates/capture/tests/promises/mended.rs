@@ -33,6 +33,17 @@ async fn a_mended_row_is_published_from_postgres() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_row_whose_condition_could_not_be_answered_before_is_published_once_it_can() -> Result<()> {
+    let mut world = World::sqlite(residence(Some("status == 'R'"))).await?;
+    world.publish().await?;
+    world.run(&["insert into residence values ('1', null, 'here', null, 5)"]).await?;
+    world.run(&["update residence set status = 'R'"]).await?;
+    assert_eq!(world.publish().await?.quarantined, 1);
+    assert_eq!(world.events(LIVE).await?[0].what(), ("update", "file_no:1"));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_value_that_cannot_be_read_condemns_only_what_takes_it() -> Result<()> {
     let both =
         vec![publication(0, &["file_no", "since"], None), publication(1, &["file_no", "street"], None)];

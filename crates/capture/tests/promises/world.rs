@@ -78,7 +78,7 @@ pub(crate) fn publication(entry: usize, fields: &[&str], when: Option<&str>) -> 
         when: when.map(|text| {
             let (predicate, names) = Predicate::compile_open(text, None).expect("a condition");
             let columns = names.iter().map(|name| place(name)).collect();
-            When { predicate, columns }
+            When { predicate, columns, text: text.to_owned(), place: "ministries/mps.yaml:7:9".to_owned() }
         }),
         fields: fields.iter().map(field).collect(),
         subject_slots: subject.iter().map(slot).collect(),
