@@ -11,6 +11,7 @@ use lienthong_log::record::NewRecord;
 use lienthong_log::{Batch, TopicPartition, murmur2};
 use lienthong_schemas::{Cell, FieldPath, date, frame};
 
+use crate::batches::Batches;
 use crate::convert::{Rule, convert, partial_date, rule_of, split_list};
 use crate::publication::{Field, FieldSource, Publication, by_table};
 use crate::quarantine::{QuarantineKeys, Quarantined};
@@ -49,8 +50,9 @@ pub struct Encoder {
     lanes: Vec<[(Arc<str>, i32); 2]>,
     arena: Bump,
     value: Vec<u8>,
-    /// Records encoded and not yet taken.
-    pub batch: Batch,
+    batches: Batches,
+    /// Places of each table's key among its columns.
+    keys: Vec<Vec<usize>>,
     /// Rows that broke their contract and have not been taken.
     pub quarantined: Vec<Quarantined>,
     /// Time of capture for the rows to come, microseconds.
@@ -83,13 +85,15 @@ impl Encoder {
             .map(|entry| Ok([lane(&entry.family, Lane::Live)?, lane(&entry.family, Lane::Bulk)?]))
             .collect::<Result<_, String>>()?;
         let by_table = by_table(&parts.publications);
+        let keys = parts.tables.iter().map(key_places).collect();
         Ok(Self {
             parts,
             by_table,
             lanes,
             arena: Bump::new(),
             value: Vec::new(),
-            batch: Batch::default(),
+            batches: Batches::default(),
+            keys,
             quarantined: Vec::new(),
             recorded_time: 0,
             last_event_time: None,
@@ -100,6 +104,11 @@ impl Encoder {
     #[must_use]
     pub fn counter(&self) -> u64 {
         self.parts.counter
+    }
+
+    /// Records encoded since the last call: batches, each of which must be durable before the next is sent.
+    pub fn take(&mut self) -> Vec<Batch> {
+        self.batches.take()
     }
 
     /// Whether ids collected by the read-back have not been met yet: no checkpoint may be written.
@@ -214,7 +223,7 @@ impl Encoder {
             value: &self.value,
             time: row.time,
         };
-        self.batch.push(&target, &record);
+        self.batches.push(&target, &record);
         Ok(())
     }
 
@@ -234,12 +243,7 @@ impl Encoder {
     ) {
         let id = self.id(publication, row, "");
         let table = &self.parts.tables[row.table];
-        let key: Vec<Cell<'_>> = table
-            .key
-            .iter()
-            .filter_map(|name| table.columns.iter().position(|column| column == name))
-            .map(|index| cells[index])
-            .collect();
+        let key: Vec<Cell<'_>> = self.keys[row.table].iter().map(|index| cells[*index]).collect();
         self.quarantined.push(Quarantined {
             event: publication.event.clone(),
             table: table.table.clone(),
@@ -261,9 +265,17 @@ impl RowVisitor for Encoder {
         for index in indexes {
             self.publication(index, row, &arena);
         }
+        if let Some(cells) = row.after.or(row.before) {
+            self.batches.change_done(row.table, self.keys[row.table].iter().map(|index| &cells[*index]));
+        }
         arena.reset();
         self.arena = arena;
     }
+}
+
+fn key_places(table: &TableCapture) -> Vec<usize> {
+    let place = |name: &String| table.columns.iter().position(|column| column == name);
+    table.key.iter().filter_map(place).collect()
 }
 
 /// The event's cells and its subject.

@@ -5,6 +5,7 @@
 //!
 //! **Invariant:** nothing here knows a kind of database or an engine of the log.
 
+mod batches;
 pub mod convert;
 pub mod encode;
 pub mod publication;

@@ -37,8 +37,9 @@ pub(crate) struct Pump<'a> {
 /// One poll's outcome, with what may be said of it before the next poll begins.
 struct Read {
     polled: Polled,
-    batch: Batch,
-    /// Counter behind the last `ce_sequence` of the batch.
+    /// To be appended one after the other.
+    batches: Vec<Batch>,
+    /// Counter behind the last `ce_sequence` of the batches.
     counter: u64,
     /// Every id that the read-back collected lies at or before this position.
     covers_collected: bool,
@@ -60,12 +61,12 @@ impl Pump<'_> {
         loop {
             let stopping = shutdown.is_cancelled() || (self.options.once && read.polled.caught_up);
             let next = if stopping || read.polled.caught_up {
-                self.append(&read.batch).await?;
+                append(self.writer, &read.batches).await?;
                 None
             } else {
-                Some(self.append_and_poll(&read.batch).await?)
+                Some(self.append_and_poll(&read.batches).await?)
             };
-            self.count(&read.batch);
+            self.count(&read.batches);
             progress.rows += read.polled.rows;
             self.checkpoint(&mut progress, &read, stopping).await?;
             if read.polled.caught_up {
@@ -95,19 +96,15 @@ impl Pump<'_> {
     }
 
     async fn poll(&mut self) -> Result<Read, CaptureError> {
-        self.append_and_poll(&Batch::default()).await
-    }
-
-    async fn append(&mut self, batch: &Batch) -> Result<(), WriterError> {
-        if batch.is_empty() { Ok(()) } else { self.writer.append(batch).await }
+        self.append_and_poll(&[]).await
     }
 
     /// Both run side by side; an error of the append comes first, because then nothing more may be sent.
-    async fn append_and_poll(&mut self, batch: &Batch) -> Result<Read, CaptureError> {
+    async fn append_and_poll(&mut self, batches: &[Batch]) -> Result<Read, CaptureError> {
         self.encoder.recorded_time = (self.options.clock)();
         let limit = PollLimit { rows: self.options.batch_rows };
-        let append = async { if batch.is_empty() { Ok(()) } else { self.writer.append(batch).await } };
-        let (appended, polled) = tokio::join!(append, self.source.poll(limit, &mut self.encoder));
+        let (appended, polled) =
+            tokio::join!(append(self.writer, batches), self.source.poll(limit, &mut self.encoder));
         appended?;
         let polled = polled?;
         self.publish_quarantined().await?;
@@ -115,7 +112,7 @@ impl Pump<'_> {
             self.encoder.caught_up();
         }
         Ok(Read {
-            batch: std::mem::take(&mut self.encoder.batch),
+            batches: self.encoder.take(),
             counter: self.encoder.counter(),
             covers_collected: !self.encoder.owes(),
             polled,
@@ -180,13 +177,13 @@ impl Pump<'_> {
         Ok(())
     }
 
-    fn count(&self, batch: &Batch) {
-        if batch.is_empty() {
+    fn count(&self, batches: &[Batch]) {
+        if batches.is_empty() {
             return;
         }
         let last = self.encoder.last_event_time;
         self.report(|status| {
-            status.events += batch.len() as u64;
+            status.events += batches.iter().map(Batch::len).sum::<usize>() as u64;
             status.last_event_time = last;
         });
     }
@@ -194,6 +191,13 @@ impl Pump<'_> {
     fn report(&self, change: impl FnOnce(&mut Status)) {
         self.status.send_modify(change);
     }
+}
+
+async fn append(writer: &mut dyn Writer, batches: &[Batch]) -> Result<(), WriterError> {
+    for batch in batches {
+        writer.append(batch).await?;
+    }
+    Ok(())
 }
 
 async fn publish_quarantined(

@@ -40,25 +40,63 @@ pub struct NewRecord<'a> {
     pub time: i64,
 }
 
+/// Of no record.
+const NO_TIMES: (i64, i64) = (i64::MAX, i64::MIN);
+
+/// Where [`Batch::push`] put a record, and what its part was before.
+#[derive(Clone, Copy, Debug)]
+pub struct Pushed {
+    /// Index of its part.
+    pub part: usize,
+    at: usize,
+    times: (i64, i64),
+    time: i64,
+}
+
 impl Batch {
     /// Appends one record.
-    pub fn push(&mut self, target: &TopicPartition, record: &NewRecord<'_>) {
+    pub fn push(&mut self, target: &TopicPartition, record: &NewRecord<'_>) -> Pushed {
         let index = match self.parts.iter().position(|part| part.target == *target) {
             Some(index) => index,
             None => {
                 self.parts.push(PartitionBody {
                     target: target.clone(),
                     count: 0,
-                    times: (i64::MAX, i64::MIN),
+                    times: NO_TIMES,
                     body: Vec::new(),
                 });
                 self.parts.len() - 1
             }
         };
         let part = &mut self.parts[index];
+        let pushed = Pushed { part: index, at: part.body.len(), times: part.times, time: record.time };
         part.count += 1;
         part.times = (part.times.0.min(record.time), part.times.1.max(record.time));
         encode(&mut part.body, record);
+        pushed
+    }
+
+    /// Moves the records that were pushed last into a batch of their own; `last` is what [`Batch::push`] said of them, in order.
+    #[must_use]
+    pub fn split_off(&mut self, last: &[Pushed]) -> Self {
+        let mut later = Self::default();
+        for (index, first) in last.iter().enumerate() {
+            // The first of a part cuts it, the others lie behind.
+            if last[..index].iter().any(|earlier| earlier.part == first.part) {
+                continue;
+            }
+            let part = &mut self.parts[first.part];
+            let body = part.body.split_off(first.at);
+            let mut moved = PartitionBody { target: part.target.clone(), count: 0, times: NO_TIMES, body };
+            for pushed in last.iter().filter(|pushed| pushed.part == first.part) {
+                moved.count += 1;
+                moved.times = (moved.times.0.min(pushed.time), moved.times.1.max(pushed.time));
+            }
+            part.count -= moved.count;
+            part.times = first.times;
+            later.parts.push(moved);
+        }
+        later
     }
 
     /// Records in all.
@@ -275,5 +313,27 @@ mod tests {
         for cut in 0..at {
             assert!(RecordRef::read(&part.body[..cut], 0).is_err());
         }
+    }
+
+    #[test]
+    fn what_was_pushed_last_is_split_off_whole() {
+        let place = |partition| TopicPartition { topic: "lt.a.live".into(), partition };
+        let mut batch = Batch::default();
+        let mut push = |partition, time| {
+            let record = NewRecord { key: b"k", headers: &[], value: b"v", time };
+            batch.push(&place(partition), &record)
+        };
+        push(0, 5);
+        let last = [push(0, 9), push(1, 9), push(0, 9)];
+        let later = batch.split_off(&last);
+        assert_eq!((batch.len(), batch.parts[0].times, batch.parts[0].count), (1, (5, 5), 1));
+        let found: Vec<_> =
+            later.parts.iter().map(|part| (part.target.partition, part.count, part.times)).collect();
+        assert_eq!(found, [(0, 2, (9, 9)), (1, 1, (9, 9))]);
+        let mut at = 0;
+        for _ in 0..2 {
+            at = RecordRef::read(&later.parts[0].body, at).expect("a record").1;
+        }
+        assert_eq!(at, later.parts[0].body.len());
     }
 }

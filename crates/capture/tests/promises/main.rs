@@ -3,5 +3,6 @@
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 mod mended;
+mod order;
 mod when;
 mod world;
