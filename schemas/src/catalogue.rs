@@ -9,7 +9,7 @@ mod subject;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-pub use subject::{PERSON_FIELD, SubjectRule};
+pub use subject::{MAX_SUBJECT_BYTES, PERSON_FIELD, SubjectRule};
 
 use crate::path::FieldPath;
 use crate::problem::Problem;

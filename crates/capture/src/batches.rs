@@ -8,7 +8,7 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, Hash as _, Hasher, RandomState};
 
-use lienthong_log::record::{NewRecord, Pushed};
+use lienthong_log::record::{NewRecord, Pushed, TooLong};
 use lienthong_log::{Batch, TopicPartition};
 use lienthong_schemas::Cell;
 
@@ -35,8 +35,9 @@ pub(crate) struct Batches {
 
 impl Batches {
     /// Adds a record of the change under way; [`Batches::change_done`] must follow.
-    pub(crate) fn push(&mut self, target: &TopicPartition, record: &NewRecord<'_>) {
-        self.change.push(self.open.push(target, record));
+    pub(crate) fn push(&mut self, target: &TopicPartition, record: &NewRecord<'_>) -> Result<(), TooLong> {
+        self.change.push(self.open.push(target, record)?);
+        Ok(())
     }
 
     /// All records of a change are in. `key` are the cells of its row's key.

@@ -9,13 +9,16 @@ use lienthong_contract::event::{Lane, Operation, header, outbox_sequence};
 use lienthong_contract::source::{RowChange, RowOp, RowVisitor, Side, TableCapture};
 use lienthong_log::record::NewRecord;
 use lienthong_log::{Batch, TopicPartition, murmur2};
-use lienthong_schemas::{Cell, FieldPath, date, frame};
+use lienthong_schemas::{Cell, FieldPath, MAX_SUBJECT_BYTES, date, frame};
 
 use crate::batches::Batches;
 use crate::convert::{Rule, convert, partial_date, rule_of, split_list};
 use crate::publication::{Field, FieldSource, Publication, by_table};
 use crate::quarantine::{QuarantineKeys, Quarantined};
 use crate::side::{Broken, Judge};
+
+/// Stands for a field where a row's record is wrong as a whole.
+const RECORD: &str = "record";
 
 /// What an encoder is made from.
 #[derive(Debug)]
@@ -196,7 +199,9 @@ impl Encoder {
         self.value.clear();
         frame::write(if bulk { ids.1 } else { ids.0 }, &mut self.value);
         let encoded = publication.plan.encode(event.cells, &mut self.value);
-        encoded.map_err(|error| (error.path, rule_of(error.problem)))?;
+        // No field is named where it is the whole that does not fit.
+        let place = |path: String| if path.is_empty() { RECORD.to_owned() } else { path };
+        encoded.map_err(|error| (place(error.path), rule_of(error.problem)))?;
         self.parts.counter += 1;
         let (topic, partitions) = &self.lanes[event.publication][usize::from(bulk)];
         let partition = murmur2::partition(event.subject.as_bytes(), *partitions);
@@ -223,8 +228,8 @@ impl Encoder {
             value: &self.value,
             time: row.time,
         };
-        self.batches.push(&target, &record);
-        Ok(())
+        let pushed = self.batches.push(&target, &record);
+        pushed.map_err(|_| (RECORD.to_owned(), "record-too-long"))
     }
 
     fn id(&self, publication: &Publication, row: &RowChange<'_>, suffix: &str) -> String {
@@ -293,7 +298,11 @@ fn event<'a>(
         cells.push(cell);
     }
     let cells: &'a [Cell<'a>] = cells.into_bump_slice();
-    let subject = subject(publication, cells, arena).ok_or(("subject".to_owned(), "no-subject"))?;
+    let rule = |rule| ("subject".to_owned(), rule);
+    let subject = subject(publication, cells, arena).ok_or_else(|| rule("no-subject"))?;
+    if subject.len() > MAX_SUBJECT_BYTES {
+        return Err(rule("subject-too-long"));
+    }
     Ok((cells, subject))
 }
 

@@ -9,6 +9,9 @@ use crate::uuid_text;
 /// every other key gets its kind in front, so that a registration number can never be taken for a person.
 pub const PERSON_FIELD: &str = "pin";
 
+/// Longest subject in bytes. It is a record's key and one of its headers, and part of every look at a ledger; a longer one is no key.
+pub const MAX_SUBJECT_BYTES: usize = 1024;
+
 /// How the subject key of an event is found in its fields.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SubjectRule {

@@ -4,5 +4,6 @@
 
 mod mended;
 mod order;
+mod quarantine;
 mod when;
 mod world;

@@ -243,16 +243,24 @@ impl World {
         Ok(all)
     }
 
-    /// Column and rule of every row that was set aside.
-    pub(crate) async fn rules(&self) -> Result<Vec<(String, String)>> {
+    /// Event, column and rule of every row that was set aside, and its values as they were sealed.
+    pub(crate) async fn quarantined(&self) -> Result<Vec<(String, String, String, String)>> {
         let batch = self.read(QUARANTINE, 0).await?;
         let mut all = Vec::new();
         for entry in &batch.entries {
             let record = batch.record(entry)?;
-            let text = |name| String::from_utf8(record.header(name).unwrap_or_default().to_vec());
-            all.push((text("lt_column")?, text("lt_rule")?));
+            let bytes = |name| record.header(name).unwrap_or_default();
+            let text = |name| String::from_utf8(bytes(name).to_vec());
+            let values = keys().seal.open(bytes("ce_id"), record.value).context("sealed under the key")?;
+            all.push((text("ce_type")?, text("lt_column")?, text("lt_rule")?, String::from_utf8(values)?));
         }
         Ok(all)
+    }
+
+    /// Column and rule of every row that was set aside.
+    pub(crate) async fn rules(&self) -> Result<Vec<(String, String)>> {
+        let all = self.quarantined().await?;
+        Ok(all.into_iter().map(|(_, column, rule, _)| (column, rule)).collect())
     }
 }
 

@@ -8,7 +8,7 @@ use rdkafka::consumer::Consumer as _;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use super::client::{Shared, Watch, not_created};
-use super::config::ANSWER;
+use super::config::{ANSWER, MESSAGE_BYTES};
 use crate::api::{LogError, TopicSpec, TopicState};
 
 /// Settings of an existing topic by name.
@@ -78,6 +78,7 @@ fn settings(shared: &Shared, spec: &TopicSpec) -> Wanted {
         ("retention.ms", retention_ms(spec).to_string()),
         ("min.insync.replicas", copies(shared, spec).1.to_string()),
         ("unclean.leader.election.enable", "false".to_owned()),
+        ("max.message.bytes", MESSAGE_BYTES.to_string()),
         ("message.timestamp.type", "CreateTime".to_owned()),
         // A source whose clock is wrong must not stop: its times are judged above the log.
         ("message.timestamp.after.max.ms", i64::MAX.to_string()),
@@ -227,6 +228,12 @@ fn differences(
     if !spec.compacted && retention != retention_ms(spec).to_string() {
         let should = kept(&retention_ms(spec).to_string());
         all.push(format!("{name} keeps records {}; it should keep them {should}", kept(retention)));
+    }
+    let largest = setting("max.message.bytes");
+    if largest.parse::<usize>().is_ok_and(|largest| largest < MESSAGE_BYTES) {
+        all.push(format!(
+            "{name} takes batches of at most {largest} bytes; max.message.bytes should be {MESSAGE_BYTES}"
+        ));
     }
     if setting("unclean.leader.election.enable") != "false" {
         all.push(format!(
