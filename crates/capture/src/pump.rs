@@ -18,7 +18,7 @@ use crate::run::{CaptureError, CaptureOptions, State, Status};
 
 /// A checkpoint is due after so many rows: bounds what a successor has to read back.
 const CHECKPOINT_ROWS: usize = 50_000;
-/// A checkpoint is due after so long: bounds what the source has to keep.
+/// A checkpoint of rows is due after so long: bounds what the source has to keep.
 const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// One writer's life.
@@ -49,6 +49,8 @@ struct Read {
 struct Progress {
     /// Rows since the last checkpoint.
     rows: usize,
+    /// Heartbeats stand behind the last checkpoint.
+    beaten: bool,
     checkpoint_at: Instant,
     heartbeat_at: Option<Instant>,
 }
@@ -56,7 +58,8 @@ struct Progress {
 impl Pump<'_> {
     /// Runs until `shutdown`, or with `once` until everything committed before the start is in the log.
     pub(crate) async fn run(mut self, shutdown: &CancellationToken) -> Result<(), CaptureError> {
-        let mut progress = Progress { rows: 0, checkpoint_at: Instant::now(), heartbeat_at: None };
+        let mut progress =
+            Progress { rows: 0, beaten: false, checkpoint_at: Instant::now(), heartbeat_at: None };
         let mut read = self.poll().await?;
         loop {
             let stopping = shutdown.is_cancelled() || (self.options.once && read.polled.caught_up);
@@ -68,10 +71,11 @@ impl Pump<'_> {
             };
             self.count(&read.batches);
             progress.rows += read.polled.rows;
-            self.checkpoint(&mut progress, &read, stopping).await?;
             if read.polled.caught_up {
                 self.heartbeat(&mut progress, read.polled.source_time).await?;
             }
+            // Behind the heartbeat: what a clean stop leaves behind the last checkpoint, retention would take away unseen.
+            self.checkpoint(&mut progress, &read, stopping).await?;
             if stopping {
                 return Ok(());
             }
@@ -126,9 +130,11 @@ impl Pump<'_> {
         read: &Read,
         now: bool,
     ) -> Result<(), CaptureError> {
+        let since = progress.checkpoint_at.elapsed();
         let due = now
             || progress.rows >= CHECKPOINT_ROWS
-            || (progress.rows > 0 && progress.checkpoint_at.elapsed() >= CHECKPOINT_INTERVAL);
+            || (progress.rows > 0 && since >= CHECKPOINT_INTERVAL)
+            || (progress.beaten && since >= self.options.idle_checkpoint);
         if !due || !read.covers_collected {
             return Ok(());
         }
@@ -142,7 +148,7 @@ impl Pump<'_> {
         self.source.forget(&read.polled.position).await?;
         let retained = self.source.retained().await?;
         self.report(|status| status.retained = Some(retained));
-        progress.rows = 0;
+        (progress.rows, progress.beaten) = (0, false);
         progress.checkpoint_at = Instant::now();
         Ok(())
     }
@@ -157,6 +163,7 @@ impl Pump<'_> {
         }
         self.writer.heartbeat(time).await?;
         progress.heartbeat_at = Some(Instant::now());
+        progress.beaten = true;
         self.report(|status| status.fresh_through = Some(time));
         Ok(())
     }

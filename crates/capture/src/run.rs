@@ -42,6 +42,9 @@ pub struct CaptureOptions {
     pub batch_rows: usize,
     /// Heartbeat interval.
     pub heartbeat: Duration,
+    /// While nothing but heartbeats is written, a checkpoint follows them after so long. It must be much shorter than any topic's
+    /// retention, which may otherwise pass the newest checkpoint.
+    pub idle_checkpoint: Duration,
     /// Rows set aside before the connector halts.
     pub quarantine_limit: u64,
     /// How long a dependency may be away before giving up; `None` waits for ever.

@@ -132,6 +132,7 @@ pub(crate) fn options() -> CaptureOptions {
         once: false,
         batch_rows: 1000,
         heartbeat: Duration::from_millis(20),
+        idle_checkpoint: Duration::from_millis(100),
         quarantine_limit: 100,
         timeout: None,
         clock: || 1_767_225_600_000_000,
@@ -141,7 +142,27 @@ pub(crate) fn options() -> CaptureOptions {
 /// A connector that runs by itself.
 pub(crate) struct Running {
     pub(crate) status: watch::Receiver<Status>,
+    shutdown: CancellationToken,
     task: JoinHandle<Result<(), CaptureError>>,
+}
+
+impl Running {
+    /// Waits until its status is so.
+    pub(crate) async fn until(&mut self, so: impl FnMut(&Status) -> bool) -> Result<()> {
+        tokio::time::timeout(Duration::from_secs(30), self.status.wait_for(so)).await??;
+        Ok(())
+    }
+
+    pub(crate) async fn stop(self) -> Result<(), CaptureError> {
+        self.shutdown.cancel();
+        self.task.await.expect("no panic")
+    }
+
+    /// As a kill: whatever was under way is dropped.
+    pub(crate) async fn kill(self) {
+        self.task.abort();
+        assert!(self.task.await.is_err_and(|error| error.is_cancelled()), "it ran until it was killed");
+    }
 }
 
 /// See the module.
@@ -204,8 +225,9 @@ impl World {
 
     pub(crate) fn start(&self, options: CaptureOptions) -> Running {
         let (sender, status) = watch::channel(Status::default());
-        let task = tokio::spawn(run(self.connector(), options, sender, CancellationToken::new()));
-        Running { status, task }
+        let shutdown = CancellationToken::new();
+        let task = tokio::spawn(run(self.connector(), options, sender, shutdown.clone()));
+        Running { status, shutdown, task }
     }
 
     /// Publishes everything that is committed.
