@@ -153,7 +153,10 @@ impl CaptureError {
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Source(error) => matches!(error, SourceError::Unreachable { .. }),
+            // A connector that has just lost its connection meets its own ghost: the server keeps the lock until it notices.
+            Self::Source(error) => {
+                matches!(error, SourceError::Unreachable { .. } | SourceError::Held { .. })
+            }
             Self::Writer(WriterError::Lost(_)) => true,
             Self::Writer(WriterError::Log(error)) | Self::Log(error) => {
                 matches!(error, LogError::Unreachable { .. } | LogError::RegistryDown(_))
@@ -169,8 +172,8 @@ impl CaptureError {
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
-/// Runs until `shutdown`, or with `once` until everything committed before the start is in the log. Dependencies that are away are
-/// waited for, at most `timeout`.
+/// Runs until `shutdown`, or with `once` until everything committed before the start is in the log. Dependencies that are away or held
+/// by another connector are waited for, at most `timeout`.
 ///
 /// # Errors
 /// What ended the connector: fenced, lineage, quarantine bound, or a dependency away for too long.
@@ -192,7 +195,8 @@ pub async fn run(
                 return ended;
             }
         };
-        if status.borrow().events != before {
+        // Whoever was live had everything: what is away now is away anew.
+        if status.borrow().events != before || status.borrow().state == State::Live {
             (pause, away_since) = (FIRST_PAUSE, None);
         }
         let since = *away_since.get_or_insert_with(tokio::time::Instant::now);

@@ -120,11 +120,11 @@ impl From<LogError> for Failure {
 impl From<SourceError> for Failure {
     fn from(error: SourceError) -> Self {
         let code = match &error {
-            SourceError::Unreachable { .. } => Code::Unreachable,
-            SourceError::Held { .. }
-            | SourceError::NotPrepared { .. }
-            | SourceError::Gap { .. }
-            | SourceError::ForeignPosition(_) => Code::Halted,
+            // Whoever holds it is waited for as if the source were away.
+            SourceError::Unreachable { .. } | SourceError::Held { .. } => Code::Unreachable,
+            SourceError::NotPrepared { .. } | SourceError::Gap { .. } | SourceError::ForeignPosition(_) => {
+                Code::Halted
+            }
         };
         Self::new(code, error.to_string())
     }

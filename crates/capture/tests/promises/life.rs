@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use lienthong_capture::CaptureOptions;
+use lienthong_capture::{CaptureError, CaptureOptions, State};
+use lienthong_contract::source::SourceError;
 use lienthong_log::Log as _;
 use lienthong_testkit::eventually;
 
@@ -57,5 +58,29 @@ async fn nothing_stands_behind_the_checkpoint_of_a_clean_stop() -> Result<()> {
         trimmed(&world, high - 1).await?;
     }
     world.publish().await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_that_another_connector_holds_is_waited_for() -> Result<()> {
+    let mut world = World::sqlite(residence(None)).await?;
+    let mut first = world.start(options());
+    first.until(|status| status.state == State::Live).await?;
+    let mut second = world.start(options());
+    second
+        .until(|status| {
+            matches!(&status.state, State::Waiting(cause) if cause.contains("another connector holds this source"))
+        })
+        .await?;
+    let bounded = world.start(CaptureOptions { timeout: Some(Duration::from_millis(300)), ..options() });
+    let error = bounded.ended().await.expect_err("not for ever");
+    assert!(matches!(error, CaptureError::Source(SourceError::Held { .. })), "{error}");
+    world.run(&[INSERT]).await?;
+    first.until(|status| status.events == 1).await?;
+    assert!(first.stop().await.is_ok(), "who waits fences nobody");
+    second.until(|status| status.state == State::Live).await?;
+    world.run(&["update residence set street = 'there'"]).await?;
+    second.until(|status| status.events == 1).await?;
+    second.stop().await?;
     Ok(())
 }

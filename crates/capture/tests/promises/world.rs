@@ -158,6 +158,11 @@ impl Running {
         self.task.await.expect("no panic")
     }
 
+    /// Its end, which it must find by itself.
+    pub(crate) async fn ended(self) -> Result<(), CaptureError> {
+        self.task.await.expect("no panic")
+    }
+
     /// As a kill: whatever was under way is dropped.
     pub(crate) async fn kill(self) {
         self.task.abort();
