@@ -6,5 +6,6 @@ mod kills;
 mod nation;
 mod residents;
 mod site;
+mod stops;
 mod stranger;
 mod zombies;

@@ -171,9 +171,11 @@ impl CaptureError {
 
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// What is under way at `shutdown` may take so long to become durable; then it is dropped, which is as safe as a kill.
+const FAREWELL: Duration = Duration::from_secs(5);
 
 /// Runs until `shutdown`, or with `once` until everything committed before the start is in the log. Dependencies that are away or held
-/// by another connector are waited for, at most `timeout`.
+/// by another connector are waited for, at most `timeout`. After `shutdown` it returns within seconds, also when a dependency is silent.
 ///
 /// # Errors
 /// What ended the connector: fenced, lineage, quarantine bound, or a dependency away for too long.
@@ -187,7 +189,14 @@ pub async fn run(
     let mut away_since = None;
     loop {
         let before = status.borrow().events;
-        let ended = session(&mut connector, &options, &status, &shutdown).await;
+        let ended = tokio::select! {
+            biased;
+            ended = session(&mut connector, &options, &status, &shutdown) => ended,
+            () = overdue(&shutdown) => {
+                tracing::warn!(participant = %connector.participant, "a dependency is silent; what was under way is dropped");
+                Ok(())
+            }
+        };
         let error = match ended {
             Err(error) if error.is_transient() => error,
             ended => {
@@ -195,12 +204,17 @@ pub async fn run(
                 return ended;
             }
         };
+        if shutdown.is_cancelled() {
+            tracing::warn!(participant = %connector.participant, %error, "stopped while a dependency was away");
+            status.send_modify(|status| status.state = State::Stopped);
+            return Ok(());
+        }
         // Whoever was live had everything: what is away now is away anew.
         if status.borrow().events != before || status.borrow().state == State::Live {
             (pause, away_since) = (FIRST_PAUSE, None);
         }
         let since = *away_since.get_or_insert_with(tokio::time::Instant::now);
-        if shutdown.is_cancelled() || options.timeout.is_some_and(|limit| since.elapsed() >= limit) {
+        if options.timeout.is_some_and(|limit| since.elapsed() >= limit) {
             status.send_modify(|status| status.state = State::Stopped);
             return Err(error);
         }
@@ -208,9 +222,17 @@ pub async fn run(
         status.send_modify(|status| status.state = State::Waiting(error.to_string()));
         tokio::select! {
             () = tokio::time::sleep(pause) => pause = (pause * 2).min(LONGEST_PAUSE),
-            () = shutdown.cancelled() => {}
+            () = shutdown.cancelled() => {
+                status.send_modify(|status| status.state = State::Stopped);
+                return Ok(());
+            }
         }
     }
+}
+
+async fn overdue(shutdown: &CancellationToken) {
+    shutdown.cancelled().await;
+    tokio::time::sleep(FAREWELL).await;
 }
 
 /// What a session begins with.
@@ -228,7 +250,11 @@ async fn session(
     status: &watch::Sender<Status>,
     shutdown: &CancellationToken,
 ) -> Result<(), CaptureError> {
-    let Opened { mut writer, encoder, lineage, lineage_epoch } = open(connector).await?;
+    // Nothing is under way before the first batch: the start may be dropped at once.
+    let Opened { mut writer, encoder, lineage, lineage_epoch } = tokio::select! {
+        opened = open(connector) => opened?,
+        () = shutdown.cancelled() => return Ok(()),
+    };
     status.send_modify(|status| status.state = State::CatchingUp);
     let pump = Pump {
         participant: connector.participant.as_str(),
