@@ -11,6 +11,25 @@ fn insert(file_no: &str, status: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_begins_to_count_is_inserted_and_one_that_ceases_to_is_deleted() -> Result<()> {
+    let mut world = World::sqlite(residence(Some("status == 'R'"))).await?;
+    world.publish().await?;
+    world.run(&[&insert("1", "'D'"), "update residence set status = 'R', street = 'there'"]).await?;
+    world.run(&["update residence set street = 'yonder'"]).await?;
+    world.run(&["update residence set status = 'V', street = 'nowhere'"]).await?;
+    world.run(&["update residence set street = 'no one sees'"]).await?;
+    world.publish().await?;
+    let events = world.events(LIVE).await?;
+    let what: Vec<_> = events.iter().map(|event| event.operation.as_str()).collect();
+    assert_eq!(what, ["insert", "update", "delete"]);
+    for (event, street) in events.iter().zip(["there", "yonder", "yonder"]) {
+        assert!(event.says(street), "{event:?}: the last known row");
+    }
+    assert!(world.rules().await?.is_empty());
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_row_for_which_the_condition_has_no_answer_is_set_aside_and_not_dropped() -> Result<()> {
     let mut world = World::sqlite(residence(Some("status == 1"))).await?;
     world.publish().await?;

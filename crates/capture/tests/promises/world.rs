@@ -1,5 +1,6 @@
 //! One publisher with a table of residences, a log in a folder, and what stands in it afterwards.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -289,9 +290,17 @@ impl World {
         let all = self.quarantined().await?;
         Ok(all.into_iter().map(|(_, column, rule, _)| (column, rule)).collect())
     }
+
+    /// The SQLite file.
+    pub(crate) fn file(&self) -> Option<PathBuf> {
+        match &self.source.database {
+            Kind::Sqlite { path } => Some(path.clone()),
+            Kind::Postgres { .. } => None,
+        }
+    }
 }
 
-fn sqlite_url(path: &std::path::Path) -> String {
+pub(crate) fn sqlite_url(path: &std::path::Path) -> String {
     format!("sqlite:{}", path.display())
 }
 
