@@ -23,9 +23,9 @@ use crate::worker::{Done, Fault, Hand, Shared, Task};
 /// A look at the log lasts so long at most: retries and idle writes are due in between.
 pub(crate) const LOOK: Duration = Duration::from_millis(50);
 /// Everything under way gets this long at the end.
-const FAREWELL: Duration = Duration::from_secs(7);
+const FAREWELL: Duration = Duration::from_secs(5);
 /// And leaving the group this long.
-const LEAVE: Duration = Duration::from_secs(2);
+const LEAVE: Duration = Duration::from_secs(1);
 /// A partition that goes away waits this long for its transaction; then the next holder's compare-and-set decides.
 const RELEASE: Duration = Duration::from_secs(5);
 /// Another router's offset row is read in this time or later.

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 pub use family::{Family, Publishers, Retention, TopicSpec};
-pub use subject::{SubjectRule, is_person};
+pub use subject::{MAX_SUBJECT_BYTES, SubjectRule, is_person};
 
 use crate::path::FieldPath;
 use crate::problem::Problem;

@@ -9,6 +9,7 @@ mod nation;
 mod observed;
 mod residents;
 mod site;
+mod stops;
 mod stranger;
 mod traces;
 mod zombies;

@@ -4,7 +4,9 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 
 use lienthong_contract::Cell;
-use lienthong_contract::source::{BrokenValue, RowChange, RowOp, RowVisitor, SourceError, TableCapture};
+use lienthong_contract::source::{
+    BrokenValue, RowChange, RowOp, RowVisitor, Side, SourceError, TableCapture,
+};
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
 use super::error::source_error;
@@ -195,24 +197,26 @@ impl Reader {
             _ => return Ok(None),
         };
         let key = &self.keys[recorded.table];
-        let mut broken = None;
-        let mut side = |offset: usize| -> rusqlite::Result<Vec<_>> {
+        let mut broken = Vec::new();
+        let mut read = |side: Side| -> rusqlite::Result<Vec<_>> {
+            let offset = usize::from(side == Side::After);
             let mut cells = Vec::with_capacity(recorded.places.len());
             for place in &recorded.places {
                 match place {
-                    Some(place) => push(&mut cells, row.get_ref(FIXED + 2 * place + offset)?, &mut broken),
+                    Some(place) => {
+                        push(&mut cells, row.get_ref(FIXED + 2 * place + offset)?, side, &mut broken);
+                    }
                     None => {
-                        broken
-                            .get_or_insert(BrokenValue { column: cells.len(), rule: "column-not-recorded" });
+                        broken.push(BrokenValue { side, column: cells.len(), rule: "column-not-recorded" });
                         cells.push(Cell::Null);
                     }
                 }
             }
-            no_null_key(&cells, key, &mut broken);
+            no_null_key(&cells, key, side, &mut broken);
             Ok(cells)
         };
-        let before = if op == RowOp::Insert { None } else { Some(side(0)?) };
-        let after = if op == RowOp::Delete { None } else { Some(side(1)?) };
+        let before = if op == RowOp::Insert { None } else { Some(read(Side::Before)?) };
+        let after = if op == RowOp::Delete { None } else { Some(read(Side::After)?) };
         visitor.row(&RowChange {
             table: recorded.table,
             op,
@@ -220,7 +224,7 @@ impl Reader {
             time: row.get(3)?,
             before: before.as_deref(),
             after: after.as_deref(),
-            broken,
+            broken: &broken,
         });
         Ok(Some(true))
     }

@@ -42,6 +42,10 @@ pub struct When {
     pub predicate: Predicate,
     /// Table column of each input of the predicate.
     pub columns: Vec<usize>,
+    /// As compiled, to be judged again once the columns' types are known.
+    pub text: String,
+    /// File, line, column and the condition as written there.
+    pub place: String,
 }
 
 /// One slot of the event.

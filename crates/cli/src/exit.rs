@@ -125,11 +125,11 @@ impl From<LogError> for Failure {
 impl From<SourceError> for Failure {
     fn from(error: SourceError) -> Self {
         let code = match &error {
-            SourceError::Unreachable { .. } => Code::Unreachable,
-            SourceError::Held { .. }
-            | SourceError::NotPrepared { .. }
-            | SourceError::Gap { .. }
-            | SourceError::ForeignPosition(_) => Code::Halted,
+            // Whoever holds it is waited for as if the source were away.
+            SourceError::Unreachable { .. } | SourceError::Held { .. } => Code::Unreachable,
+            SourceError::NotPrepared { .. } | SourceError::Gap { .. } | SourceError::ForeignPosition(_) => {
+                Code::Halted
+            }
         };
         Self::new(code, error.to_string())
     }
@@ -163,9 +163,9 @@ impl From<CaptureError> for Failure {
             CaptureError::Source(error) => error.into(),
             CaptureError::Writer(error) => error.into(),
             CaptureError::Log(error) => error.into(),
-            CaptureError::Lineage { .. } | CaptureError::QuarantineFull { .. } => {
-                Self::new(Code::Halted, error.to_string())
-            }
+            CaptureError::Lineage { .. }
+            | CaptureError::When { .. }
+            | CaptureError::QuarantineFull { .. } => Self::new(Code::Halted, error.to_string()),
         }
     }
 }

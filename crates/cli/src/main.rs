@@ -43,7 +43,7 @@ fn main() -> ExitCode {
     };
     let outcome = runtime.block_on(commands::run(cli));
     // Blocking threads of the engines end by themselves; a process that is done must not wait for them.
-    runtime.shutdown_timeout(std::time::Duration::from_secs(2));
+    runtime.shutdown_timeout(std::time::Duration::from_secs(1));
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(format),

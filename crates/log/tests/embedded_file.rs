@@ -46,7 +46,7 @@ async fn a_batch_is_one_row_per_partition_with_offsets_count_times_sum_and_body(
         let headers: [(&'static str, &[u8]); 1] = [("ce_id", id.as_bytes())];
         let record =
             NewRecord { key: id.as_bytes(), headers: &headers, value: &[7; 330], time: 5000 - number };
-        batch.push(&place(number as u64 % 2), &record);
+        batch.push(&place(number as u64 % 2), &record).expect("it fits");
     }
     writer.append(&batch).await.expect("append");
     let sql = Connection::open(file(folder.path())).expect("file");

@@ -196,7 +196,7 @@ impl World {
         let headers: [(&'static str, &[u8]); 2] =
             [("ce_specversion", b"1.0"), ("ce_type", b"civil_status.marriage.registered")];
         let record = NewRecord { key: pin.as_bytes(), headers: &headers, value: b"{}", time: NEW_YEAR };
-        batch.push(&self.place(LIVE, pin), &record);
+        batch.push(&self.place(LIVE, pin), &record).expect("it fits");
         self.writer.append(&batch).await.expect("append");
     }
 
@@ -218,7 +218,7 @@ impl World {
         ];
         let time = NEW_YEAR + said.version as i64;
         let record = NewRecord { key: said.pin.as_bytes(), headers: &headers, value, time };
-        batch.push(&self.place(topic, &said.pin), &record);
+        batch.push(&self.place(topic, &said.pin), &record).expect("it fits");
     }
 
     fn value(&self, said: &Said) -> Vec<u8> {

@@ -14,6 +14,9 @@ pub fn is_person(path: &FieldPath) -> bool {
     last == "pin" || last.ends_with("_pin")
 }
 
+/// Longest subject in bytes. It is a record's key and one of its headers, and part of every look at a ledger; a longer one is no key.
+pub const MAX_SUBJECT_BYTES: usize = 1024;
+
 /// How the subject key of an event is found in its fields.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SubjectRule {

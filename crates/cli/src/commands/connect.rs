@@ -23,6 +23,8 @@ use crate::status_record::{StatusRecord, instance, now};
 const BATCH_ROWS: usize = 4_000;
 /// Rows set aside before the connector halts.
 const QUARANTINE_LIMIT: u64 = 10_000;
+/// While only heartbeats are written, a checkpoint follows them so often: no topic keeps records for less than hours.
+const IDLE_CHECKPOINT: Duration = Duration::from_secs(60);
 /// `--once` gives up on a dependency after this, unless told otherwise.
 const ONCE_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -105,6 +107,7 @@ pub(super) fn capture(
         once,
         batch_rows: BATCH_ROWS,
         heartbeat,
+        idle_checkpoint: IDLE_CHECKPOINT,
         quarantine_limit: QUARANTINE_LIMIT,
         timeout: context.timeout.or(once.then_some(ONCE_TIMEOUT)),
         clock: now,

@@ -16,6 +16,7 @@ use self::view::View;
 use super::{Context, keys, schema, topics};
 use crate::args::{Demo, Global};
 use crate::exit::{Code, Failure};
+use crate::signals::Stop;
 
 /// Life rests at most so long before it looks whether it shall end.
 const LOOK: Duration = Duration::from_millis(50);
@@ -33,7 +34,9 @@ pub(super) async fn run(global: &Global, options: &Demo, shutdown: CancellationT
     lienthong_demo::write(&path, global.log.as_deref())?;
     keys::create(&path)?;
     let site = Global { site: path.clone(), ..global.clone() };
-    let context = Context::load(&site, CancellationToken::new())?;
+    // Life ends first: the fleet is not stopped by the signal itself.
+    let unasked = Stop { asked: CancellationToken::new(), late: CancellationToken::new() };
+    let context = Context::load(&site, unasked)?;
     println!("{}", view::legend(&path));
     prepare_log(&context).await?;
 

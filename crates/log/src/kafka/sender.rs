@@ -11,6 +11,7 @@ use rdkafka::producer::{BaseRecord, Producer as _, ProducerContext, PurgeConfig,
 use tokio::sync::Notify;
 
 use super::client::{Shared, Watch, drop_on_thread, log_line, lost, not_created};
+use super::config::MESSAGE_BYTES;
 use crate::api::{LogError, WriterError};
 
 /// The library's queue is full: wait for deliveries, or so long.
@@ -35,7 +36,36 @@ struct Account {
     due: usize,
     /// Highest offset taken, per slot; -1 before the first.
     highest: Vec<i64>,
-    failed: Option<String>,
+    failed: Option<Failed>,
+}
+
+/// Why a writer ended.
+#[derive(Clone)]
+struct Failed {
+    reason: String,
+    /// The record itself is what the brokers do not take: sending it again would not help.
+    too_large: bool,
+}
+
+impl From<&KafkaError> for Failed {
+    fn from(error: &KafkaError) -> Self {
+        let too_large = error.rdkafka_error_code() == Some(RDKafkaErrorCode::MessageSizeTooLarge);
+        Self { reason: error.to_string(), too_large }
+    }
+}
+
+impl From<Failed> for WriterError {
+    fn from(failed: Failed) -> Self {
+        if !failed.too_large {
+            return lost(failed.reason);
+        }
+        Self::Broken {
+            problem: "a topic does not take a record of a size that contracts allow".into(),
+            fix: format!(
+                "set max.message.bytes of the topic to {MESSAGE_BYTES}; `lienthong topics describe` names those where it is less"
+            ),
+        }
+    }
 }
 
 impl ClientContext for Deliveries {
@@ -47,7 +77,7 @@ impl ClientContext for Deliveries {
         let fatal = error.rdkafka_error_code() == Some(RDKafkaErrorCode::Fatal);
         self.watch.error(error, reason);
         if fatal {
-            self.state.fail(reason.to_owned());
+            self.state.fail(Failed { reason: reason.to_owned(), too_large: false });
         }
     }
 }
@@ -69,7 +99,7 @@ impl ProducerContext for Deliveries {
                     self.state.changed.notify_waiters();
                 }
             }
-            Err((error, _)) => self.state.fail(error.to_string()),
+            Err((error, _)) => self.state.fail(error.into()),
         }
     }
 }
@@ -79,8 +109,8 @@ impl State {
         self.account.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn fail(&self, reason: String) {
-        self.lock().failed.get_or_insert(reason);
+    fn fail(&self, failed: Failed) {
+        self.lock().failed.get_or_insert(failed);
         self.changed.notify_waiters();
     }
 }
@@ -126,8 +156,8 @@ impl Sender {
         let Outgoing { topic, partition, slot, key, headers, value, time } = outgoing;
         {
             let mut account = self.state.lock();
-            if let Some(reason) = &account.failed {
-                return Err(lost(reason.clone()));
+            if let Some(failed) = &account.failed {
+                return Err(failed.clone().into());
             }
             account.due += 1;
             if account.highest.len() <= slot {
@@ -148,13 +178,14 @@ impl Sender {
                 Err((error, back)) if error.rdkafka_error_code() == Some(RDKafkaErrorCode::QueueFull) => {
                     record = back;
                     tokio::time::sleep(FULL).await;
-                    if let Some(reason) = &self.state.lock().failed {
-                        return Err(lost(reason.clone()));
+                    if let Some(failed) = &self.state.lock().failed {
+                        return Err(failed.clone().into());
                     }
                 }
                 Err((error, _)) => {
-                    self.state.fail(error.to_string());
-                    return Err(lost(error.to_string()));
+                    let failed = Failed::from(&error);
+                    self.state.fail(failed.clone());
+                    return Err(failed.into());
                 }
             }
         }
@@ -169,8 +200,8 @@ impl Sender {
             changed.as_mut().enable();
             {
                 let account = self.state.lock();
-                if let Some(reason) = &account.failed {
-                    return Err(lost(reason.clone()));
+                if let Some(failed) = &account.failed {
+                    return Err(failed.clone().into());
                 }
                 if account.due == 0 {
                     return Ok(());

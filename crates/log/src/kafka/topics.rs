@@ -8,7 +8,7 @@ use rdkafka::consumer::Consumer as _;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use super::client::{Shared, Watch, not_created};
-use super::config::ANSWER;
+use super::config::{ANSWER, MESSAGE_BYTES};
 use crate::api::LogError;
 use crate::topic::{Difference, TopicSpec, TopicState, absent, is_shorter, kept, retention_ms};
 
@@ -79,6 +79,7 @@ fn settings(shared: &Shared, spec: &TopicSpec) -> Wanted {
         ("retention.ms", retention_ms(spec).to_string()),
         ("min.insync.replicas", copies(shared, spec).1.to_string()),
         ("unclean.leader.election.enable", "false".to_owned()),
+        ("max.message.bytes", MESSAGE_BYTES.to_string()),
         ("message.timestamp.type", "CreateTime".to_owned()),
         // A source whose clock is wrong must not stop: its times are judged above the log.
         ("message.timestamp.after.max.ms", i64::MAX.to_string()),
@@ -224,6 +225,9 @@ fn differences(
         // A bound by size takes records before their time.
         differ("retention.bytes", word("retention.bytes"), "-1".to_owned(), true);
     }
+    // A larger bound is no difference; below the longest record there is one that the topic never takes.
+    let largest = number("max.message.bytes").map_or(0, |found| found.min(MESSAGE_BYTES as i64));
+    differ("max.message.bytes", largest.to_string(), MESSAGE_BYTES.to_string(), true);
     differ(UNCLEAN, word(UNCLEAN), "false".to_owned(), true);
     // Events would lose their own times.
     differ("message.timestamp.type", word("message.timestamp.type"), "CreateTime".to_owned(), true);

@@ -173,7 +173,7 @@ pub fn push(batch: &mut Batch, target: &TopicPartition, id: &str, time: i64, val
         ("ce_type", b"test.happened"),
         ("ce_subject", id.as_bytes()),
     ];
-    batch.push(target, &NewRecord { key: id.as_bytes(), headers: &headers, value, time });
+    batch.push(target, &NewRecord { key: id.as_bytes(), headers: &headers, value, time }).expect("it fits");
 }
 
 pub fn names(prefix: &str, range: std::ops::Range<usize>) -> Vec<String> {
@@ -220,6 +220,7 @@ macro_rules! conformance {
         $crate::conformance!(@each $make,
             writing: records_of_one_partition_keep_their_order,
             writing: sequences_are_dense_also_across_writers,
+            writing: the_longest_record_is_taken,
             writing: a_second_writer_fences_the_first,
             writing: an_idle_writer_learns_that_it_is_fenced,
             writing: any_error_ends_a_writer_for_good,

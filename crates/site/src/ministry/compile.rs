@@ -139,7 +139,9 @@ impl Entry<'_, '_> {
         match Predicate::compile_open(&text.value, None) {
             Ok((predicate, names)) => {
                 let columns = names.iter().map(|name| self.tables.column(table, name)).collect();
-                Some(When { predicate, columns })
+                let (line, column) = text.at;
+                let place = format!("{}:{line}:{column}: `when: {}`", self.reader.file, text.raw);
+                Some(When { predicate, columns, text: text.value.clone(), place })
             }
             Err(error) => {
                 let at = self.reader.inside(text, error.column);
