@@ -169,10 +169,9 @@ fn records() -> Vec<Vec<u8>> {
     for value in [b"v".as_slice(), &[0, 0, 0, 0, 7, 2, 4], &[9; 300]] {
         let headers: [(&'static str, &[u8]); 3] =
             [("ce_id", b"1"), ("ce_writerepoch", b"3"), ("ce_partitionsequence", b"12")];
-        batch.push(
-            &target,
-            &lienthong_log::record::NewRecord { key: b"k", headers: &headers, value, time: 5 },
-        );
+        batch
+            .push(&target, &lienthong_log::record::NewRecord { key: b"k", headers: &headers, value, time: 5 })
+            .expect("it fits");
     }
     batch.parts.iter().map(|part| part.body.to_vec()).collect()
 }

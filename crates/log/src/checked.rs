@@ -132,6 +132,10 @@ impl Log for CheckedLog {
         self.inner.schema_id(topic, full_name, schema).await
     }
 
+    async fn schema_versions(&self, topic: &str, full_name: &str) -> Result<Vec<Arc<str>>, LogError> {
+        self.inner.schema_versions(topic, full_name).await
+    }
+
     async fn schema(&self, id: u32) -> Result<Arc<str>, LogError> {
         self.inner.schema(id).await
     }

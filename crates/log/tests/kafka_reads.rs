@@ -85,7 +85,9 @@ async fn a_member_gets_decent_batches_however_many_small_records_it_has_had() {
             let id = format!("{part}-{number}");
             let headers: [(&'static str, &[u8]); 2] =
                 [("ce_id", id.as_bytes()), ("ce_type", b"test.happened")];
-            batch.push(&place(0), &NewRecord { key: b"k", headers: &headers, value: b"v", time: 1 });
+            batch
+                .push(&place(0), &NewRecord { key: b"k", headers: &headers, value: b"v", time: 1 })
+                .expect("it fits");
         }
         writer.append(&batch).await.expect("append");
         writer.heartbeat(1).await.expect("heartbeat");

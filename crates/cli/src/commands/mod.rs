@@ -104,6 +104,6 @@ pub(crate) async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Status(options) => status::run(&Context::load(global, stop)?, options.watch).await,
         Command::Topics { action } => topics::run(&Context::load(global, stop)?, action).await,
         Command::Tail(options) => tail::run(&Context::load(global, stop)?, options).await,
-        Command::Schema { action } => schema::run(&Context::load(global, stop)?, action).await,
+        Command::Schema { action } => schema::run(global, action, stop).await,
     }
 }

@@ -1,37 +1,30 @@
-//! `schema check` and `schema register`.
+//! `schema`: lint, compare, document and register contracts.
+
+mod check;
+mod diff;
+mod docs;
 
 use lienthong_log::Log;
-use lienthong_schemas::Family;
+use lienthong_schemas::{Family, Problem};
 use serde_json::{Value, json};
 
 use super::Context;
-use crate::args::Schema;
+use crate::args::{Global, Schema};
 use crate::exit::Failure;
 use crate::output;
+use crate::signals::Stop;
 
-pub(super) async fn run(context: &Context, action: &Schema) -> Result<(), Failure> {
+pub(super) async fn run(global: &Global, action: &Schema, stop: Stop) -> Result<(), Failure> {
     match action {
-        Schema::Check => check(context),
-        Schema::Register => register(context).await,
+        Schema::Check { registry } => check::run(global, *registry, stop).await,
+        Schema::Diff { before, after } => diff::run(global, before, after),
+        Schema::Docs { dir } => docs::run(&Context::load(global, stop)?, dir),
+        Schema::Register => register(&Context::load(global, stop)?).await,
     }
 }
 
-fn check(context: &Context) -> Result<(), Failure> {
-    let problems: Vec<String> = context
-        .site
-        .catalogue
-        .events()
-        .flat_map(|event| {
-            lienthong_schemas::check::lint(&event.schema)
-                .into_iter()
-                .map(move |problem| format!("{}: {problem}", event.name))
-        })
-        .collect();
-    if problems.is_empty() {
-        println!("{} contracts: no mistake found", context.site.catalogue.events().count());
-        return Ok(());
-    }
-    Err(Failure::problems(problems))
+fn told(problems: &[Problem]) -> Failure {
+    Failure::problems(problems.iter().map(ToString::to_string).collect())
 }
 
 /// One subject per topic and record; both lanes carry the same contract.
