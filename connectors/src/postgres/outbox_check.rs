@@ -129,10 +129,14 @@ async fn triggers(
     let sql = "select t.tgname::text as name, t.tgargs as arguments from pg_catalog.pg_trigger t \
          join pg_catalog.pg_proc p on p.oid = t.tgfoid join pg_catalog.pg_namespace n on n.oid = p.pronamespace \
          where t.tgrelid = $1::bigint::oid and not t.tgisinternal and t.tgenabled in ('O', 'A') \
-         and n.nspname = $2 and p.proname = $3";
-    let function = &names.function;
-    let rows =
-        sqlx::query(sql).bind(table.oid).bind(&function.schema).bind(&function.name).fetch_all(conn).await?;
+         and n.nspname = $2 and p.proname in ($3, $4)";
+    let rows = sqlx::query(sql)
+        .bind(table.oid)
+        .bind(&names.capture.schema)
+        .bind(&names.capture.name)
+        .bind(&names.begin.name)
+        .fetch_all(conn)
+        .await?;
     let expected: Vec<u8> =
         trigger_arguments(capture).iter().flat_map(|argument| [argument.as_bytes(), &[0]].concat()).collect();
     let mut right = Vec::new();
