@@ -20,6 +20,7 @@ use lienthong_contract::source::{Source, SourceAdmin, TableCapture};
 use lienthong_contract::target::TargetTable;
 
 pub use receipt::{ReceiptRow, chain_hash};
+pub use text::render;
 
 /// Name of the outbox table when the participant's YAML names none.
 pub const DEFAULT_OUTBOX: &str = "lienthong_outbox";

@@ -272,7 +272,9 @@ impl KafkaWriter {
         })
         .await?;
         match superseded {
-            Some(claim) => Err(WriterError::Fenced { participant: self.participant.to_string(), claim }),
+            Some(claim) => {
+                Err(WriterError::Fenced { participant: self.participant.to_string(), claim: Some(claim) })
+            }
             None => Ok(ForgetLeave(())),
         }
     }
