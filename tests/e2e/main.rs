@@ -5,6 +5,7 @@ mod examples;
 mod journey;
 mod kills;
 mod nation;
+mod programs;
 mod residents;
 mod site;
 mod stranger;

@@ -3,14 +3,21 @@
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
 
 use rand::RngCore as _;
+use serde_json::json;
 
+use crate::args::Global;
 use crate::exit::Failure;
+use crate::output::{self, Output};
 
-pub(super) fn new(site: &Path) -> Result<(), Failure> {
-    for path in lienthong_site::key_files(site) {
+pub(super) fn new(global: &Global) -> Result<(), Failure> {
+    let output = Output::new(global.output, global.color);
+    for path in lienthong_site::key_files(&global.site) {
+        let told = |state: &str, written: bool| {
+            let file = path.display().to_string();
+            output::done(output, &format!("{file}: {state}"), &json!({"file": file, "written": written}));
+        };
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder)?;
         }
@@ -21,10 +28,10 @@ pub(super) fn new(site: &Path) -> Result<(), Failure> {
                 let text: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
                 writeln!(created, "{text}")?;
                 created.sync_all()?;
-                println!("{}: written", path.display());
+                told("written", true);
             }
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-                println!("{}: is there already, left alone", path.display());
+                told("is there already, left alone", false);
             }
             Err(error) => return Err(anyhow::Error::new(error).context(path.display().to_string()).into()),
         }

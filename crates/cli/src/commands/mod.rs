@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::args::{Cli, Command, Global, Keys};
 use crate::exit::Failure;
-use crate::output::Output;
+use crate::output::{self, Output};
 use crate::{engine, signals};
 
 /// What every command is given.
@@ -36,8 +36,10 @@ pub(crate) struct Context {
 
 impl Context {
     fn load(global: &Global, shutdown: CancellationToken) -> Result<Self, Failure> {
-        let site = load(global)?;
-        Ok(Self { site, output: Output::new(global.output, global.color), timeout: global.timeout, shutdown })
+        let output = Output::new(global.output, global.color);
+        let site = Site::load(&global.site, &Overrides { log: global.log.clone() })
+            .map_err(|problems| output::mistakes(output, &problems))?;
+        Ok(Self { site, output, timeout: global.timeout, shutdown })
     }
 
     /// The site's keys, which `keys new` makes.
@@ -51,11 +53,6 @@ impl Context {
     }
 }
 
-fn load(global: &Global) -> Result<Site, Failure> {
-    Site::load(&global.site, &Overrides { log: global.log.clone() })
-        .map_err(|problems| Failure::problems(problems.iter().map(ToString::to_string).collect()))
-}
-
 /// Runs the command.
 pub(crate) async fn run(cli: Cli) -> Result<(), Failure> {
     let global = &cli.global;
@@ -65,7 +62,7 @@ pub(crate) async fn run(cli: Cli) -> Result<(), Failure> {
             clap_complete::generate(*shell, &mut Cli::command(), "lienthong", &mut std::io::stdout());
             Ok(())
         }
-        Command::Keys { action: Keys::New } => keys::new(&global.site),
+        Command::Keys { action: Keys::New } => keys::new(global),
         Command::Check { paths } => check::run(global, paths),
         Command::Connect(options) => connect::run(&Context::load(global, shutdown)?, options).await,
         Command::Route(options) => route::run(&Context::load(global, shutdown)?, options).await,

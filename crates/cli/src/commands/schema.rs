@@ -1,6 +1,7 @@
 //! `schema check` and `schema register`.
 
 use lienthong_contract::event::Lane;
+use lienthong_schemas::Problem;
 use serde_json::json;
 
 use super::Context;
@@ -16,21 +17,20 @@ pub(super) async fn run(context: &Context, action: &Schema) -> Result<(), Failur
 }
 
 fn check(context: &Context) -> Result<(), Failure> {
-    let problems: Vec<String> = context
-        .site
-        .catalogue
-        .events()
+    let events = context.site.catalogue.events();
+    let problems: Vec<Problem> = events
         .flat_map(|event| {
-            lienthong_schemas::check::lint(&event.schema)
-                .into_iter()
-                .map(move |problem| format!("{}: {problem}", event.name))
+            let found = lienthong_schemas::check::lint(&event.schema).into_iter();
+            found.map(|problem| Problem::new(&event.name, (0, 0), problem, "change the contract"))
         })
         .collect();
     if problems.is_empty() {
-        println!("{} contracts: no mistake found", context.site.catalogue.events().count());
+        let count = context.site.catalogue.events().count();
+        let sentence = format!("{count} contracts: no mistake found");
+        output::done(context.output, &sentence, &json!({"contracts": count, "mistakes": 0}));
         return Ok(());
     }
-    Err(Failure::problems(problems))
+    Err(output::mistakes(context.output, &problems))
 }
 
 /// One subject per topic and record; both lanes carry the same contract.
