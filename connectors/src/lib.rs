@@ -21,6 +21,7 @@ use lienthong_contract::source::{Source, SourceAdmin, TableCapture};
 use lienthong_contract::target::TargetTable;
 
 pub use receipt::{ReceiptRow, chain_hash};
+pub use text::render;
 
 /// What to do about a source that cannot go on from its stored position.
 pub(crate) const NEW_LINEAGE: &str = "put the database of before in its place, or publish under a new participant until accepting a lineage is supported";

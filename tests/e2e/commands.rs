@@ -9,15 +9,15 @@ use serde_json::Value;
 use crate::nation::{Publisher, create_copy};
 use crate::site::{Engine, PARTICIPANT, Site};
 
-struct Ready {
-    site: Site,
-    owner: Publisher,
+pub(crate) struct Ready {
+    pub(crate) site: Site,
+    pub(crate) owner: Publisher,
     publisher: String,
     subscriber: String,
     _folder: tempfile::TempDir,
 }
 
-async fn ready() -> Result<Ready> {
+pub(crate) async fn ready() -> Result<Ready> {
     let folder = tempfile::tempdir()?;
     let url = |name: &str| format!("sqlite:{}", folder.path().join(name).display());
     let (publisher, subscriber) = (url("publisher.db"), url("subscriber.db"));

@@ -2,11 +2,13 @@
 
 mod commands;
 mod demo;
+mod examples;
 mod families;
 mod journey;
 mod kills;
 mod nation;
 mod observed;
+mod programs;
 mod residents;
 mod site;
 mod stops;

@@ -163,7 +163,8 @@ impl Site {
         Ok(lines[lines.len().saturating_sub(40)..].join("\n"))
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
+    /// The binary on this site, to be run in another way than the others.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_lienthong"));
         command.arg("--site").arg(self.folder.path()).args(arguments).env_remove("LIENTHONG_LOG");
         command

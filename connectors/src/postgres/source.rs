@@ -65,7 +65,7 @@ impl PostgresSource {
 
     async fn start(&mut self) -> Result<(Session, Lineage), SourceError> {
         let application = format!("lienthong connector {}", self.name);
-        let mut conn = session::connect(&self.url, &application).await.map_err(|e| self.error(&e))?;
+        let mut conn = session::connect_reader(&self.url, &application).await.map_err(|e| self.error(&e))?;
         let (captured, lineage, secret) = match self.look(&mut conn).await {
             Ok(found) => found,
             Err(error) => {

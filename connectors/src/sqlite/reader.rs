@@ -14,7 +14,7 @@ use super::file::plain;
 use super::load::{Given, Loader, no_null_key};
 use super::position::OutboxPosition;
 use super::prepare;
-use super::triggers::{OutboxNames, outbox_column};
+use super::triggers::{OutboxNames, VOID, outbox_column};
 use super::value::push;
 use crate::identifier::quote;
 
@@ -186,7 +186,7 @@ impl Reader {
         Ok((given, read < limit))
     }
 
-    /// Gives out one outbox row. False when its table is not captured, `None` when it cannot be read.
+    /// Gives out one outbox row. False when it says nothing or its table is not captured, `None` when it cannot be read.
     fn give(&self, row: &Row<'_>, id: &str, visitor: &mut dyn RowVisitor) -> rusqlite::Result<Option<bool>> {
         let Some(layout) = self.layouts.get(&row.get::<_, i64>(1)?) else { return Ok(None) };
         let Some(recorded) = layout else { return Ok(Some(false)) };
@@ -194,6 +194,7 @@ impl Reader {
             "I" => RowOp::Insert,
             "U" => RowOp::Update,
             "D" => RowOp::Delete,
+            VOID => return Ok(Some(false)),
             _ => return Ok(None),
         };
         let key = &self.keys[recorded.table];

@@ -172,7 +172,7 @@ impl Pump<'_> {
         }
         if self.writer.fenced().await? {
             let participant = self.participant.to_owned();
-            return Err(WriterError::Fenced { participant, claim: -1 }.into());
+            return Err(WriterError::Fenced { participant, claim: None }.into());
         }
         self.writer.heartbeat(time).await?;
         progress.heartbeat_at = Some(Instant::now());

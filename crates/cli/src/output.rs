@@ -1,10 +1,14 @@
-//! Tables for people, JSON for programs.
+//! Tables and sentences for people, JSON for programs. Whatever a command says on standard output goes through here, so that every
+//! line of `--output json` is JSON: one array for a table, one object per line for a stream and for what has been done.
 
 use std::io::IsTerminal as _;
 
 use clap::ValueEnum;
 use comfy_table::{Cell, ContentArrangement, Table, presets};
-use serde_json::{Map, Value};
+use lienthong_schemas::Problem;
+use serde_json::{Map, Value, json};
+
+use crate::exit::Failure;
 
 /// `--output`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -77,6 +81,38 @@ pub(crate) fn table(output: Output, columns: &[&str], rows: &[Vec<Value>]) -> Ta
         table.add_row(row.iter().map(|value| styled(value, output.color)));
     }
     table
+}
+
+/// Prints rows again and again: a table each time, or a stream of objects.
+pub(crate) fn again(output: Output, columns: &[&str], rows: &[Vec<Value>]) {
+    match output.format {
+        Format::Table => self::rows(output, columns, rows),
+        Format::Json => rows.iter().for_each(|row| line(output, columns, row)),
+    }
+}
+
+/// Prints what has been done or made: a sentence or text, or one object.
+pub(crate) fn done(output: Output, text: &str, object: &Value) {
+    match output.format {
+        Format::Table => println!("{text}"),
+        Format::Json => println!("{object}"),
+    }
+}
+
+/// Tells mistakes in files: lines on standard error when the command fails, or an array of objects.
+pub(crate) fn mistakes<'a>(output: Output, problems: impl IntoIterator<Item = &'a Problem>) -> Failure {
+    let problems = problems.into_iter();
+    match output.format {
+        Format::Table => Failure::problems(problems.map(ToString::to_string).collect()),
+        Format::Json => {
+            let row = |Problem { file, line, column, message, fix }: &Problem| {
+                vec![json!(file), json!(line), json!(column), json!(message), json!(fix)]
+            };
+            let found: Vec<_> = problems.map(row).collect();
+            rows(output, &["file", "line", "column", "mistake", "fix"], &found);
+            Failure::problems(Vec::new())
+        }
+    }
 }
 
 /// Prints one object of a stream.

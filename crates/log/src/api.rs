@@ -226,12 +226,12 @@ pub trait Log: Send + Sync {
 #[derive(Debug, thiserror::Error)]
 pub enum WriterError {
     /// A newer claim stands in the log: another connector has taken over.
-    #[error("another connector of {participant} has taken over (claim {claim})")]
+    #[error("another connector of {participant} has taken over{}", place(.claim))]
     Fenced {
         /// Whose.
         participant: String,
-        /// The newer claim.
-        claim: i64,
+        /// The newer claim; `None` when only its presence was asked for.
+        claim: Option<i64>,
     },
     /// A record was not taken; what follows must not be sent.
     #[error("the log did not take a record: {0}")]
@@ -247,6 +247,11 @@ pub enum WriterError {
     /// The log failed.
     #[error(transparent)]
     Log(#[from] LogError),
+}
+
+/// Where the claim stands, in brackets, when that is known.
+fn place(claim: &Option<i64>) -> String {
+    claim.map(|claim| format!(" (claim {claim})")).unwrap_or_default()
 }
 
 /// Why the log failed. Never carries values.
@@ -304,4 +309,16 @@ pub enum LogError {
     /// A bug or a broken record.
     #[error("the log is inconsistent: {0}")]
     Inconsistent(String),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::WriterError;
+
+    #[test]
+    fn a_claim_is_named_only_when_it_is_known() {
+        let told = |claim| WriterError::Fenced { participant: "moj.test".to_owned(), claim }.to_string();
+        assert_eq!(told(None), "another connector of moj.test has taken over");
+        assert_eq!(told(Some(7)), "another connector of moj.test has taken over (claim 7)");
+    }
 }

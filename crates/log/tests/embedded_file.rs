@@ -124,7 +124,7 @@ async fn an_append_under_an_old_epoch_is_refused_and_nothing_of_it_stands_in_the
     let everything = "select (select count(*) from batch) + (select sum(next_offset) from lane)";
     let before = count(&sql, everything);
     match first.append(&source::batch(3..6, |_| false)).await {
-        Err(WriterError::Fenced { claim, .. }) => assert_eq!(claim, second.epoch()),
+        Err(WriterError::Fenced { claim, .. }) => assert_eq!(claim, Some(second.epoch())),
         other => panic!("{other:?}"),
     }
     let again = first.heartbeat(1).await;

@@ -8,6 +8,7 @@ use lienthong_capture::{CaptureOptions, Connector, State, Status};
 use lienthong_log::Log;
 use lienthong_schemas::nearest;
 use lienthong_site::{Keys, Participant};
+use serde_json::json;
 use tokio::sync::watch;
 
 use super::Context;
@@ -15,6 +16,7 @@ use crate::args::Connect;
 use crate::exit::{Code, Failure};
 use crate::observe::Observer;
 use crate::observe_connector;
+use crate::output;
 use crate::progress::{Counts, Progress, Title};
 use crate::reporter::{Reports, report};
 use crate::status_record::{StatusRecord, instance, now};
@@ -32,11 +34,14 @@ pub(super) async fn run(context: &Context, options: &Connect) -> Result<(), Fail
     let compiled = participant(context, &options.participant)?;
     if options.prepare || options.print_ddl {
         let mut admin = lienthong_connectors::source_admin(&compiled.source, compiled.tables.clone());
+        let id = &options.participant;
         if options.print_ddl {
-            println!("{}", admin.ddl().await?);
+            let ddl = admin.ddl().await?;
+            output::done(context.output, &ddl, &json!({"participant": id, "ddl": ddl}));
         } else {
             admin.prepare().await?;
-            println!("{}: outbox and triggers are in place", options.participant);
+            let sentence = format!("{id}: outbox and triggers are in place");
+            output::done(context.output, &sentence, &json!({"participant": id, "prepared": true}));
         }
         return Ok(());
     }
@@ -71,7 +76,11 @@ async fn serve(
     if let Err(error) = reported {
         return Err(anyhow::Error::new(error).into());
     }
-    println!("{}: {events} events published, {quarantined} rows set aside", options.participant);
+    output::done(
+        context.output,
+        &format!("{}: {events} events published, {quarantined} rows set aside", options.participant),
+        &json!({"participant": options.participant, "events": events, "quarantined": quarantined}),
+    );
     if context.shutdown.is_cancelled() {
         return Err(Failure::interrupted());
     }

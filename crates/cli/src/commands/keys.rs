@@ -6,13 +6,18 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use rand::RngCore as _;
+use serde_json::json;
 
+use crate::args::Global;
 use crate::exit::Failure;
+use crate::output::{self, Output};
 
-pub(super) fn new(site: &Path) -> Result<(), Failure> {
-    for (path, written) in create(site)? {
-        let what = if written { "written" } else { "is there already, left alone" };
-        println!("{}: {what}", path.display());
+pub(super) fn new(global: &Global) -> Result<(), Failure> {
+    let output = Output::new(global.output, global.color);
+    for (path, written) in create(&global.site)? {
+        let (file, state) =
+            (path.display().to_string(), if written { "written" } else { "is there already, left alone" });
+        output::done(output, &format!("{file}: {state}"), &json!({"file": file, "written": written}));
     }
     Ok(())
 }

@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::args::{Cli, Command, Global, Keys};
 use crate::exit::Failure;
-use crate::output::Output;
+use crate::output::{self, Output};
 use crate::signals::Stop;
 use crate::{engine, signals};
 
@@ -40,8 +40,9 @@ pub(crate) struct Context {
 
 impl Context {
     pub(crate) fn load(global: &Global, stop: Stop) -> Result<Self, Failure> {
-        let site = load(global)?;
         let output = Output::new(global.output, global.color);
+        let site = Site::load(&global.site, &Overrides { log: global.log.clone() })
+            .map_err(|problems| output::mistakes(output, &problems))?;
         Ok(Self { site, output, timeout: global.timeout, shutdown: stop.asked, late: stop.late })
     }
 
@@ -76,11 +77,6 @@ impl Context {
     }
 }
 
-fn load(global: &Global) -> Result<Site, Failure> {
-    Site::load(&global.site, &Overrides { log: global.log.clone() })
-        .map_err(|problems| Failure::problems(problems.iter().map(ToString::to_string).collect()))
-}
-
 /// Runs the command.
 pub(crate) async fn run(cli: Cli) -> Result<(), Failure> {
     let global = &cli.global;
@@ -90,7 +86,7 @@ pub(crate) async fn run(cli: Cli) -> Result<(), Failure> {
             clap_complete::generate(*shell, &mut Cli::command(), "lienthong", &mut std::io::stdout());
             Ok(())
         }
-        Command::Keys { action: Keys::New } => keys::new(&global.site),
+        Command::Keys { action: Keys::New } => keys::new(global),
         Command::Check { paths } => check::run(global, paths),
         Command::Demo(options) => demo::run(global, options, stop.asked).await,
         Command::Connect(options) => {

@@ -29,7 +29,7 @@ const ONCE_TIMEOUT: Duration = Duration::from_secs(30);
 pub(super) async fn run(context: &Context, options: &Route) -> Result<(), Failure> {
     let subscribers = subscribers(context, &options.subscribers)?;
     if options.prepare || options.print_ddl {
-        return prepare(&subscribers, options.print_ddl).await;
+        return prepare(context, &subscribers, options.print_ddl).await;
     }
     let observer = Observer::start(context, "lienthong-route", options.metrics).await?;
     let done = serve(context, options, subscribers, &observer).await;
@@ -122,16 +122,19 @@ pub(super) fn router(
     Router::new(Arc::clone(log), subscription, sink, options)
 }
 
-async fn prepare(subscribers: &[&Subscriber], print: bool) -> Result<(), Failure> {
+async fn prepare(context: &Context, subscribers: &[&Subscriber], print: bool) -> Result<(), Failure> {
     for subscriber in subscribers {
         let mut admin = sink_admin(&subscriber.target);
+        let id = &subscriber.id;
         if print {
-            println!("-- {}\n{}", subscriber.id, admin.ddl().await?);
+            let ddl = admin.ddl().await?;
+            output::done(context.output, &format!("-- {id}\n{ddl}"), &json!({"subscriber": id, "ddl": ddl}));
             continue;
         }
         admin.prepare().await?;
         open_sink(&subscriber.target, subscriber.tables.clone()).check().await?;
-        println!("{}: the tables of the bus are in place, the target tables fit", subscriber.id);
+        let sentence = format!("{id}: the tables of the bus are in place, the target tables fit");
+        output::done(context.output, &sentence, &json!({"subscriber": id, "prepared": true}));
     }
     Ok(())
 }

@@ -29,10 +29,11 @@ pub(super) async fn run(context: &Context, watch: bool) -> Result<(), Failure> {
     let log = context.log()?;
     loop {
         let rows = rows(context, log.as_ref()).await?;
-        output::rows(context.output, &COLUMNS, &rows);
         if !watch {
+            output::rows(context.output, &COLUMNS, &rows);
             return Ok(());
         }
+        output::again(context.output, &COLUMNS, &rows);
         tokio::select! {
             () = tokio::time::sleep(Duration::from_secs(2)) => {}
             () = context.shutdown.cancelled() => return Err(Failure::interrupted()),

@@ -276,7 +276,10 @@ impl KafkaWriter {
         })
         .await?;
         if let Some(claim) = superseded {
-            return Err(WriterError::Fenced { participant: self.participant.to_string(), claim });
+            return Err(WriterError::Fenced {
+                participant: self.participant.to_string(),
+                claim: Some(claim),
+            });
         }
         let day = milestone_key(self.participant.as_str(), Utc::now().timestamp_micros());
         if self.milestone.as_ref() != Some(&day) {

@@ -141,7 +141,7 @@ pub async fn a_fenced_writer_gets_no_leave_to_forget(fixture: Fixture) {
     let _leave = first.checkpoint(&body("valid")).await.expect("checkpoint");
     let (second, _) = fixture.writer().await;
     match first.checkpoint(&body("zombie")).await {
-        Err(WriterError::Fenced { claim, .. }) => assert_eq!(claim, second.epoch()),
+        Err(WriterError::Fenced { claim, .. }) => assert_eq!(claim, Some(second.epoch())),
         other => panic!("{other:?}"),
     }
     // And the zombie's checkpoint is not taken as valid.

@@ -6,27 +6,34 @@ use std::sync::Arc;
 use lienthong_schemas::check::{ContractTexts, Earlier, against, review};
 use lienthong_schemas::{Problem, RecordSchema};
 use lienthong_site::Site;
+use serde_json::json;
 
 use super::{Context, told};
 use crate::args::Global;
 use crate::exit::Failure;
+use crate::output::{self, Output};
 use crate::signals::Stop;
 
 pub(super) async fn run(global: &Global, registry: bool, stop: Stop) -> Result<(), Failure> {
-    let texts = Site::contract_texts(&global.site).map_err(|problems| told(&problems))?;
+    let texts = Site::contract_texts(&global.site).map_err(|problems| told(global, &problems))?;
     let problems = review(&texts);
     if !problems.is_empty() {
-        return Err(told(&problems));
+        return Err(told(global, &problems));
     }
     let mut looked_at = format!("{} contracts, {} kept versions", texts.contracts.len(), texts.history.len());
     if registry {
         let (versions, problems) = registered(&Context::load(global, stop)?, &texts).await?;
         if !problems.is_empty() {
-            return Err(told(&problems));
+            return Err(told(global, &problems));
         }
         looked_at.push_str(&format!(", {versions} registered versions"));
     }
-    println!("{looked_at}: no mistake found");
+    let object = json!({"looked_at": looked_at, "mistakes": 0});
+    output::done(
+        Output::new(global.output, global.color),
+        &format!("{looked_at}: no mistake found"),
+        &object,
+    );
     Ok(())
 }
 

@@ -24,7 +24,7 @@ pub(super) fn run(global: &Global, before: &Path, after: &Path) -> Result<(), Fa
             (contracts(&event, &old, &new), catalogue_before(global, &event, &old))
         }
         (false, false) => {
-            let (old, new) = (folder(before)?, folder(after)?);
+            let (old, new) = (folder(global, before)?, folder(global, after)?);
             (catalogues(&old, &new), Some(Ok(old)))
         }
         _ => return Err(Failure::new(Code::Configuration, "compare two folders, or two .avsc files")),
@@ -49,7 +49,7 @@ pub(super) fn run(global: &Global, before: &Path, after: &Path) -> Result<(), Fa
     }
     output::rows(Output::new(global.output, global.color), &["severity", "change", "agreements"], &rows);
     if let Err(problems) = subscribers {
-        return Err(told(&problems));
+        return Err(told(global, &problems));
     }
     match changes.iter().filter(|change| change.breaks).count() {
         0 => Ok(()),
@@ -90,13 +90,13 @@ fn contract(path: &Path) -> Result<(String, RecordSchema), Failure> {
 }
 
 /// The catalogue of a folder that holds `catalogue.yaml` and `avro/`, or of the `avro` folder itself.
-fn folder(path: &Path) -> Result<Catalogue, Failure> {
+fn folder(global: &Global, path: &Path) -> Result<Catalogue, Failure> {
     let inside = path.join("avro");
     let folder = if inside.is_dir() { inside } else { path.to_owned() };
     if !folder.is_dir() {
         return Err(Failure::new(Code::Configuration, format!("{} does not exist", path.display())));
     }
-    contract_texts(&folder).and_then(|texts| texts.catalogue()).map_err(|problems| told(&problems))
+    contract_texts(&folder).and_then(|texts| texts.catalogue()).map_err(|problems| told(global, &problems))
 }
 
 /// The agreements that read what changes.

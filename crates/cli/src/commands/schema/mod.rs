@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::Context;
 use crate::args::{Global, Schema};
 use crate::exit::Failure;
-use crate::output;
+use crate::output::{self, Output};
 use crate::signals::Stop;
 
 pub(super) async fn run(global: &Global, action: &Schema, stop: Stop) -> Result<(), Failure> {
@@ -23,8 +23,8 @@ pub(super) async fn run(global: &Global, action: &Schema, stop: Stop) -> Result<
     }
 }
 
-fn told(problems: &[Problem]) -> Failure {
-    Failure::problems(problems.iter().map(ToString::to_string).collect())
+fn told(global: &Global, problems: &[Problem]) -> Failure {
+    output::mistakes(Output::new(global.output, global.color), problems)
 }
 
 /// One subject per topic and record; both lanes carry the same contract.
