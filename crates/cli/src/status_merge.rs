@@ -107,7 +107,7 @@ pub(crate) mod tests {
         let live = record("two", "live", 100);
         let merged = merge(vec![stopped.clone(), live.clone()], None, 1000).expect("told");
         assert_eq!(merged.state, "live");
-        let silent = merge(vec![stopped.clone(), live.clone()], None, 60_000_000).expect("told");
+        let silent = merge(vec![stopped.clone(), live], None, 60_000_000).expect("told");
         assert_eq!(
             (silent.state.as_str(), silent.instance.as_str()),
             ("stopped", "one"),

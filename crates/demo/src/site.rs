@@ -78,7 +78,7 @@ pub fn write(folder: &Path, log: Option<&str>) -> Result<(), DemoError> {
     for (path, text) in FILES {
         keep(&folder.join(path), text)?;
     }
-    let settings = log.map_or_else(|| SETTINGS.to_owned(), |log| with_log(log));
+    let settings = log.map_or_else(|| SETTINGS.to_owned(), with_log);
     keep(&folder.join("lienthong.yaml"), &settings)?;
     std::fs::create_dir_all(folder.join("var")).map_err(|reason| file(&folder.join("var"), reason))?;
     for subscriber in SUBSCRIBERS {
