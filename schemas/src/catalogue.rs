@@ -3,6 +3,7 @@
 //! Deny by default: a field that no purpose names is seen by nobody.
 
 mod build;
+mod checks;
 mod file;
 mod subject;
 
@@ -13,6 +14,7 @@ pub use subject::{PERSON_FIELD, SubjectRule};
 
 use crate::path::FieldPath;
 use crate::problem::Problem;
+use crate::quality::Checks;
 use crate::schema::RecordSchema;
 
 /// All families and events of a site.
@@ -108,6 +110,8 @@ pub struct EventContract {
     pub delta: Option<FieldPath>,
     /// What this event revokes.
     pub revokes: Option<Revokes>,
+    /// What its values are checked for at the source.
+    pub checks: Checks,
     classes: BTreeMap<FieldPath, Classification>,
     purposes: BTreeMap<String, PurposeFields>,
 }

@@ -10,6 +10,7 @@
 //! | cells to Avro, Avro to cells | [`EncodePlan`], [`DecodePlan`], bounded by [`Limits`] |
 //! | schema id in front of a datum | [`frame`] |
 //! | families, owners, subjects, purposes, revocations | [`Catalogue`], [`EventContract`] |
+//! | what a source's values are checked for | [`quality`] |
 //! | house rules and compatibility in words | [`check`] |
 //! | the contracts that ship | [`bundled`](mod@bundled): `avro/`, `catalogue.yaml` |
 //! | calendar, RFC 3339, partial dates | [`date`], [`edtf`] |
@@ -58,6 +59,7 @@ pub mod frame;
 mod path;
 mod plan;
 mod problem;
+pub mod quality;
 mod resolve;
 mod schema;
 mod shape;
@@ -77,4 +79,5 @@ pub use frame::FrameError;
 pub use path::FieldPath;
 pub use plan::{Limits, MAX_DEPTH, PlanError};
 pub use problem::{Problem, nearest};
+pub use quality::QualityPlan;
 pub use schema::{Field, FieldType, RecordSchema, SchemaError};

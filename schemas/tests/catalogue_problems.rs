@@ -149,3 +149,21 @@ fn revocations_are_checked_against_what_they_revoke() {
     let matches = revocation.revoke_matches(death);
     assert_eq!(matches, [(FieldPath::new("deceased.pin"), FieldPath::new("pin"))]);
 }
+
+#[test]
+fn checks_name_fields_that_can_be_checked_so() {
+    let with = |checks: &str| {
+        problem("    purposes:\n      P1", &format!("    checks: {checks}\n    purposes:\n      P1"))
+    };
+    let unknown = with("{persons: [{pin: child.pn}]}");
+    assert_eq!(unknown, "18:30: unknown field `child.pn`; fix: did you mean `child.pin`?");
+    let sex = with("{persons: [{pin: child.pin, sex: child.origin}]}");
+    assert!(sex.starts_with("18:46: `child.origin` is not an enum with male and female"), "{sex}");
+    let level = with("{units: [{code: no, level: communes}]}");
+    assert_eq!(level, "18:40: unknown level `communes`; fix: did you mean `commune`?");
+    let length = with("{max_length: {no: 0}}");
+    assert_eq!(length, "18:31: no text has 0 characters; fix: use 1 or more");
+    let record = with("{dates: [child]}");
+    assert!(record.contains("`child` is a record"), "{record}");
+    assert!(with("{person: []}").starts_with("18:"), "unknown keys have a place");
+}

@@ -9,6 +9,7 @@ use lienthong_contract::event::{Lane, Operation, header, outbox_sequence};
 use lienthong_contract::source::{RowChange, RowOp, RowVisitor, TableCapture};
 use lienthong_log::record::NewRecord;
 use lienthong_log::{Batch, TopicPartition, murmur2};
+use lienthong_schemas::quality::Flag;
 use lienthong_schemas::{Cell, FieldPath, date, frame};
 
 use crate::convert::{Rule, convert, partial_date, rule_of, split_list};
@@ -48,6 +49,9 @@ pub struct Encoder {
     lanes: Vec<[(Arc<str>, i32); 2]>,
     arena: Bump,
     value: Vec<u8>,
+    /// What was found odd in the event at hand, and as a header says it; both are reused.
+    flags: Vec<Flag>,
+    flag_text: String,
     /// Records encoded and not yet taken.
     pub batch: Batch,
     /// Rows that broke their contract and have not been taken.
@@ -88,6 +92,8 @@ impl Encoder {
             lanes,
             arena: Bump::new(),
             value: Vec::new(),
+            flags: Vec::new(),
+            flag_text: String::new(),
             batch: Batch::default(),
             quarantined: Vec::new(),
             recorded_time: 0,
@@ -129,14 +135,19 @@ impl Encoder {
             let column = self.parts.tables[row.table].columns[broken.column].clone();
             return self.quarantine(publication, row, last_known, column, broken.rule);
         }
-        let (cells, subject) = match event(publication, last_known, arena) {
+        let former = match (operation, before) {
+            (Operation::Update, Some(before)) => {
+                event(publication, before, row.time, arena, &mut self.flags).ok()
+            }
+            _ => None,
+        };
+        // What was odd before the change is not said again.
+        self.flags.clear();
+        let (cells, subject) = match event(publication, last_known, row.time, arena, &mut self.flags) {
             Ok(event) => event,
             Err((path, rule)) => return self.quarantine(publication, row, last_known, path, rule),
         };
-        let former = match (operation, before) {
-            (Operation::Update, Some(before)) => event(publication, before, arena).ok(),
-            _ => None,
-        };
+        describe(&self.flags, publication, &mut self.flag_text);
         if let Some((_, former)) = former.filter(|(_, former)| *former != subject) {
             let rekey = Event {
                 publication: index,
@@ -171,7 +182,7 @@ impl Encoder {
         date::format_timestamp(row.time, &mut time);
         date::format_timestamp(self.recorded_time, &mut recorded);
         let sequence = outbox_sequence(self.parts.lineage_epoch, self.parts.writer_epoch, self.parts.counter);
-        let headers: [(&'static str, &[u8]); 10] = [
+        let headers: [(&'static str, &[u8]); 11] = [
             (header::SPEC_VERSION, b"1.0"),
             (header::ID, id.as_bytes()),
             (header::SOURCE, self.parts.urn.as_bytes()),
@@ -182,13 +193,10 @@ impl Encoder {
             (header::OPERATION, event.operation.as_str().as_bytes()),
             (header::SEQUENCE, sequence.as_bytes()),
             (header::CONTENT_TYPE, header::AVRO.as_bytes()),
+            (header::QUALITY_FLAGS, self.flag_text.as_bytes()),
         ];
-        let record = NewRecord {
-            key: event.subject.as_bytes(),
-            headers: &headers,
-            value: &self.value,
-            time: row.time,
-        };
+        let headers = if self.flag_text.is_empty() { &headers[..10] } else { &headers[..] };
+        let record = NewRecord { key: event.subject.as_bytes(), headers, value: &self.value, time: row.time };
         self.batch.push(&target, &record);
     }
 
@@ -251,11 +259,23 @@ fn holds(when: Option<&When>, cells: &[Cell<'_>]) -> bool {
 
 type Broken = (String, Rule);
 
-/// The event's cells and its subject.
+/// The flags as their header says them.
+fn describe(flags: &[Flag], publication: &Publication, out: &mut String) {
+    out.clear();
+    for flag in flags {
+        let comma = if out.is_empty() { "" } else { "," };
+        // Writing to a String cannot fail.
+        let _ = write!(out, "{comma}{}@{}", flag.rule.id, publication.fields[flag.slot].path);
+    }
+}
+
+/// The event's cells, judged, and its subject.
 fn event<'a>(
     publication: &Publication,
     row: &[Cell<'a>],
+    at: i64,
     arena: &'a Bump,
+    flags: &mut Vec<Flag>,
 ) -> Result<(&'a [Cell<'a>], &'a str), Broken> {
     let mut cells = bumpalo::collections::Vec::with_capacity_in(publication.fields.len(), arena);
     for field in &publication.fields {
@@ -265,7 +285,12 @@ fn event<'a>(
         }
         cells.push(cell);
     }
-    let cells: &'a [Cell<'a>] = cells.into_bump_slice();
+    let cells = cells.into_bump_slice_mut();
+    publication
+        .quality
+        .judge(cells, at, arena, flags)
+        .map_err(|flag| (publication.fields[flag.slot].path.clone(), flag.rule.id))?;
+    let cells: &'a [Cell<'a>] = cells;
     let subject = subject(publication, cells, arena).ok_or(("subject".to_owned(), "no-subject"))?;
     Ok((cells, subject))
 }

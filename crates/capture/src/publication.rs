@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use lienthong_contract::predicate::Predicate;
-use lienthong_schemas::{EncodePlan, FieldType, SubjectRule};
+use lienthong_schemas::{EncodePlan, FieldType, QualityPlan, SubjectRule};
 
 /// One event type that one table feeds.
 #[derive(Debug)]
@@ -28,6 +28,8 @@ pub struct Publication {
     pub full_name: String,
     /// Schema text, for the registry's look-up.
     pub schema_text: String,
+    /// What the values are checked for before they leave; over the same slots.
+    pub quality: QualityPlan,
     /// Cells in slot order become Avro by this.
     pub plan: EncodePlan,
 }

@@ -43,18 +43,18 @@ fn place(location: &Location) -> (u64, u64) {
     (location.line(), location.column())
 }
 
-fn at<T>(spanned: &Spanned<T>) -> (u64, u64) {
+pub(super) fn at<T>(spanned: &Spanned<T>) -> (u64, u64) {
     place(&spanned.referenced)
 }
 
-struct Builder<'f> {
+pub(super) struct Builder<'f> {
     file: &'f str,
     schemas: &'f BTreeMap<String, RecordSchema>,
     problems: Vec<Problem>,
 }
 
 impl Builder<'_> {
-    fn problem(&mut self, at: (u64, u64), message: impl Into<String>, fix: impl Into<String>) {
+    pub(super) fn problem(&mut self, at: (u64, u64), message: impl Into<String>, fix: impl Into<String>) {
         self.problems.push(Problem::new(self.file, at, message, fix));
     }
 
@@ -164,6 +164,7 @@ impl Builder<'_> {
             record_number: file.record_number.as_ref().and_then(|name| self.leaf(name, schema)),
             delta: file.delta.as_ref().and_then(|name| self.delta(name, schema)),
             revokes: file.revokes.as_ref().map(|revokes| self.revokes(revokes, schema)),
+            checks: self.checks(&file.checks, schema),
             classes: self.classes(event, schema),
             purposes: self.purposes(file, schema, &catalogue.purposes),
         }
@@ -185,7 +186,7 @@ impl Builder<'_> {
     }
 
     /// A leaf that must exist.
-    fn leaf(&mut self, name: &Name, schema: &RecordSchema) -> Option<FieldPath> {
+    pub(super) fn leaf(&mut self, name: &Name, schema: &RecordSchema) -> Option<FieldPath> {
         let leaves = self.leaves(name, schema);
         match leaves.as_slice() {
             [leaf] if leaf.as_str() == name.value => Some(leaf.clone()),

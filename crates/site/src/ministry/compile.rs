@@ -6,7 +6,7 @@ use lienthong_capture::publication::{Field, FieldSource, Publication, When};
 use lienthong_connectors::SourceConfig;
 use lienthong_contract::participant::ParticipantId;
 use lienthong_contract::predicate::Predicate;
-use lienthong_schemas::{Catalogue, Cell, EncodePlan, EventContract, FieldType};
+use lienthong_schemas::{Catalogue, Cell, EncodePlan, EventContract, FieldPath, FieldType, QualityPlan};
 
 use crate::node::{Key, Place};
 use crate::reader::{Reader, Text};
@@ -87,7 +87,7 @@ impl Entry<'_, '_> {
         if let Some(written) = &entry.subject {
             subject::check(self.reader, written, event, &fields, self.tables.capture(table));
         }
-        let slots: Vec<_> = fields.iter().map(|field| field.path.as_str().into()).collect();
+        let slots: Vec<FieldPath> = fields.iter().map(|field| field.path.as_str().into()).collect();
         let plan = EncodePlan::compile(event.schema.schema(), &slots)
             .map_err(|error| self.reader.problem(at, error.to_string(), "give it a source in `fields`"))
             .ok()?;
@@ -100,6 +100,7 @@ impl Entry<'_, '_> {
             fields,
             subject,
             subject_slots,
+            quality: QualityPlan::compile(&event.checks, &event.schema, &slots),
             full_name: event.schema.full_name().to_owned(),
             schema_text: event.schema.text().to_owned(),
             plan,
