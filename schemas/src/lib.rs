@@ -69,7 +69,8 @@ mod varint;
 pub use apache_avro::Schema;
 pub use bundled::{bundled, bundled_schemas, bundled_texts};
 pub use catalogue::{
-    Access, Catalogue, Classification, EventContract, Family, PurposeFields, Revokes, SubjectRule, TopicSpec,
+    Access, Catalogue, Classification, EventContract, Family, Publishers, PurposeFields, Retention, Revokes,
+    Standards, SubjectRule, TopicSpec, is_person,
 };
 pub use cell::{Cell, Decimal};
 pub use decode::{DecodeError, DecodePlan, DecodeProblem};

@@ -4,6 +4,7 @@ mod commands;
 mod journey;
 mod kills;
 mod nation;
+mod quality;
 mod residents;
 mod site;
 mod stranger;

@@ -60,6 +60,14 @@ impl Site {
         site.publisher(residents::PARTICIPANT)
     }
 
+    /// One publisher and one subscriber, given as the texts of their files, on the embedded engine.
+    pub(crate) fn of_one(participant: &'static str, ministry: &str, agreement: &str) -> Result<Self> {
+        let site = Self::empty(Engine::Embedded)?;
+        site.write("ministries/publisher.yaml", ministry)?;
+        site.write("agreements/subscriber.yaml", agreement)?;
+        site.publisher(participant)
+    }
+
     fn publisher(mut self, participant: &'static str) -> Result<Self> {
         self.participant = participant;
         self.succeed(&["keys", "new"])?;

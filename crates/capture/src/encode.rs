@@ -75,15 +75,15 @@ impl Encoder {
     /// # Errors
     /// Names a topic that the log does not have.
     pub fn new(parts: EncoderParts) -> Result<Self, String> {
-        let lane = |family: &str, lane: Lane| {
-            let topic = lane.topic(family);
+        let lane = |stem: &str, lane: Lane| {
+            let topic = lane.topic(stem);
             let found = parts.partitions.get_key_value(topic.as_str());
             found.map(|(name, count)| (Arc::clone(name), *count)).ok_or(topic)
         };
         let lanes = parts
             .publications
             .iter()
-            .map(|entry| Ok([lane(&entry.family, Lane::Live)?, lane(&entry.family, Lane::Bulk)?]))
+            .map(|entry| Ok([lane(&entry.stem, Lane::Live)?, lane(&entry.stem, Lane::Bulk)?]))
             .collect::<Result<_, String>>()?;
         let by_table = by_table(&parts.publications);
         Ok(Self {

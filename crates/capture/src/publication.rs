@@ -12,6 +12,9 @@ pub struct Publication {
     pub event: String,
     /// Family, such as `civil_status`.
     pub family: String,
+    /// What stands between `lt.` and the lane in its topics' names: the family, with this participant behind it where
+    /// every publisher has topics of its own.
+    pub stem: String,
     /// Index of the entry in the YAML's list; part of `ce_id`, so entries are only ever appended.
     pub entry: usize,
     /// Index into the participant's list of [`lienthong_contract::source::TableCapture`].

@@ -245,7 +245,7 @@ async fn session(
 pub fn topics(publications: &[Publication]) -> Vec<String> {
     let mut topics: Vec<String> = publications
         .iter()
-        .flat_map(|entry| [Lane::Live, Lane::Bulk].map(|lane| lane.topic(&entry.family)))
+        .flat_map(|entry| [Lane::Live, Lane::Bulk].map(|lane| lane.topic(&entry.stem)))
         .collect();
     topics.sort();
     topics.dedup();
@@ -257,7 +257,7 @@ async fn schema_ids(connector: &Connector) -> Result<Vec<(u32, u32)>, LogError> 
     for entry in connector.publications.iter() {
         let id = |lane: Lane| {
             let log = Arc::clone(&connector.log);
-            async move { log.schema_id(&lane.topic(&entry.family), &entry.full_name, &entry.schema_text).await }
+            async move { log.schema_id(&lane.topic(&entry.stem), &entry.full_name, &entry.schema_text).await }
         };
         ids.push((id(Lane::Live).await?, id(Lane::Bulk).await?));
     }

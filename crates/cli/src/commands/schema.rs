@@ -1,6 +1,6 @@
 //! `schema check` and `schema register`.
 
-use lienthong_contract::event::Lane;
+use lienthong_schemas::Family;
 use serde_json::json;
 
 use super::Context;
@@ -38,8 +38,8 @@ async fn register(context: &Context) -> Result<(), Failure> {
     let log = context.log()?;
     let mut rows = Vec::new();
     for event in context.site.catalogue.events() {
-        for lane in [Lane::Live, Lane::Bulk] {
-            let topic = lane.topic(&event.family);
+        let family = context.site.catalogue.family(&event.family);
+        for (topic, _) in family.into_iter().flat_map(Family::topics) {
             let id = log.register_schema(&topic, event.schema.full_name(), event.schema.text()).await?;
             rows.push(vec![
                 json!(event.name),
@@ -50,8 +50,8 @@ async fn register(context: &Context) -> Result<(), Failure> {
     }
     for (name, text) in lienthong_log::control::schemas() {
         for family in context.site.catalogue.families() {
-            for lane in [Lane::Live, Lane::Bulk] {
-                log.register_schema(&lane.topic(&family.name), name, text).await?;
+            for (topic, _) in family.topics() {
+                log.register_schema(&topic, name, text).await?;
             }
         }
     }

@@ -59,7 +59,7 @@ async fn behind(context: &Context, log: &dyn Log, record: &StatusRecord) -> Resu
     let Some((subscriber, family)) = record.name.split_once('/') else { return Ok(None) };
     let Some(family) = context.site.catalogue.family(family) else { return Ok(None) };
     let group = format!("lienthong.{subscriber}.{}", family.name);
-    let topics = [family.live_topic(), family.bulk_topic()];
+    let topics: Vec<String> = family.topics().map(|(name, _)| name).collect();
     let told = log.group_offsets(&group, &topics).await?;
     if told.is_empty() {
         return Ok(None);

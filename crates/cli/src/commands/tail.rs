@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bumpalo::Bump;
-use lienthong_contract::event::{Lane, header};
+use lienthong_contract::event::header;
 use lienthong_contract::sink::OffsetState;
 use lienthong_log::{Log, LogBatch, RecordRef, TopicPartition};
 use lienthong_schemas::{Cell, DecodePlan, FieldPath, RecordSchema, date, frame, nearest};
@@ -55,11 +55,10 @@ pub(super) async fn run(context: &Context, options: &Tail) -> Result<(), Failure
         plans: HashMap::new(),
         left: options.limit.unwrap_or(u64::MAX),
     };
-    let lanes = [(Lane::Live, &family.live), (Lane::Bulk, &family.bulk)];
-    let partitions: Vec<TopicPartition> = lanes
-        .into_iter()
-        .flat_map(|(lane, spec)| {
-            let topic: Arc<str> = lane.topic(&family.name).into();
+    let partitions: Vec<TopicPartition> = family
+        .topics()
+        .flat_map(|(topic, spec)| {
+            let topic: Arc<str> = topic.into();
             (0..i32::try_from(spec.partitions).unwrap_or(i32::MAX))
                 .map(move |partition| TopicPartition { topic: Arc::clone(&topic), partition })
         })

@@ -3,7 +3,7 @@
 use lienthong_contract::predicate::{Predicate, PredicateField, PredicateType};
 use lienthong_contract::target::{CellKind, VersionStore};
 use lienthong_router::subscription::{ColumnMap, Effect, Policy};
-use lienthong_schemas::{Access, Catalogue, EventContract, Field, FieldPath, FieldType};
+use lienthong_schemas::{Access, Catalogue, EventContract, Family, Field, FieldPath, FieldType};
 
 use crate::node::Place;
 use crate::reader::{Reader, Text};
@@ -108,7 +108,23 @@ pub(super) fn resolve<'c>(
         reader.problem(column.at, message, "leave only the key's columns");
     }
     null_key(reader, &rule);
+    told_apart(reader, &rule, catalogue);
     Some(with_marks(rule))
+}
+
+/// Versions of two publishers do not compare, so a row may only ever come from one of them. A record number is unique
+/// among all publishers of a family: with it in the key, the row is its publisher's.
+fn told_apart(reader: &mut Reader<'_>, rule: &Rule<'_>, catalogue: &Catalogue) {
+    let several = catalogue.family(&rule.event.family).is_some_and(Family::is_per_publisher);
+    let (true, Some(number), Some(first)) = (several, &rule.event.record_number, rule.key.first()) else {
+        return;
+    };
+    if rule.key.iter().filter_map(|key| rule.column(&key.value)).any(|column| column.path == *number) {
+        return;
+    }
+    let message =
+        format!("`{}` has several publishers, and two of them could write one row", rule.event.family);
+    reader.problem(first.at, message, format!("add a column that holds `{number}` to the key"));
 }
 
 /// The column of a `soft` policy is written with the entry's values, always as null: a record that comes to life again loses its mark.
