@@ -41,6 +41,8 @@ pub struct Checks {
     pub open_dates: Vec<FieldPath>,
     /// Dates and times that cannot lie in the future.
     pub past: Vec<FieldPath>,
+    /// The list of changed fields of an event that changes only some; its names must be fields of the contract.
+    pub changed: Option<FieldPath>,
     /// Bounds of texts, in characters.
     pub max_length: BTreeMap<FieldPath, usize>,
 }

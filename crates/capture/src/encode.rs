@@ -10,10 +10,10 @@ use lienthong_contract::source::{RowChange, RowOp, RowVisitor, TableCapture};
 use lienthong_log::record::NewRecord;
 use lienthong_log::{Batch, TopicPartition, murmur2};
 use lienthong_schemas::quality::Flag;
-use lienthong_schemas::{Cell, FieldPath, date, frame};
+use lienthong_schemas::{Cell, FieldPath, date, frame, is_person};
 
 use crate::convert::{Rule, convert, partial_date, rule_of, split_list};
-use crate::publication::{Field, FieldSource, Publication, When, by_table};
+use crate::publication::{Field, FieldSource, Publication, Subject, When, by_table};
 use crate::quarantine::{QuarantineKeys, Quarantined};
 
 /// What an encoder is made from.
@@ -62,13 +62,13 @@ pub struct Encoder {
     pub last_event_time: Option<i64>,
 }
 
-/// One event of one row, before its envelope.
+/// One event of one row, before its envelope; its value is encoded.
 struct Event<'a> {
     publication: usize,
     operation: Operation,
-    suffix: &'a str,
+    /// Index of the person, where the publication has several.
+    person: Option<usize>,
     subject: &'a str,
-    cells: &'a [Cell<'a>],
 }
 
 impl Encoder {
@@ -143,37 +143,47 @@ impl Encoder {
         };
         // What was odd before the change is not said again.
         self.flags.clear();
-        let (cells, subject) = match event(publication, last_known, row.time, arena, &mut self.flags) {
+        let (cells, subjects) = match event(publication, last_known, row.time, arena, &mut self.flags) {
             Ok(event) => event,
             Err((path, rule)) => return self.quarantine(publication, row, last_known, path, rule),
         };
         describe(&self.flags, publication, &mut self.flag_text);
-        if let Some((_, former)) = former.filter(|(_, former)| *former != subject) {
-            let rekey = Event {
-                publication: index,
-                operation: Operation::Rekey,
-                suffix: "r",
-                subject: former,
-                cells,
-            };
-            self.emit(publication, row, &rekey);
+        self.value.clear();
+        let ids = self.parts.schema_ids[index];
+        frame::write(if operation == Operation::Snapshot { ids.1 } else { ids.0 }, &mut self.value);
+        if let Err(error) = publication.plan.encode(cells, &mut self.value) {
+            return self.quarantine(publication, row, last_known, error.path, rule_of(error.problem));
         }
-        self.emit(publication, row, &Event { publication: index, operation, suffix: "", subject, cells });
+        let several = subjects.len() > 1;
+        let person = |index: usize| several.then_some(index);
+        // Whoever is no longer a subject is told so, under the old key.
+        let gone = former.map(|(_, former)| former).unwrap_or_default().iter().enumerate();
+        for (at, subject) in gone.filter(|(_, former)| !subjects.contains(former)) {
+            let operation = Operation::Rekey;
+            self.emit(
+                publication,
+                row,
+                &Event { publication: index, operation, person: person(at), subject },
+            );
+        }
+        for (at, subject) in subjects.iter().enumerate() {
+            // One person in two places of a record is one person.
+            if !subjects[..at].contains(subject) {
+                self.emit(
+                    publication,
+                    row,
+                    &Event { publication: index, operation, person: person(at), subject },
+                );
+            }
+        }
     }
 
     fn emit(&mut self, publication: &Publication, row: &RowChange<'_>, event: &Event<'_>) {
-        let id = self.id(publication, row, event.suffix);
+        let id = self.id(publication, row, event.person, event.operation);
         if self.parts.collected.remove(id.as_str()) {
             return;
         }
         let bulk = event.operation == Operation::Snapshot;
-        let ids = self.parts.schema_ids[event.publication];
-        self.value.clear();
-        frame::write(if bulk { ids.1 } else { ids.0 }, &mut self.value);
-        if let Err(error) = publication.plan.encode(event.cells, &mut self.value) {
-            let last_known = row.after.or(row.before).unwrap_or_default();
-            return self.quarantine(publication, row, last_known, error.path, rule_of(error.problem));
-        }
         self.parts.counter += 1;
         let (topic, partitions) = &self.lanes[event.publication][usize::from(bulk)];
         let partition = murmur2::partition(event.subject.as_bytes(), *partitions);
@@ -200,10 +210,23 @@ impl Encoder {
         self.batch.push(&target, &record);
     }
 
-    fn id(&self, publication: &Publication, row: &RowChange<'_>, suffix: &str) -> String {
-        let mut id = String::with_capacity(row.id.len() + 12);
+    /// A pure function of lineage, change, entry, person and whether the event only moves a subject.
+    fn id(
+        &self,
+        publication: &Publication,
+        row: &RowChange<'_>,
+        person: Option<usize>,
+        operation: Operation,
+    ) -> String {
+        let mut id = String::with_capacity(row.id.len() + 14);
         // Writing to a String cannot fail.
-        let _ = write!(id, "{}-{}-{}{suffix}", self.parts.lineage_epoch, row.id, publication.entry);
+        let _ = write!(id, "{}-{}-{}", self.parts.lineage_epoch, row.id, publication.entry);
+        if let Some(person) = person {
+            let _ = write!(id, ".{person}");
+        }
+        if operation == Operation::Rekey {
+            id.push('r');
+        }
         id
     }
 
@@ -215,7 +238,7 @@ impl Encoder {
         column: String,
         rule: Rule,
     ) {
-        let id = self.id(publication, row, "");
+        let id = self.id(publication, row, None, Operation::Insert);
         let table = &self.parts.tables[row.table];
         let key: Vec<Cell<'_>> = table
             .key
@@ -269,14 +292,14 @@ fn describe(flags: &[Flag], publication: &Publication, out: &mut String) {
     }
 }
 
-/// The event's cells, judged, and its subject.
+/// The event's cells, judged, and its subjects.
 fn event<'a>(
     publication: &Publication,
     row: &[Cell<'a>],
     at: i64,
     arena: &'a Bump,
     flags: &mut Vec<Flag>,
-) -> Result<(&'a [Cell<'a>], &'a str), Broken> {
+) -> Result<(&'a [Cell<'a>], &'a [&'a str]), Broken> {
     let mut cells = bumpalo::collections::Vec::with_capacity_in(publication.fields.len(), arena);
     for field in &publication.fields {
         let cell = value(field, row, arena).map_err(|rule| (field.path.clone(), rule))?;
@@ -291,8 +314,11 @@ fn event<'a>(
         .judge(cells, at, arena, flags)
         .map_err(|flag| (publication.fields[flag.slot].path.clone(), flag.rule.id))?;
     let cells: &'a [Cell<'a>] = cells;
-    let subject = subject(publication, cells, arena).ok_or(("subject".to_owned(), "no-subject"))?;
-    Ok((cells, subject))
+    let mut subjects = bumpalo::collections::Vec::with_capacity_in(publication.subjects.len(), arena);
+    for index in 0..publication.subjects.len() {
+        subjects.push(subject(publication, index, cells, arena).ok_or(("subject".to_owned(), "no-subject"))?);
+    }
+    Ok((cells, subjects.into_bump_slice()))
 }
 
 fn value<'a>(field: &Field, row: &[Cell<'a>], arena: &'a Bump) -> Result<Cell<'a>, Rule> {
@@ -304,10 +330,24 @@ fn value<'a>(field: &Field, row: &[Cell<'a>], arena: &'a Bump) -> Result<Cell<'a
     }
 }
 
-fn subject<'a>(publication: &Publication, cells: &[Cell<'a>], arena: &'a Bump) -> Option<&'a str> {
-    let slots = publication.subject.fields().iter().zip(&publication.subject_slots);
-    let cell = |path: &FieldPath| {
+/// One subject's key. A person without a number is known only as the first, the second .. of a record, so where a record
+/// has several persons the place stands behind its native key: two keys, never one for both.
+fn subject<'a>(
+    publication: &Publication,
+    index: usize,
+    cells: &[Cell<'a>],
+    arena: &'a Bump,
+) -> Option<&'a str> {
+    let Subject { rule, slots } = &publication.subjects[index];
+    let slots = rule.fields().iter().zip(slots);
+    let mut person = false;
+    let mut key = rule.subject(|path: &FieldPath| {
+        person = is_person(path);
         slots.clone().find(|(field, _)| *field == path).map_or(Cell::Null, |(_, slot)| cells[*slot])
-    };
-    publication.subject.subject(cell).map(|text| &*arena.alloc_str(&text))
+    })?;
+    if publication.subjects.len() > 1 && !person {
+        // Writing to a String cannot fail.
+        let _ = write!(key, "/{}", index + 1);
+    }
+    Some(arena.alloc_str(&key))
 }

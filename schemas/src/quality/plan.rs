@@ -29,6 +29,7 @@ pub struct QualityPlan {
     units: Vec<Unit>,
     dates: Vec<DateText>,
     past: Vec<usize>,
+    changed: Option<Changed>,
     texts: Vec<Text>,
 }
 
@@ -50,6 +51,13 @@ struct Unit {
 struct DateText {
     slot: usize,
     open: bool,
+}
+
+/// The list of a delta event, and what it may name.
+#[derive(Clone, Debug)]
+struct Changed {
+    slot: usize,
+    known: Vec<FieldPath>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -88,6 +96,10 @@ impl QualityPlan {
             persons: persons.collect(),
             units: units.collect(),
             dates: dates.collect(),
+            changed: checks.changed.as_ref().and_then(slot).map(|slot| Changed {
+                slot,
+                known: schema.fields().iter().map(|field| field.path.clone()).collect(),
+            }),
             past: checks.past.iter().filter_map(slot).collect(),
             texts: texts.collect(),
         }
@@ -111,6 +123,9 @@ impl QualityPlan {
         }
         for date in &self.dates {
             date.judge(cells)?;
+        }
+        if let Some(changed) = &self.changed {
+            changed.judge(cells)?;
         }
         for text in &self.texts {
             let refused = |rule| Flag { rule, slot: text.slot };
@@ -187,6 +202,17 @@ impl DateText {
             return Ok(());
         }
         Err(Flag { rule: &rule::NOT_A_DATE, slot: self.slot })
+    }
+}
+
+impl Changed {
+    fn judge(&self, cells: &[Cell<'_>]) -> Result<(), Flag> {
+        let Cell::List(names) = &cells[self.slot] else { return Ok(()) };
+        let known = |name: &Cell<'_>| matches!(name, Cell::Str(name) if self.known.iter().any(|path| path.as_str() == *name));
+        if names.iter().all(known) {
+            return Ok(());
+        }
+        Err(Flag { rule: &rule::UNKNOWN_CHANGED_FIELD, slot: self.slot })
     }
 }
 

@@ -68,6 +68,7 @@ pub static RULES: &[&Rule] = &[
     &rule::NUL_CHARACTER,
     &rule::UNKNOWN_ENUM_SYMBOL,
     &rule::TOO_LONG,
+    &rule::UNKNOWN_CHANGED_FIELD,
     &rule::PIN_SEX_MISMATCH,
     &rule::PIN_CENTURY_MISMATCH,
     &rule::PIN_YEAR_MISMATCH,
@@ -169,6 +170,17 @@ pub mod rule {
             quiet("short", &[("short", "Hoàng")]),
             found("short", &[("short", "Hoàngs")]),
             quiet("short", &[("short", "Hoa\u{300}ng")]),
+        ],
+    };
+    /// What a delta event lists decides what its subscribers write.
+    pub static UNKNOWN_CHANGED_FIELD: Rule = Rule {
+        id: "unknown-changed-field",
+        severity: Severity::Reject,
+        finds: "a name in the list of changed fields that is no field of the contract",
+        source: CONTRACT,
+        vectors: &[
+            quiet("fields_changed", &[("fields_changed", "name,birth_date")]),
+            found("fields_changed", &[("fields_changed", "name,ngay_sinh")]),
         ],
     };
     /// Digit 4, parity.

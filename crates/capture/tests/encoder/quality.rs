@@ -19,6 +19,7 @@ const CONTRACT: &str = r#"{"type":"record","name":"Probe","namespace":"vn.test",
     {"name":"province_code","type":["null","string"],"default":null},
     {"name":"commune_code","type":["null","string"],"default":null},
     {"name":"unit_version","type":["null",{"type":"int","logicalType":"date"}],"default":null},
+    {"name":"fields_changed","type":{"type":"array","items":"string"},"default":[]},
     {"name":"short","type":["null","string"],"default":null},
     {"name":"name","type":["null","string"],"default":null}]}"#;
 
@@ -38,12 +39,13 @@ fn checks() -> Checks {
         dates: vec![path("birth_date")],
         open_dates: vec![path("valid_from")],
         past: vec![path("registered_on"), path("seen_at"), path("birth_date")],
+        changed: Some(path("fields_changed")),
         max_length: BTreeMap::from([(path("short"), 5)]),
     }
 }
 
 fn table() -> Table {
-    Table::new(CONTRACT, &checks(), SubjectRule::First(vec!["no".into()]))
+    Table::new(CONTRACT, &checks(), &[SubjectRule::First(vec!["no".into()])])
 }
 
 /// What was found in one new row: what refused it, or the flags that it went out with.

@@ -6,14 +6,14 @@ use std::sync::Arc;
 use bumpalo::Bump;
 use lienthong_capture::Publication;
 use lienthong_capture::encode::{Encoder, EncoderParts};
-use lienthong_capture::publication::{Field, FieldSource};
+use lienthong_capture::publication::{Field, FieldSource, Subject};
 use lienthong_capture::quarantine::{QuarantineKeys, Quarantined};
 use lienthong_contract::keys::{HashKey, SealKey};
 use lienthong_contract::source::{RowChange, RowOp, RowVisitor as _, TableCapture};
 use lienthong_log::record::RecordRef;
 use lienthong_schemas::quality::Checks;
 use lienthong_schemas::{
-    Cell, DecodePlan, EncodePlan, FieldPath, QualityPlan, RecordSchema, SubjectRule, date, frame,
+    Cell, DecodePlan, EncodePlan, FieldPath, FieldType, QualityPlan, RecordSchema, SubjectRule, date, frame,
 };
 
 /// The key under which quarantined rows of these tests are sealed.
@@ -43,7 +43,7 @@ pub(crate) struct Table {
 pub(crate) type Row<'r> = &'r [(&'r str, &'r str)];
 
 impl Table {
-    pub(crate) fn new(schema: &str, checks: &Checks, subject: SubjectRule) -> Self {
+    pub(crate) fn new(schema: &str, checks: &Checks, subjects: &[SubjectRule]) -> Self {
         let schema = RecordSchema::parse(schema).unwrap();
         let leaves: Vec<_> = schema.leaf_paths().cloned().collect();
         let slots: Vec<FieldPath> = leaves.iter().map(|leaf| leaf.path.clone()).collect();
@@ -52,18 +52,24 @@ impl Table {
             path: leaf.path.as_str().to_owned(),
             kind: leaf.kind.clone(),
             nullable: leaf.nullable,
-            source: FieldSource::Column(column),
+            source: match leaf.kind {
+                FieldType::List => FieldSource::List { column, separator: ",".to_owned() },
+                _ => FieldSource::Column(column),
+            },
         };
         let slot = |path: &FieldPath| slots.iter().position(|known| known == path).unwrap();
         let publication = Publication {
             event: "probe.changed".to_owned(),
             family: "probe".to_owned(),
+            stem: "probe".to_owned(),
             entry: 0,
             table: 0,
             when: None,
             fields: leaves.iter().enumerate().map(field).collect(),
-            subject_slots: subject.fields().iter().map(slot).collect(),
-            subject,
+            subjects: subjects
+                .iter()
+                .map(|rule| Subject { rule: rule.clone(), slots: rule.fields().iter().map(slot).collect() })
+                .collect(),
             full_name: schema.full_name().to_owned(),
             schema_text: schema.text().to_owned(),
             quality: QualityPlan::compile(checks, &schema, &slots),

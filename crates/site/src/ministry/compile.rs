@@ -83,7 +83,18 @@ impl Entry<'_, '_> {
         if self.reader.problems.len() > before {
             return None;
         }
-        let (subject, subject_slots) = subject::rule(self.reader, at, event, &fields)?;
+        if let Some(list) =
+            event.delta.as_ref().filter(|list| !fields.iter().any(|field| field.path == list.as_str()))
+        {
+            let message =
+                format!("`{}` counts only the fields that `{list}` names, and it has no source", event.name);
+            self.reader.problem(
+                at,
+                message,
+                format!("add `{list}: {{column: .., list: \",\"}}` to `fields`"),
+            );
+        }
+        let subjects = subject::rules(self.reader, at, event, &fields);
         if let Some(written) = &entry.subject {
             subject::check(self.reader, written, event, &fields, self.tables.capture(table));
         }
@@ -99,8 +110,7 @@ impl Entry<'_, '_> {
             table,
             when: when.flatten(),
             fields,
-            subject,
-            subject_slots,
+            subjects,
             quality: QualityPlan::compile(&event.checks, &event.schema, &slots),
             full_name: event.schema.full_name().to_owned(),
             schema_text: event.schema.text().to_owned(),
