@@ -11,7 +11,8 @@
 //! | schema id in front of a datum | [`frame`] |
 //! | families, owners, subjects, purposes, revocations | [`Catalogue`], [`EventContract`] |
 //! | what a source's values are checked for | [`quality`] |
-//! | house rules and compatibility in words | [`check`] |
+//! | house rules, compatibility in words, differences of two versions | [`check`], [`diff`] |
+//! | reference pages and AsyncAPI | [`reference`] |
 //! | the contracts that ship | [`bundled`](mod@bundled): `avro/`, `catalogue.yaml` |
 //! | calendar, RFC 3339, partial dates | [`date`], [`edtf`] |
 //!
@@ -52,6 +53,7 @@ pub mod date;
 mod decimal;
 pub mod decode;
 mod defaults;
+pub mod diff;
 pub mod edtf;
 pub mod encode;
 mod fault;
@@ -60,6 +62,7 @@ mod path;
 mod plan;
 mod problem;
 pub mod quality;
+pub mod reference;
 mod resolve;
 mod schema;
 mod shape;

@@ -79,7 +79,7 @@ pub(crate) enum Command {
     /// Decoded events of a family; values redacted unless asked.
     #[command(after_help = "Example:\n  lienthong tail admin_unit --limit 10")]
     Tail(Tail),
-    /// Contracts: lint them, register them.
+    /// Contracts: lint, compare, document, register them.
     #[command(after_help = "Example:\n  lienthong schema check && lienthong schema register")]
     Schema {
         #[command(subcommand)]
@@ -178,8 +178,29 @@ pub(crate) struct Tail {
 /// `schema`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Schema {
-    /// Lint contracts and catalogue.
-    Check,
+    /// Lint contracts and catalogue, and read every kept version with the one in force.
+    #[command(after_help = "Examples:\n  lienthong schema check\n  lienthong schema check --registry")]
+    Check {
+        /// Also read every version that the log's registry holds.
+        #[arg(long)]
+        registry: bool,
+    },
+    /// What a consumer would notice between two versions; exit 5 when something breaks.
+    #[command(after_help = "Examples:\n  lienthong schema diff before/schemas schemas\n  \
+                      lienthong schema diff schemas/history/case.step.changed/1.avsc schemas/avro/case/step.changed.avsc")]
+    Diff {
+        /// Folder of contracts (with catalogue.yaml, or avro/ beside it) or one .avsc file.
+        before: PathBuf,
+        /// The same, as it shall be.
+        after: PathBuf,
+    },
+    /// Write reference pages and an AsyncAPI document.
+    #[command(after_help = "Example:\n  lienthong schema docs --dir docs/contracts")]
+    Docs {
+        /// Folder for the pages; made when it is not there.
+        #[arg(long, value_name = "DIR", default_value = "docs/contracts")]
+        dir: PathBuf,
+    },
     /// Write schemas to the registry; nothing else does.
     Register,
 }

@@ -234,6 +234,9 @@ pub trait Log: Send + Sync {
     /// The text of a schema.
     async fn schema(&self, id: u32) -> Result<Arc<str>, LogError>;
 
+    /// Every registered version of a schema, oldest first; none when nobody has registered one.
+    async fn schema_versions(&self, topic: &str, full_name: &str) -> Result<Vec<Arc<str>>, LogError>;
+
     /// Registers a schema (`schema register` alone calls this), compatibility BACKWARD_TRANSITIVE.
     async fn register_schema(&self, topic: &str, full_name: &str, schema: &str) -> Result<u32, LogError>;
 }

@@ -245,6 +245,10 @@ impl Log for FaultyLog {
         self.inner.schema(id).await
     }
 
+    async fn schema_versions(&self, topic: &str, full_name: &str) -> Result<Vec<Arc<str>>, LogError> {
+        self.inner.schema_versions(topic, full_name).await
+    }
+
     async fn register_schema(&self, topic: &str, full_name: &str, schema: &str) -> Result<u32, LogError> {
         self.inner.register_schema(topic, full_name, schema).await
     }

@@ -72,6 +72,6 @@ pub(crate) async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Status(options) => status::run(&Context::load(global, shutdown)?, options.watch).await,
         Command::Topics { action } => topics::run(&Context::load(global, shutdown)?, action).await,
         Command::Tail(options) => tail::run(&Context::load(global, shutdown)?, options).await,
-        Command::Schema { action } => schema::run(&Context::load(global, shutdown)?, action).await,
+        Command::Schema { action } => schema::run(global, action, shutdown).await,
     }
 }

@@ -229,6 +229,10 @@ impl Log for EmbeddedLog {
         self.inner.run(|sql| schemas::text(sql, id))
     }
 
+    async fn schema_versions(&self, topic: &str, full_name: &str) -> Result<Vec<Arc<str>>, LogError> {
+        self.inner.run(|sql| schemas::versions(sql, topic, full_name))
+    }
+
     async fn register_schema(&self, topic: &str, full_name: &str, schema: &str) -> Result<u32, LogError> {
         self.inner.run(|sql| schemas::register(sql, topic, full_name, schema))
     }

@@ -152,6 +152,10 @@ impl Log for KafkaLog {
         self.shared.registry.text(id).await
     }
 
+    async fn schema_versions(&self, topic: &str, full_name: &str) -> Result<Vec<Arc<str>>, LogError> {
+        self.shared.registry.versions(topic, full_name).await
+    }
+
     async fn register_schema(&self, topic: &str, full_name: &str, schema: &str) -> Result<u32, LogError> {
         self.shared.registry.register(topic, full_name, schema).await
     }

@@ -85,6 +85,42 @@ impl Registry {
         Ok(text)
     }
 
+    /// Every version of a subject, oldest first.
+    pub(super) async fn versions(&self, topic: &str, full_name: &str) -> Result<Vec<Arc<str>>, LogError> {
+        let subject = self.subject(topic, full_name);
+        let Some(numbers) = self.get::<Vec<u32>>(&format!("subjects/{subject}/versions"), &subject).await?
+        else {
+            return Ok(Vec::new());
+        };
+        let mut texts = Vec::with_capacity(numbers.len());
+        for number in numbers {
+            // A version that was deleted between the two questions no longer counts.
+            let path = format!("subjects/{subject}/versions/{number}");
+            texts.extend(self.get::<Version>(&path, &subject).await?.map(|version| version.schema.into()));
+        }
+        Ok(texts)
+    }
+
+    /// What the registry answers; `None` when it has no such thing.
+    async fn get<T: serde::de::DeserializeOwned>(
+        &self,
+        path: &str,
+        subject: &str,
+    ) -> Result<Option<T>, LogError> {
+        let answer =
+            self.http.get(format!("{}/{path}", self.url)).send().await.map_err(|error| self.down(&error))?;
+        match answer.status() {
+            status if status.is_success() => answer.json().await.map(Some).map_err(|_| {
+                LogError::RegistryDown(format!("its answer about {subject} is not what its API promises"))
+            }),
+            StatusCode::NOT_FOUND => Ok(None),
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+                Err(LogError::Refused(format!("the schema registry does not show us {subject}")))
+            }
+            status => Err(LogError::RegistryDown(format!("{subject}: it answers {status}"))),
+        }
+    }
+
     /// Registers a schema; the same text again gives the same id. The subject's level is set first, so that even its
     /// second version is held to it.
     pub(super) async fn register(&self, topic: &str, full_name: &str, schema: &str) -> Result<u32, LogError> {
@@ -157,6 +193,12 @@ impl Registry {
             (code, _) => LogError::RegistryDown(format!("{}: it answers {code}", host(&self.url))),
         }
     }
+}
+
+/// What the registry tells of one version.
+#[derive(serde::Deserialize)]
+struct Version {
+    schema: String,
 }
 
 #[derive(Clone, Copy)]

@@ -80,6 +80,10 @@ pub async fn a_schema_has_one_id_and_its_text(fixture: Fixture) {
     assert_ne!(second, id);
     assert_eq!(fixture.log.schema_id(&topic, "test.Happened", SCHEMA).await.expect("old id"), id);
     assert_eq!(fixture.log.schema_id(&topic, "test.Happened", &newer).await.expect("new id"), second);
+    let versions = fixture.log.schema_versions(&topic, "test.Happened").await.expect("versions");
+    let versions: Vec<_> = versions.iter().map(|text| value(text)).collect();
+    assert_eq!(versions, [value(SCHEMA), value(&newer)], "all of them, oldest first");
+    assert!(fixture.log.schema_versions(&topic, "test.Unknown").await.expect("none").is_empty());
 }
 
 pub async fn a_schema_that_cannot_read_what_was_written_before_is_refused(fixture: Fixture) {

@@ -1,36 +1,33 @@
-//! `schema check` and `schema register`.
+//! `schema`: lint, compare, document and register contracts.
 
-use lienthong_schemas::Family;
+mod check;
+mod diff;
+mod docs;
+
+use lienthong_schemas::{Family, Problem};
 use serde_json::json;
+use tokio_util::sync::CancellationToken;
 
 use super::Context;
-use crate::args::Schema;
+use crate::args::{Global, Schema};
 use crate::exit::Failure;
 use crate::output;
 
-pub(super) async fn run(context: &Context, action: &Schema) -> Result<(), Failure> {
+pub(super) async fn run(
+    global: &Global,
+    action: &Schema,
+    shutdown: CancellationToken,
+) -> Result<(), Failure> {
     match action {
-        Schema::Check => check(context),
-        Schema::Register => register(context).await,
+        Schema::Check { registry } => check::run(global, *registry, shutdown).await,
+        Schema::Diff { before, after } => diff::run(global, before, after),
+        Schema::Docs { dir } => docs::run(&Context::load(global, shutdown)?, dir),
+        Schema::Register => register(&Context::load(global, shutdown)?).await,
     }
 }
 
-fn check(context: &Context) -> Result<(), Failure> {
-    let problems: Vec<String> = context
-        .site
-        .catalogue
-        .events()
-        .flat_map(|event| {
-            lienthong_schemas::check::lint(&event.schema)
-                .into_iter()
-                .map(move |problem| format!("{}: {problem}", event.name))
-        })
-        .collect();
-    if problems.is_empty() {
-        println!("{} contracts: no mistake found", context.site.catalogue.events().count());
-        return Ok(());
-    }
-    Err(Failure::problems(problems))
+fn told(problems: &[Problem]) -> Failure {
+    Failure::problems(problems.iter().map(ToString::to_string).collect())
 }
 
 /// One subject per topic and record; both lanes carry the same contract.
