@@ -237,3 +237,10 @@ fn the_shipped_contracts_pass_with_every_version_that_is_kept() {
         assert_eq!(newest.text, contract.text, "keep {} as its next version", contract.file);
     }
 }
+
+#[test]
+fn a_contract_that_cannot_be_carried_is_told_together_with_the_house_rules() {
+    let own = r#"{"name": "a", "type": {"type": "record", "name": "I", "doc": "D.", "fields": [
+  {"name": "b", "type": ["null", "I"], "default": null, "doc": "D."}]}}"#;
+    reviewed(&texts(own, &[]), &["t/happened.avsc:1:1: ", "t/happened.avsc:3:1: a: the field has no doc"]);
+}

@@ -216,3 +216,126 @@ async fn help_shows_an_example_for_every_command_and_completions_exist() -> Resu
     }
     Ok(())
 }
+
+/// `(exit code, standard output, standard error)`.
+fn said(output: &std::process::Output) -> (i32, String, String) {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (code(output), text(&output.stdout), text(&output.stderr))
+}
+
+/// The site with contracts of its own, which a test may break.
+fn with_own_contracts(site: &Site) -> Result<std::path::PathBuf> {
+    let shipped = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../schemas");
+    let own = site.path("schemas");
+    for part in ["avro/admin_unit", "avro/lienthong", "history/admin_unit.changed"] {
+        std::fs::create_dir_all(own.join(part))?;
+        for file in std::fs::read_dir(shipped.join(part))? {
+            let file = file?;
+            std::fs::copy(file.path(), own.join(part).join(file.file_name()))?;
+        }
+    }
+    let text = std::fs::read_to_string(shipped.join("catalogue.yaml"))?;
+    let part = |from: &str, to: &str| -> String {
+        let start = text.find(from).unwrap_or_default();
+        let end = text[start + 1..].find(to).map_or(text.len(), |end| start + 1 + end);
+        text[start..end].to_owned()
+    };
+    let catalogue = [
+        part("purposes:", "\nfamilies:"),
+        "\nfamilies:\n".to_owned(),
+        part("  admin_unit:\n", "\n  insurance:"),
+        "\nevents:\n".to_owned(),
+        part("  admin_unit.changed:\n", "\n  insurance.health_card"),
+    ];
+    std::fs::write(own.join("catalogue.yaml"), catalogue.concat())?;
+    let yaml = std::fs::read_to_string(site.path("lienthong.yaml"))?;
+    let (before, rest) = yaml.split_once("schemas: ").unwrap_or((&yaml, ""));
+    let (_, after) = rest.split_once(',').unwrap_or(("", ""));
+    site.write("lienthong.yaml", &format!("{before}schemas: schemas/avro,{after}"))?;
+    Ok(own)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn schema_check_tells_mistakes_with_their_place_and_asks_the_registry() -> Result<()> {
+    let ready = ready().await?;
+    let own = with_own_contracts(&ready.site)?;
+    ready.site.succeed(&["schema", "check"])?;
+    ready.site.succeed(&["topics", "create"])?;
+    ready.site.succeed(&["schema", "register"])?;
+    let (exit, out, err) = said(&ready.site.run(&["schema", "check", "--registry"])?);
+    assert_eq!((exit, err.as_str()), (0, ""));
+    assert!(out.contains("3 contracts, 1 kept versions, 1 registered versions: no mistake found"), "{out}");
+
+    // A mandatory field more: what stands in the registry could not be read, even when nobody kept that version.
+    let file = own.join("avro/admin_unit/changed.avsc");
+    let text = std::fs::read_to_string(&file)?;
+    let more = text.replacen(
+        "\"fields\": [",
+        "\"fields\": [\n    {\"name\": \"decree_no\", \"type\": \"string\", \"doc\": \"D.\"},",
+        1,
+    );
+    std::fs::write(&file, &more)?;
+    let catalogue = std::fs::read_to_string(own.join("catalogue.yaml"))?;
+    let classified = catalogue.replacen("basic: [level,", "basic: [decree_no, level,", 1);
+    std::fs::write(own.join("catalogue.yaml"), &classified)?;
+    let (exit, _, err) = said(&ready.site.run(&["schema", "check"])?);
+    assert!(
+        exit == 2 && err.contains("changed.avsc:7:14: decree_no: the field is new and has no default"),
+        "{err}"
+    );
+    std::fs::remove_dir_all(own.join("history"))?;
+    ready.site.succeed(&["schema", "check"])?;
+    let ministry = std::fs::read_to_string(ready.site.path("ministries/homeaffairs.admin-units.yaml"))?;
+    ready.site.write(
+        "ministries/homeaffairs.admin-units.yaml",
+        &ministry.replace("fields:", "fields:\n      decree_no: code"),
+    )?;
+    let (exit, _, err) = said(&ready.site.run(&["schema", "check", "--registry"])?);
+    assert!(exit == 2 && err.contains("changed.avsc:7:14: decree_no: the field is new"), "{err}");
+    assert!(err.contains("registered version 1 of lt.admin_unit."), "{err}");
+
+    std::fs::write(
+        &file,
+        text.replacen("\"doc\": \"Level of", "\"aliases\": [\"old\"], \"doc\": \"Level of", 1),
+    )?;
+    let (exit, _, err) = said(&ready.site.run(&["schema", "check"])?);
+    assert!(exit == 2 && err.contains("level: aliases are not honoured by every reader"), "{err}");
+    assert!(err.contains("changed.avsc:15:"), "{err}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn schema_diff_says_what_breaks_and_whose_agreement_with_exit_code_5() -> Result<()> {
+    let ready = ready().await?;
+    let own = with_own_contracts(&ready.site)?;
+    let path = |path: &std::path::Path| path.display().to_string();
+    let (before, after) =
+        (own.join("history/admin_unit.changed/1.avsc"), own.join("avro/admin_unit/changed.avsc"));
+    let (exit, _, err) = said(&ready.site.run(&["schema", "diff", &path(&before), &path(&after)])?);
+    assert_eq!((exit, err.as_str()), (0, ""), "nothing has changed");
+
+    let text = std::fs::read_to_string(&after)?;
+    let start = text.find("    {\"name\": \"full_name\"").unwrap_or_default();
+    let end = text[start..].find('\n').map_or(text.len(), |end| start + end + 1);
+    std::fs::write(&after, format!("{}{}", &text[..start], &text[end..]))?;
+    let arguments = ["schema", "diff", &path(&before), &path(&after), "--output", "json"];
+    let (exit, out, err) = said(&ready.site.run(&arguments)?);
+    assert!(exit == 5 && err.contains("1 changes break a consumer"), "{err}");
+    assert!(out.contains("admin_unit.changed: `full_name` is removed"), "{out}");
+    assert!(out.contains("nso.statistics/"), "the agreement that reads it: {out}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn schema_docs_writes_pages_of_the_site_s_own_contracts() -> Result<()> {
+    let ready = ready().await?;
+    with_own_contracts(&ready.site)?;
+    let dir = ready.site.path("pages");
+    ready.site.succeed(&["schema", "docs", "--dir", &dir.display().to_string()])?;
+    let mut names: Vec<String> = std::fs::read_dir(&dir)?
+        .map(|file| Ok(file?.file_name().to_string_lossy().into_owned()))
+        .collect::<Result<_>>()?;
+    names.sort();
+    assert_eq!(names, ["README.md", "admin_unit.md", "asyncapi.yaml"]);
+    Ok(())
+}

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-use lienthong_schemas::check::{ContractText, ContractTexts, lint};
-use lienthong_schemas::{Catalogue, Problem, RecordSchema, bundled};
+use lienthong_schemas::check::{ContractText, ContractTexts};
+use lienthong_schemas::{Catalogue, Problem, bundled};
 
 use crate::files;
 
@@ -17,12 +17,7 @@ pub(crate) fn load(folder: &Path) -> Option<Result<Catalogue, Vec<Problem>>> {
     let (texts, mut problems) = texts(folder);
     let mut schemas = BTreeMap::new();
     for contract in &texts.contracts {
-        match RecordSchema::parse(&contract.text) {
-            Ok(schema) => {
-                schemas.insert(contract.event.clone(), schema);
-            }
-            Err(error) => problems.extend(why(contract, &error.to_string())),
-        }
+        schemas.extend(contract.parse(&mut problems).map(|schema| (contract.event.clone(), schema)));
     }
     // An unreadable catalogue has been told already.
     if texts.catalogue.is_empty() && !problems.is_empty() {
@@ -39,15 +34,6 @@ pub(crate) fn load(folder: &Path) -> Option<Result<Catalogue, Vec<Problem>>> {
 /// The contracts that ship.
 pub(crate) fn shipped() -> Result<Catalogue, Vec<Problem>> {
     bundled()
-}
-
-/// What breaks a contract, with its place where a house rule knows it.
-fn why(contract: &ContractText, error: &str) -> Vec<Problem> {
-    let placed = lint(&contract.file, &contract.text);
-    if placed.is_empty() {
-        return vec![Problem::new(&contract.file, (1, 1), error, "correct the contract")];
-    }
-    placed
 }
 
 /// The texts of a folder of contracts (`<family>/<event>.avsc`), of the catalogue beside it (`../catalogue.yaml`) and of

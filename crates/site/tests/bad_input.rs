@@ -250,7 +250,8 @@ fn mistakes_in_the_sites_own_contracts_are_told_with_the_others() {
         "{problems:#?}"
     );
     assert!(
-        problems[2].starts_with("schemas/avro/civil_status/birth.registered.avsc:1:1: not an Avro"),
+        problems[2]
+            .starts_with("schemas/avro/civil_status/birth.registered.avsc:1:1: the contract is not JSON"),
         "{problems:#?}"
     );
     assert!(problems[3].starts_with("schemas/catalogue.yaml:4:"), "{problems:#?}");

@@ -218,3 +218,28 @@ async fn a_group_is_told_how_far_it_is_for_lag_tools() {
     let told = world.log.group_offsets(&group, &[LIVE.to_owned()]).await.expect("offsets");
     assert_eq!(told.get(&world.place(LIVE, "1")).copied(), Some(vss.next_offset(LIVE, 0)));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_subscription_reads_the_topics_of_every_publisher_and_each_has_an_order_of_its_own() {
+    const HANOI: &str = "lt.civil_status.hanoi.births.live";
+    const DANANG: &str = "lt.civil_status.danang.births.live";
+    let mut world = World::new(2).await;
+    let mut psp = Subscriber::new(&world).await;
+    world.publisher("hanoi.births", HANOI).await;
+    world.publisher("danang.births", DANANG).await;
+    psp.subscription.topics = vec![HANOI.to_owned(), DANANG.to_owned()];
+    world.say_in(HANOI, &[Said::birth(7, "hanoi 1", "An"), Said::birth(8, "hanoi 2", "Binh")]).await;
+    world.say_in(DANANG, &[Said::birth(1, "danang 1", "Chi")]).await;
+    // What the family's own topic held would belong to nobody.
+    world.say(&[Said::birth(9, "nobody", "Dung")]).await;
+    assert_eq!(psp.once().await.expect("both are read").events, 3);
+
+    // A new writer of one publisher begins a new epoch in its own topic only: the other goes on under its old one.
+    world.publisher("hanoi.births", HANOI).await;
+    world.say_in(DANANG, &[Said::birth(2, "danang 2", "Em")]).await;
+    world.say_in(HANOI, &[Said::birth(9, "hanoi 1", "Anh")]).await;
+    psp.once().await.expect("both go on");
+    let people = |sql: &str| psp.number(&format!("select count(*) from insured where {sql}"));
+    assert_eq!((psp.rows().len(), people("pin like 'hanoi%'"), people("pin like 'danang%'")), (4, 2, 2));
+    assert_eq!(people("pin = 'nobody'"), 0);
+}

@@ -114,6 +114,8 @@ pub struct World {
     pub log: Arc<dyn Log>,
     pub partitions: i32,
     writer: Box<dyn Writer>,
+    /// Writers of other publishers, by their live topic.
+    others: BTreeMap<String, Box<dyn Writer>>,
     codecs: BTreeMap<&'static str, Codec>,
     sent: u64,
 }
@@ -148,12 +150,31 @@ impl World {
             }
         }
         let writer = Self::open_writer(log.as_ref()).await;
-        Self { folder, log, partitions, writer, codecs, sent: 0 }
+        Self { folder, log, partitions, writer, others: BTreeMap::new(), codecs, sent: 0 }
     }
 
     async fn open_writer(log: &dyn Log) -> Box<dyn Writer> {
         let participant = ParticipantId::new("moj.civil-status").expect("participant");
         log.open_writer(&participant, &[LIVE.to_owned(), BULK.to_owned()]).await.expect("writer").0
+    }
+
+    /// Another participant publishes the same events in a live topic of its own; called again, it takes over from itself.
+    pub async fn publisher(&mut self, participant: &str, topic: &str) {
+        let spec = TopicSpec {
+            name: topic.to_owned(),
+            partitions: self.partitions,
+            replication: 1,
+            min_insync_replicas: 1,
+            retention: None,
+            compacted: false,
+        };
+        self.log.create_topics(&[spec]).await.expect("topic");
+        for (name, schema) in [(FENCE_NAME, FENCE_SCHEMA), (HEARTBEAT_NAME, HEARTBEAT_SCHEMA)] {
+            self.log.register_schema(topic, name, schema).await.expect("control schema");
+        }
+        let participant = ParticipantId::new(participant).expect("participant");
+        let (writer, _) = self.log.open_writer(&participant, &[topic.to_owned()]).await.expect("writer");
+        self.others.insert(topic.to_owned(), writer);
     }
 
     /// Another writer takes over: a new epoch in every partition.
@@ -176,7 +197,8 @@ impl World {
             let value = self.value(said);
             self.push(&mut batch, topic, said, &value);
         }
-        self.writer.append(&batch).await.expect("append");
+        let writer = self.others.get_mut(topic).unwrap_or(&mut self.writer);
+        writer.append(&batch).await.expect("append");
     }
 
     /// Appends an event whose value is these bytes.

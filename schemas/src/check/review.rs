@@ -21,6 +21,22 @@ pub struct ContractText {
     pub text: String,
 }
 
+impl ContractText {
+    /// The contract, if it is one; else why not, with the objections of the house rules, which know more places.
+    pub fn parse(&self, problems: &mut Vec<Problem>) -> Option<RecordSchema> {
+        let error = match RecordSchema::parse(&self.text) {
+            Ok(schema) => return Some(schema),
+            Err(error) => error,
+        };
+        problems.extend(lint(&self.file, &self.text));
+        // That a text is no JSON has just been told with its place.
+        if is_json(&self.text) {
+            problems.push(Problem::new(&self.file, (1, 1), error.to_string(), "correct the contract"));
+        }
+        None
+    }
+}
+
 /// A folder of contracts as text.
 #[derive(Clone, Debug, Default)]
 pub struct ContractTexts {
@@ -61,10 +77,7 @@ impl ContractTexts {
         let mut problems = Vec::new();
         let mut schemas = BTreeMap::new();
         for contract in &self.contracts {
-            problems.extend(lint(&contract.file, &contract.text));
-            if let Some(schema) = parsed(contract, &mut problems) {
-                schemas.insert(contract.event.clone(), schema);
-            }
+            schemas.extend(contract.parse(&mut problems).map(|schema| (contract.event.clone(), schema)));
         }
         if schemas.len() < self.contracts.len() {
             return Err(problems);
@@ -80,9 +93,7 @@ pub fn review(texts: &ContractTexts) -> Vec<Problem> {
     let mut schemas = BTreeMap::new();
     for contract in &texts.contracts {
         problems.extend(lint(&contract.file, &contract.text));
-        if let Some(schema) = parsed(contract, &mut problems) {
-            schemas.insert(contract.event.clone(), schema);
-        }
+        schemas.extend(contract.parse(&mut problems).map(|schema| (contract.event.clone(), schema)));
     }
     let known: BTreeSet<&str> = texts.contracts.iter().map(|contract| contract.event.as_str()).collect();
     for (event, versions) in versions(texts) {
@@ -96,7 +107,7 @@ pub fn review(texts: &ContractTexts) -> Vec<Problem> {
         }
         numbered(&versions, &mut problems);
         let kept: Vec<(String, RecordSchema)> =
-            versions.iter().filter_map(|text| Some((name(text), parsed(text, &mut problems)?))).collect();
+            versions.iter().filter_map(|text| Some((name(text), text.parse(&mut problems)?))).collect();
         let earlier: Vec<Earlier<'_>> = kept.iter().map(|(name, schema)| Earlier { name, schema }).collect();
         for (index, text) in versions.iter().enumerate().skip(1).filter(|_| kept.len() == versions.len()) {
             problems.extend(against(&text.file, &kept[index].1, &earlier[..index]));
@@ -149,20 +160,6 @@ fn name(text: &ContractText) -> String {
     text.version.map_or_else(|| "the contract in force".to_owned(), |version| format!("version {version}"))
 }
 
-/// The contract, if it is one. What the house rules have a place for is not told again without one.
-fn parsed(contract: &ContractText, problems: &mut Vec<Problem>) -> Option<RecordSchema> {
-    match RecordSchema::parse(&contract.text) {
-        Ok(schema) => Some(schema),
-        Err(error) => {
-            if !problems.iter().any(|problem| problem.file == contract.file) {
-                problems.push(Problem::new(
-                    &contract.file,
-                    (1, 1),
-                    error.to_string(),
-                    "correct the contract",
-                ));
-            }
-            None
-        }
-    }
+fn is_json(text: &str) -> bool {
+    serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok()
 }

@@ -2,9 +2,8 @@
 
 use std::path::Path;
 
-use lienthong_schemas::check::ContractTexts;
 use lienthong_schemas::diff::{Change, catalogues, contracts};
-use lienthong_schemas::{Catalogue, RecordSchema};
+use lienthong_schemas::{Catalogue, Problem, RecordSchema};
 use lienthong_site::{Site, Subscriber, contract_texts};
 use serde_json::json;
 
@@ -22,34 +21,58 @@ pub(super) fn run(global: &Global, before: &Path, after: &Path) -> Result<(), Fa
                 let message = format!("these are contracts of two events: {event} and {later}");
                 return Err(Failure::new(Code::Configuration, message));
             }
-            let texts = Site::contract_texts(&global.site).unwrap_or_else(|_| ContractTexts::shipped());
-            (contracts(&event, &old, &new), texts.catalogue())
+            (contracts(&event, &old, &new), catalogue_before(global, &event, &old))
         }
         (false, false) => {
             let (old, new) = (folder(before)?, folder(after)?);
-            (catalogues(&old, &new), Ok(old))
+            (catalogues(&old, &new), Some(Ok(old)))
         }
         _ => return Err(Failure::new(Code::Configuration, "compare two folders, or two .avsc files")),
     };
-    let catalogue = catalogue.map_err(|problems| told(&problems))?;
-    let subscribers = match Site::subscribers_under(&global.site, &catalogue) {
-        Some(subscribers) => subscribers.map_err(|problems| told(&problems))?,
+    // The changes are shown even when the site's agreements cannot be looked at.
+    let subscribers = catalogue.and_then(|catalogue| match catalogue {
+        Ok(catalogue) => Site::subscribers_under(&global.site, &catalogue),
+        Err(problems) => Some(Err(problems)),
+    });
+    let subscribers = match subscribers {
+        Some(subscribers) => subscribers,
         None => {
             eprintln!("lienthong: {} is no site, so no agreement was looked at", global.site.display());
-            Vec::new()
+            Ok(Vec::new())
         }
     };
     let mut rows = Vec::new();
     for change in &changes {
-        let concerned = agreements(&subscribers, change);
+        let concerned = agreements(subscribers.as_deref().unwrap_or_default(), change);
         let severity = if change.breaks { "breaks" } else { "noticed" };
         rows.push(vec![json!(severity), json!(change.to_string()), json!(concerned.join(", "))]);
     }
     output::rows(Output::new(global.output, global.color), &["severity", "change", "agreements"], &rows);
+    if let Err(problems) = subscribers {
+        return Err(told(&problems));
+    }
     match changes.iter().filter(|change| change.breaks).count() {
         0 => Ok(()),
         broken => Err(Failure::new(Code::Differences, format!("{broken} changes break a consumer"))),
     }
+}
+
+/// The site's catalogue with the contract as it was; `None` when there is no site.
+fn catalogue_before(
+    global: &Global,
+    event: &str,
+    before: &RecordSchema,
+) -> Option<Result<Catalogue, Vec<Problem>>> {
+    if !global.site.join(lienthong_site::FILE).is_file() {
+        return None;
+    }
+    let catalogue = Site::contract_texts(&global.site).and_then(|mut texts| {
+        for contract in texts.contracts.iter_mut().filter(|contract| contract.event == event) {
+            before.text().clone_into(&mut contract.text);
+        }
+        texts.catalogue()
+    });
+    Some(catalogue)
 }
 
 /// A contract and the event whose file it is: `<family>/<event>.avsc`, or `<event>/<number>.avsc` of the history.
