@@ -9,6 +9,7 @@ mod kills;
 mod nation;
 mod observed;
 mod programs;
+mod quality;
 mod residents;
 mod site;
 mod stops;
