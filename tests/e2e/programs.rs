@@ -60,7 +60,7 @@ async fn every_command_says_json_to_programs() -> Result<()> {
 async fn mistakes_in_files_are_json_to_programs_with_their_places() -> Result<()> {
     let ready = ready().await?;
     ready.site.write("ministries/second.yaml", "participant: homeaffairs.admin-units\norganisatoin: X\n")?;
-    for arguments in [&["check"][..], &["schema", "check"], &["route", "--once"]] {
+    for arguments in [&["check"][..], &["schema", "register"], &["route", "--once"]] {
         let (code, lines) = said(&ready.site, arguments)?;
         assert_eq!((code, lines.len()), (Some(2), 1), "{arguments:?}: {lines:?}");
         let mistakes = lines[0].as_array().context("an array")?;
