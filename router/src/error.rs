@@ -18,6 +18,9 @@ pub enum RouterError {
     /// A dependency was away for longer than allowed.
     #[error("{0}")]
     Away(String),
+    /// The log does not let this router in. Trying again does not help; the offset is kept.
+    #[error("{0}")]
+    Refused(String),
 }
 
 impl RouterError {
@@ -82,9 +85,7 @@ pub(crate) fn transient(error: LogError) -> Result<String, RouterError> {
         | LogError::Topic { problem, fix }
         | LogError::File { problem, fix } => Err(RouterError::Halted { problem, fix }),
         LogError::DiskFull(_) => Err(RouterError::halted(error.to_string(), "free space, then start again")),
-        LogError::Refused(_) => {
-            Err(RouterError::halted(error.to_string(), "grant the router's access to the log"))
-        }
+        LogError::Refused(_) => Err(RouterError::Refused(error.to_string())),
         LogError::Inconsistent(_) => Err(RouterError::halted(
             error.to_string(),
             "report this with the log's version and the offsets named",

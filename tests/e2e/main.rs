@@ -5,6 +5,7 @@ mod journey;
 mod kills;
 mod nation;
 mod residents;
+mod secure;
 mod site;
 mod stranger;
 mod zombies;

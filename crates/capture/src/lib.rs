@@ -13,4 +13,4 @@ pub mod quarantine;
 pub mod run;
 
 pub use publication::{FieldSource, Publication, When};
-pub use run::{CaptureError, CaptureOptions, Connector, State, Status, run};
+pub use run::{CaptureError, CaptureOptions, Connector, State, Status, run, topics};

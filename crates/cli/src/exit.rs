@@ -169,7 +169,7 @@ impl From<RouterError> for Failure {
     fn from(error: RouterError) -> Self {
         let code = match &error {
             RouterError::Halted { .. } => Code::Halted,
-            RouterError::Away(_) => Code::Unreachable,
+            RouterError::Away(_) | RouterError::Refused(_) => Code::Unreachable,
         };
         Self::new(code, error.to_string())
     }

@@ -47,6 +47,11 @@ impl Output {
     pub(crate) fn new(format: Format, color: Color) -> Self {
         Self { format, color: color.wanted() }
     }
+
+    /// `--output`.
+    pub(crate) fn format(self) -> Format {
+        self.format
+    }
 }
 
 /// Prints rows: a table, or one JSON array of objects.

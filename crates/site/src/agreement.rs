@@ -72,6 +72,11 @@ impl Subscriber {
         self.families.iter().map(|part| Arc::new(subscription(part))).collect()
     }
 
+    /// The topics that it is served from.
+    pub fn topics(&self) -> impl Iterator<Item = &str> {
+        self.families.iter().flat_map(|part| part.topics.iter().map(String::as_str))
+    }
+
     /// The families that it takes part in.
     pub fn families(&self) -> impl Iterator<Item = &str> {
         self.families.iter().map(|part| part.family.as_str())

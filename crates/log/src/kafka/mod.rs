@@ -19,6 +19,7 @@ mod read_back;
 mod registry;
 mod sender;
 mod side;
+mod tls;
 mod topics;
 mod writer;
 
@@ -37,7 +38,7 @@ use crate::api::{
 };
 use crate::record::LogBatch;
 use client::{Shared, Watch, not_created, try_on_thread};
-pub use config::{KafkaOptions, KafkaSasl, KafkaTls};
+pub use config::{KafkaLogin, KafkaOptions, KafkaSasl, KafkaTls, READER};
 
 /// The log on a Kafka cluster with a schema registry. Clones share it.
 #[derive(Clone)]

@@ -9,7 +9,7 @@ use rdkafka::message::{DeliveryResult, Header, Message as _, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, Producer as _, ProducerContext, PurgeConfig, ThreadedProducer};
 use tokio::sync::Notify;
 
-use super::client::{Shared, Watch, drop_on_thread, lost, not_created};
+use super::client::{Shared, Watch, drop_on_thread, fatal_refusal, is_refusal, lost, not_created};
 use crate::api::{LogError, WriterError};
 
 /// The library's queue is full: wait for deliveries, or so long.
@@ -34,15 +34,34 @@ struct Account {
     due: usize,
     /// Highest offset taken, per slot; -1 before the first.
     highest: Vec<i64>,
-    failed: Option<String>,
+    failed: Option<Failure>,
+}
+
+/// Why the brokers did not take a record.
+#[derive(Clone)]
+struct Failure {
+    reason: String,
+    /// They do not let us: another writer would fare no better.
+    refused: bool,
+}
+
+impl From<&Failure> for WriterError {
+    fn from(failure: &Failure) -> Self {
+        let reason = failure.reason.clone();
+        if failure.refused { LogError::Refused(reason).into() } else { lost(reason) }
+    }
 }
 
 impl ClientContext for Deliveries {
     fn error(&self, error: KafkaError, reason: &str) {
-        let fatal = error.rdkafka_error_code() == Some(RDKafkaErrorCode::Fatal);
+        let code = error.rdkafka_error_code();
         self.watch.error(error, reason);
-        if fatal {
-            self.state.fail(reason.to_owned());
+        if code == Some(RDKafkaErrorCode::Fatal) {
+            self.state.fail(reason.to_owned(), false);
+        }
+        // A record would wait for ever for brokers that do not let this writer in.
+        if code == Some(RDKafkaErrorCode::Authentication) {
+            self.state.fail(reason.to_owned(), true);
         }
     }
 }
@@ -64,7 +83,10 @@ impl ProducerContext for Deliveries {
                     self.state.changed.notify_waiters();
                 }
             }
-            Err((error, _)) => self.state.fail(error.to_string()),
+            Err((error, message)) => {
+                let refused = error.rdkafka_error_code().is_some_and(is_refusal);
+                self.state.fail(format!("{}: {error}", message.topic()), refused);
+            }
         }
     }
 }
@@ -74,8 +96,8 @@ impl State {
         self.account.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn fail(&self, reason: String) {
-        self.lock().failed.get_or_insert(reason);
+    fn fail(&self, reason: String, refused: bool) {
+        self.lock().failed.get_or_insert(Failure { reason, refused });
         self.changed.notify_waiters();
     }
 }
@@ -121,8 +143,8 @@ impl Sender {
         let Outgoing { topic, partition, slot, key, headers, value, time } = outgoing;
         {
             let mut account = self.state.lock();
-            if let Some(reason) = &account.failed {
-                return Err(lost(reason.clone()));
+            if let Some(failure) = &account.failed {
+                return Err(self.told(failure));
             }
             account.due += 1;
             if account.highest.len() <= slot {
@@ -143,15 +165,23 @@ impl Sender {
                 Err((error, back)) if error.rdkafka_error_code() == Some(RDKafkaErrorCode::QueueFull) => {
                     record = back;
                     tokio::time::sleep(FULL).await;
-                    if let Some(reason) = &self.state.lock().failed {
-                        return Err(lost(reason.clone()));
+                    if let Some(failure) = &self.state.lock().failed {
+                        return Err(self.told(failure));
                     }
                 }
                 Err((error, _)) => {
-                    self.state.fail(error.to_string());
+                    self.state.fail(error.to_string(), false);
                     return Err(lost(error.to_string()));
                 }
             }
+        }
+    }
+
+    /// A failure as the caller is told it.
+    fn told(&self, failure: &Failure) -> WriterError {
+        match self.producer.as_ref().and_then(|producer| fatal_refusal(producer.client())) {
+            Some(reason) => LogError::Refused(reason).into(),
+            None => failure.into(),
         }
     }
 
@@ -164,8 +194,8 @@ impl Sender {
             changed.as_mut().enable();
             {
                 let account = self.state.lock();
-                if let Some(reason) = &account.failed {
-                    return Err(lost(reason.clone()));
+                if let Some(failure) = &account.failed {
+                    return Err(self.told(failure));
                 }
                 if account.due == 0 {
                     return Ok(());
