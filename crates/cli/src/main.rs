@@ -4,6 +4,8 @@
 
 mod args;
 mod commands;
+#[cfg(test)]
+mod containers;
 mod engine;
 mod exit;
 mod memory;
