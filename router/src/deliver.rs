@@ -11,6 +11,7 @@ use crate::effect::Maker;
 use crate::error::{EventFault, RouterError};
 use crate::filter::Sieve;
 use crate::head::{Head, Routes};
+use crate::observe::TracedEvent;
 use crate::plans::Plans;
 use crate::project::Projector;
 use crate::receipt::{Tallied, Tally};
@@ -23,6 +24,8 @@ pub(crate) struct Prepared<'a> {
     pub(crate) rounds: Vec<Vec<KeyWrite<'a>>>,
     /// Counts for the receipt.
     pub(crate) tallied: Tallied,
+    /// Events that are traced.
+    pub(crate) traced: Vec<TracedEvent>,
 }
 
 /// Reads the heads of a unit's events.
@@ -67,7 +70,8 @@ pub(crate) fn prepare<'a>(
         compactor: Compactor::default(),
     };
     let mut tally = Tally::default();
-    for head in heads {
+    let mut traced = Vec::new();
+    for (index, head) in heads.iter().enumerate() {
         tally.read(head.entry.offset, head.entry.epoch, head.time);
         let mut delivered = false;
         for rule in head.rules {
@@ -76,8 +80,12 @@ pub(crate) fn prepare<'a>(
         if delivered {
             tally.delivered(&subscription.keys.receipt, head.subject);
         }
+        // What is not agreed is nobody's business here, its trace neither.
+        if head.trace.is_some() && !head.rules.is_empty() {
+            traced.push((index, delivered));
+        }
     }
-    Ok(Prepared { rounds: work.compactor.finish(), tallied: tally.finish() })
+    Ok(Prepared { rounds: work.compactor.finish(), tallied: tally.finish(), traced })
 }
 
 struct Work<'a> {

@@ -6,6 +6,7 @@ use lienthong_contract::event::{Operation, header};
 use lienthong_log::RecordRef;
 use lienthong_log::record::Entry;
 use lienthong_schemas::frame;
+use lienthong_telemetry::TraceContext;
 
 use crate::error::EventFault;
 use crate::subscription::Subscription;
@@ -58,6 +59,10 @@ pub(crate) struct Head<'a> {
     pub(crate) schema_id: u32,
     /// Avro.
     pub(crate) datum: &'a [u8],
+    /// `ce_recordedtime`.
+    pub(crate) recorded: Option<&'a str>,
+    /// The span that published it, when it is traced.
+    pub(crate) trace: Option<TraceContext>,
 }
 
 impl<'a> Head<'a> {
@@ -67,12 +72,15 @@ impl<'a> Head<'a> {
     /// When an agreed event lacks what every event of the bus has.
     pub(crate) fn read(entry: Entry, record: &RecordRef<'a>, routes: &'a Routes) -> Result<Self, EventFault> {
         let (mut event, mut operation, mut version, mut subject) = (None, None, None, None);
+        let (mut recorded, mut trace) = (None, None);
         for (name, value) in record.headers() {
             match name {
                 header::TYPE => event = Some(value),
                 header::OPERATION => operation = Some(value),
                 header::SEQUENCE => version = Some(value),
                 header::SUBJECT => subject = Some(value),
+                header::RECORDED_TIME => recorded = std::str::from_utf8(value).ok(),
+                header::TRACE_PARENT => trace = TraceContext::parse(value),
                 _ => {}
             }
         }
@@ -86,6 +94,8 @@ impl<'a> Head<'a> {
             subject: subject.unwrap_or(record.key),
             schema_id: 0,
             datum: &[],
+            recorded,
+            trace,
         };
         if rules.is_empty() {
             return Ok(head);

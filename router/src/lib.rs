@@ -14,6 +14,7 @@ mod error;
 mod filter;
 mod head;
 mod lane;
+mod observe;
 mod once;
 mod order;
 mod plans;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use lienthong_contract::sink::Sink;
 use lienthong_log::Log;
+use lienthong_telemetry::{SubscriptionMeters, Traces};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -40,6 +41,10 @@ pub struct RouterOptions {
     pub timeout: Option<Duration>,
     /// Microseconds since 1970 UTC; agreements are judged by it.
     pub clock: fn() -> i64,
+    /// What is counted on the way.
+    pub meters: SubscriptionMeters,
+    /// Where traces go.
+    pub traces: Traces,
 }
 
 impl Default for RouterOptions {
@@ -53,6 +58,8 @@ impl Default for RouterOptions {
             session: Duration::from_secs(8),
             timeout: None,
             clock: || chrono::Utc::now().timestamp_micros(),
+            meters: SubscriptionMeters::default(),
+            traces: Traces::default(),
         }
     }
 }
@@ -82,7 +89,9 @@ impl Router {
     ) -> Self {
         let routes = Routes::new(&subscription);
         let key_id = subscription.keys.receipt.id();
-        let shared = Arc::new(Shared { subscription, routes, log, key_id, clock: options.clock });
+        let (meters, traces) = (options.meters.clone(), options.traces.clone());
+        let clock = options.clock;
+        let shared = Arc::new(Shared { subscription, routes, log, key_id, clock, meters, traces });
         Self { shared, sink, options }
     }
 
@@ -132,7 +141,6 @@ impl Router {
             if session.joined {
                 backoff.clear();
             }
-            tracing::warn!(subscription = self.shared.subscription.name(), error = text, "router waits");
             status.send_modify(|status| status.state = State::Waiting(text.clone()));
             backoff.wait(text.clone());
             while !backoff.due() {

@@ -150,6 +150,7 @@ impl<'r> Session<'r> {
             session: options.session,
         };
         self.consumer = Some(shared.log.consume(&consume).await?);
+        self.status.send_modify(|status| status.joined = true);
         Ok(())
     }
 
@@ -214,6 +215,8 @@ impl<'r> Session<'r> {
                 self.status.send_modify(|status| drop(status.partitions.remove(&source)));
             }
             Delivered::Records(batch) => {
+                let meters = &self.router.shared.meters;
+                meters.received(&batch.source.topic, batch.entries.len(), batch.ignored);
                 if let Some(lane) = self.lanes.get_mut(&batch.source) {
                     lane.push(batch);
                 }

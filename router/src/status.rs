@@ -40,6 +40,8 @@ pub struct Status {
     pub last_event_time: Option<i64>,
     /// Oldest heartbeat over all live partitions held here; `None` while one is unknown.
     pub fresh_through: Option<i64>,
+    /// The subscriber's database fits and the log has been asked for partitions.
+    pub joined: bool,
     /// Where each partition stands.
     pub partitions: BTreeMap<TopicPartition, PartitionStatus>,
 }

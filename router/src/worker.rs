@@ -5,11 +5,13 @@ use std::sync::Arc;
 use bumpalo::Bump;
 use lienthong_contract::sink::{Applied, Delivery, LanePartition, OffsetState, Sink, SinkError};
 use lienthong_log::{Log, TopicPartition};
+use lienthong_telemetry::{SubscriptionMeters, Traces};
 
 use crate::backlog::Unit;
 use crate::deliver::{heads, prepare};
 use crate::error::{RouterError, transient};
 use crate::head::{Head, Routes};
+use crate::observe::{self, Times};
 use crate::plans::{PlanFault, Plans};
 use crate::subscription::Subscription;
 
@@ -22,6 +24,8 @@ pub(crate) struct Shared {
     pub(crate) key_id: String,
     /// Microseconds since 1970 UTC.
     pub(crate) clock: fn() -> i64,
+    pub(crate) meters: SubscriptionMeters,
+    pub(crate) traces: Traces,
 }
 
 /// A connection with its buffers; as many as may be in use at once.
@@ -92,6 +96,7 @@ impl Hand {
     async fn transaction(&mut self, shared: &Shared, task: &Task) -> Result<Done, Fault> {
         let Self { sink, plans, arena } = self;
         let subscription = &*shared.subscription;
+        let begun = (shared.clock)();
         let heads = heads(&task.unit, &shared.routes, &task.source).map_err(Fault::Event)?;
         load_plans(plans, shared, &heads, &task.source).await?;
         let prepared = prepare(subscription, plans, &heads, arena, &task.source).map_err(Fault::Event)?;
@@ -103,7 +108,10 @@ impl Hand {
             rounds: &prepared.rounds,
             receipt: receipt.as_ref(),
         };
+        let applying = (shared.clock)();
         let applied = sink.apply(&delivery).await.map_err(|error| sink_fault(error, task))?;
+        let times = Times { begun, prepared: applying, committed: (shared.clock)() };
+        observe::committed(shared, &task.source, &heads, &prepared.traced, times, &applied);
         let last_time = receipt.as_ref().map(|receipt| receipt.times.1);
         Ok(Done { events: prepared.tallied.events, last_time, applied })
     }

@@ -110,6 +110,12 @@ impl Site {
         std::fs::write(self.path(name), text).with_context(|| name.to_owned())
     }
 
+    /// Adds `telemetry` to the site.
+    pub(crate) fn telemetry(&self, yaml: &str) -> Result<()> {
+        let text = std::fs::read_to_string(self.path("lienthong.yaml"))?;
+        self.write("lienthong.yaml", &format!("{text}telemetry: {yaml}\n"))
+    }
+
     /// Everything that comes before the first event.
     pub(crate) fn prepare(&self) -> Result<()> {
         self.succeed(&["check"])?;

@@ -10,10 +10,12 @@ use lienthong_contract::source::{RowChange, RowOp, RowVisitor, TableCapture};
 use lienthong_log::record::NewRecord;
 use lienthong_log::{Batch, TopicPartition, murmur2};
 use lienthong_schemas::{Cell, FieldPath, date, frame};
+use lienthong_telemetry::{Tally, Traces};
 
 use crate::convert::{Rule, convert, partial_date, rule_of, split_list};
 use crate::publication::{Field, FieldSource, Publication, When, by_table};
 use crate::quarantine::{QuarantineKeys, Quarantined};
+use crate::trace::{Traced, Tracer};
 
 /// What an encoder is made from.
 #[derive(Debug)]
@@ -38,6 +40,8 @@ pub struct EncoderParts {
     pub counter: u64,
     /// Ids that stand in the log already.
     pub collected: HashSet<Box<str>>,
+    /// Which events are traced.
+    pub traces: Traces,
 }
 
 /// Turns rows into a batch; lives as long as its writer.
@@ -48,6 +52,11 @@ pub struct Encoder {
     lanes: Vec<[(Arc<str>, i32); 2]>,
     arena: Bump,
     value: Vec<u8>,
+    tracer: Tracer,
+    /// How long the batch's events took until they were asked for.
+    pub captured: Tally,
+    /// The batch's events that are traced.
+    pub traced: Vec<Traced>,
     /// Records encoded and not yet taken.
     pub batch: Batch,
     /// Rows that broke their contract and have not been taken.
@@ -82,8 +91,12 @@ impl Encoder {
             .map(|entry| Ok([lane(&entry.family, Lane::Live)?, lane(&entry.family, Lane::Bulk)?]))
             .collect::<Result<_, String>>()?;
         let by_table = by_table(&parts.publications);
+        let tracer = Tracer::new(parts.traces.clone(), &parts.keys.subject);
         Ok(Self {
             parts,
+            tracer,
+            captured: Tally::default(),
+            traced: Vec::new(),
             by_table,
             lanes,
             arena: Bump::new(),
@@ -171,7 +184,9 @@ impl Encoder {
         date::format_timestamp(row.time, &mut time);
         date::format_timestamp(self.recorded_time, &mut recorded);
         let sequence = outbox_sequence(self.parts.lineage_epoch, self.parts.writer_epoch, self.parts.counter);
-        let headers: [(&'static str, &[u8]); 10] = [
+        let origin = self.tracer.origin(&id);
+        let trace = origin.map(|origin| origin.context().header()).unwrap_or_default();
+        let headers: [(&'static str, &[u8]); 11] = [
             (header::SPEC_VERSION, b"1.0"),
             (header::ID, id.as_bytes()),
             (header::SOURCE, self.parts.urn.as_bytes()),
@@ -182,14 +197,24 @@ impl Encoder {
             (header::OPERATION, event.operation.as_str().as_bytes()),
             (header::SEQUENCE, sequence.as_bytes()),
             (header::CONTENT_TYPE, header::AVRO.as_bytes()),
+            (header::TRACE_PARENT, trace.as_bytes()),
         ];
         let record = NewRecord {
             key: event.subject.as_bytes(),
-            headers: &headers,
+            // An event that is not traced says nothing of traces.
+            headers: if origin.is_some() { &headers } else { &headers[..10] },
             value: &self.value,
             time: row.time,
         };
         self.batch.push(&target, &record);
+        self.captured.between(row.time, self.recorded_time);
+        self.traced.extend(origin.map(|origin| Traced {
+            origin,
+            committed: row.time,
+            event: publication.event.clone(),
+            subject: self.tracer.subject(event.subject),
+            target,
+        }));
     }
 
     fn id(&self, publication: &Publication, row: &RowChange<'_>, suffix: &str) -> String {

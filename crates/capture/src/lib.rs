@@ -1,7 +1,8 @@
 //! The outbound loop: rows of a source become events in the log, exactly once.
 //!
 //! [`publication`] is a `publishes` entry of a ministry's YAML, compiled; [`encode`] turns one changed row into records (pure);
-//! [`pump`] polls, appends, checkpoints and lets the source forget; [`run`] starts it again when a dependency was away.
+//! [`pump`] polls, appends, checkpoints and lets the source forget; [`run`] starts it again when a dependency was away; `trace` tells of
+//! single events.
 //!
 //! **Invariant:** nothing here knows a kind of database or an engine of the log.
 
@@ -11,6 +12,7 @@ pub mod publication;
 pub mod pump;
 pub mod quarantine;
 pub mod run;
+mod trace;
 
 pub use publication::{FieldSource, Publication, When};
 pub use run::{CaptureError, CaptureOptions, Connector, State, Status, run, topics};

@@ -4,17 +4,20 @@
 //! everything that its position covers is durable and every id that the read-back collected has been met again; the source forgets
 //! only with the leave that such a checkpoint gives.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lienthong_contract::event::header;
 use lienthong_contract::position::Lineage;
 use lienthong_contract::source::{PollLimit, Polled, Source};
 use lienthong_log::{Batch, CheckpointBody, Log, Writer, WriterError};
+use lienthong_telemetry::{Published, Tally};
 use tokio_util::sync::CancellationToken;
 
 use crate::encode::Encoder;
 use crate::quarantine::Quarantined;
 use crate::run::{CaptureError, CaptureOptions, State, Status};
+use crate::trace::{Times, Traced, tell};
 
 /// A checkpoint is due after so many rows: bounds what a successor has to read back.
 const CHECKPOINT_ROWS: usize = 50_000;
@@ -38,6 +41,10 @@ pub(crate) struct Pump<'a> {
 struct Read {
     polled: Polled,
     batch: Batch,
+    /// When the source was asked, microseconds.
+    asked: i64,
+    captured: Tally,
+    traced: Vec<Traced>,
     /// Counter behind the last `ce_sequence` of the batch.
     counter: u64,
     /// Every id that the read-back collected lies at or before this position.
@@ -59,18 +66,19 @@ impl Pump<'_> {
         let mut read = self.poll().await?;
         loop {
             let stopping = shutdown.is_cancelled() || (self.options.once && read.polled.caught_up);
-            let next = if stopping || read.polled.caught_up {
-                self.append(&read.batch).await?;
-                None
+            let (append, next) = if stopping || read.polled.caught_up {
+                (append(self.writer, &read.batch, self.options.clock).await?, None)
             } else {
-                Some(self.append_and_poll(&read.batch).await?)
+                let (append, next) = self.append_and_poll(&read.batch).await?;
+                (append, Some(next))
             };
-            self.count(&read.batch);
+            self.count(&read, append);
             progress.rows += read.polled.rows;
             self.checkpoint(&mut progress, &read, stopping).await?;
             if read.polled.caught_up {
                 self.heartbeat(&mut progress, read.polled.source_time).await?;
             }
+            self.report(|status| status.rounds += 1);
             if stopping {
                 return Ok(());
             }
@@ -95,31 +103,32 @@ impl Pump<'_> {
     }
 
     async fn poll(&mut self) -> Result<Read, CaptureError> {
-        self.append_and_poll(&Batch::default()).await
-    }
-
-    async fn append(&mut self, batch: &Batch) -> Result<(), WriterError> {
-        if batch.is_empty() { Ok(()) } else { self.writer.append(batch).await }
+        Ok(self.append_and_poll(&Batch::default()).await?.1)
     }
 
     /// Both run side by side; an error of the append comes first, because then nothing more may be sent.
-    async fn append_and_poll(&mut self, batch: &Batch) -> Result<Read, CaptureError> {
-        self.encoder.recorded_time = (self.options.clock)();
+    async fn append_and_poll(&mut self, batch: &Batch) -> Result<((i64, i64), Read), CaptureError> {
+        let asked = (self.options.clock)();
+        self.encoder.recorded_time = asked;
         let limit = PollLimit { rows: self.options.batch_rows };
-        let append = async { if batch.is_empty() { Ok(()) } else { self.writer.append(batch).await } };
+        let append = append(self.writer, batch, self.options.clock);
         let (appended, polled) = tokio::join!(append, self.source.poll(limit, &mut self.encoder));
-        appended?;
+        let append = appended?;
         let polled = polled?;
         self.publish_quarantined().await?;
         if polled.caught_up {
             self.encoder.caught_up();
         }
-        Ok(Read {
+        let read = Read {
             batch: std::mem::take(&mut self.encoder.batch),
+            asked,
+            captured: std::mem::take(&mut self.encoder.captured),
+            traced: std::mem::take(&mut self.encoder.traced),
             counter: self.encoder.counter(),
             covers_collected: !self.encoder.owes(),
             polled,
-        })
+        };
+        Ok((append, read))
     }
 
     /// Of what `read` covers; the poll after it may be under way already and is not part of it.
@@ -180,10 +189,17 @@ impl Pump<'_> {
         Ok(())
     }
 
-    fn count(&self, batch: &Batch) {
+    /// What `read` gave is durable since the end of `append`.
+    fn count(&self, read: &Read, append: (i64, i64)) {
+        let Read { batch, asked, captured, traced, .. } = read;
         if batch.is_empty() {
             return;
         }
+        let CaptureOptions { meters, traces, .. } = self.options;
+        let topics: Vec<_> =
+            batch.parts.iter().map(|part| (Arc::clone(&part.target.topic), part.count)).collect();
+        meters.published(&Published { topics: &topics, captured, asked: *asked, append });
+        tell(traces, meters.system(), self.participant, traced, Times { asked: *asked, append });
         let last = self.encoder.last_event_time;
         self.report(|status| {
             status.events += batch.len() as u64;
@@ -194,6 +210,19 @@ impl Pump<'_> {
     fn report(&self, change: impl FnOnce(&mut Status)) {
         self.status.send_modify(change);
     }
+}
+
+/// Begin and end, microseconds. An empty batch asks nothing of the log.
+async fn append(
+    writer: &mut dyn Writer,
+    batch: &Batch,
+    clock: fn() -> i64,
+) -> Result<(i64, i64), WriterError> {
+    let begin = clock();
+    if !batch.is_empty() {
+        writer.append(batch).await?;
+    }
+    Ok((begin, clock()))
 }
 
 async fn publish_quarantined(

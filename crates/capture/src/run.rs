@@ -7,6 +7,7 @@ use lienthong_contract::event::Lane;
 use lienthong_contract::participant::ParticipantId;
 use lienthong_contract::source::{Source, SourceError, TableCapture};
 use lienthong_log::{Log, LogError, WriterError};
+use lienthong_telemetry::{ConnectorMeters, Traces};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -46,6 +47,10 @@ pub struct CaptureOptions {
     pub timeout: Option<Duration>,
     /// Microseconds since 1970 UTC.
     pub clock: fn() -> i64,
+    /// What is counted on the way.
+    pub meters: ConnectorMeters,
+    /// Where traces go.
+    pub traces: Traces,
 }
 
 /// What a connector is doing.
@@ -78,6 +83,8 @@ pub struct Status {
     pub last_event_time: Option<i64>,
     /// Heartbeat time, microseconds.
     pub fresh_through: Option<i64>,
+    /// Rounds of asking the source, appending and checkpointing that were finished: it stands still when source or log do not answer.
+    pub rounds: u64,
 }
 
 impl Default for Status {
@@ -89,6 +96,7 @@ impl Default for Status {
             retained: None,
             last_event_time: None,
             fresh_through: None,
+            rounds: 0,
         }
     }
 }
@@ -180,7 +188,6 @@ pub async fn run(
             status.send_modify(|status| status.state = State::Stopped);
             return Err(error);
         }
-        tracing::warn!(participant = %connector.participant, %error, "connector waits");
         status.send_modify(|status| status.state = State::Waiting(error.to_string()));
         tokio::select! {
             () = tokio::time::sleep(pause) => pause = (pause * 2).min(LONGEST_PAUSE),
@@ -220,6 +227,7 @@ async fn session(
         writer_epoch: recovered.epoch,
         counter: checkpoint.map_or(0, |checkpoint| checkpoint.counter),
         collected: recovered.collected,
+        traces: options.traces.clone(),
     })
     .map_err(|topic| LogError::Topic {
         problem: format!("topic {topic} does not exist"),

@@ -1,9 +1,10 @@
 //! The command line. `--help` teaches: every command shows an example.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use crate::output::{Color, Format};
@@ -41,9 +42,37 @@ pub(crate) struct Global {
     /// More to standard error; twice for more still.
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
+    /// Lines for people, or one JSON object each, on standard error.
+    #[arg(long, global = true, value_enum, default_value_t = Lines::Text, value_name = "FORMAT", env = "LIENTHONG_LOG_FORMAT")]
+    pub(crate) log_format: Lines,
     /// Seconds that a dependency may be away before exit code 4; without it, `--once` waits 30 and a service for ever.
     #[arg(long, global = true, value_name = "SECONDS", value_parser = seconds)]
     pub(crate) timeout: Option<Duration>,
+}
+
+/// `--log-format`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Lines {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// `--metrics`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum MetricsAddress {
+    /// Not served, whatever the site says.
+    Off,
+    /// Served here.
+    At(SocketAddr),
+}
+
+fn metrics_address(text: &str) -> Result<MetricsAddress, String> {
+    if text == "off" {
+        return Ok(MetricsAddress::Off);
+    }
+    text.parse().map(MetricsAddress::At).map_err(|_| "an address such as 127.0.0.1:9464, or off".to_owned())
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
@@ -116,6 +145,9 @@ pub(crate) struct Connect {
     /// Seconds between heartbeats.
     #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds)]
     pub(crate) heartbeat: Duration,
+    /// Serve /metrics, /healthz and /readyz here instead of at the site's address; off: nowhere.
+    #[arg(long, value_name = "ADDRESS", value_parser = metrics_address)]
+    pub(crate) metrics: Option<MetricsAddress>,
 }
 
 /// `route`.
@@ -132,6 +164,9 @@ pub(crate) struct Route {
     /// Print what --prepare would run, for an administrator, then stop.
     #[arg(long, conflicts_with = "once")]
     pub(crate) print_ddl: bool,
+    /// Serve /metrics, /healthz and /readyz here instead of at the site's address; off: nowhere.
+    #[arg(long, value_name = "ADDRESS", value_parser = metrics_address)]
+    pub(crate) metrics: Option<MetricsAddress>,
 }
 
 /// `status`.

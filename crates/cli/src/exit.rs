@@ -7,6 +7,7 @@ use lienthong_contract::sink::SinkError;
 use lienthong_contract::source::SourceError;
 use lienthong_log::{LogError, WriterError};
 use lienthong_router::RouterError;
+use lienthong_telemetry::{LogFormat, SERVICE};
 
 /// Documented exit codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,9 +84,13 @@ impl Failure {
         Self { code: Code::Interrupted, lines: Vec::new() }
     }
 
-    pub(crate) fn report(&self) -> ExitCode {
+    /// The command's answer on standard error; a log line where standard error is one object per line.
+    pub(crate) fn report(&self, format: LogFormat) -> ExitCode {
         for line in &self.lines {
-            eprintln!("lienthong: {line}");
+            match format {
+                LogFormat::Text => eprintln!("lienthong: {line}"),
+                LogFormat::Json => tracing::error!(target: SERVICE, exit_code = self.code as u8, "{line}"),
+            }
         }
         ExitCode::from(self.code as u8)
     }

@@ -9,6 +9,9 @@ mod containers;
 mod engine;
 mod exit;
 mod memory;
+mod observe;
+mod observe_connector;
+mod observe_subscription;
 mod output;
 mod progress;
 mod reporter;
@@ -18,8 +21,9 @@ mod status_record;
 use std::process::ExitCode;
 
 use clap::Parser;
+use lienthong_telemetry::{LogFormat, Logging};
 
-use crate::args::Cli;
+use crate::args::{Cli, Lines};
 use crate::exit::Failure;
 
 fn main() -> ExitCode {
@@ -27,17 +31,21 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     // Fails only when a provider is installed already, which is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    lienthong_telemetry::init(cli.global.verbose);
+    let format = match cli.global.log_format {
+        Lines::Text => LogFormat::Text,
+        Lines::Json => LogFormat::Json,
+    };
+    lienthong_telemetry::init(Logging { verbose: cli.global.verbose, format }, || progress::Lines);
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return Failure::unexpected(&anyhow::Error::new(error)).report(),
+        Err(error) => return Failure::unexpected(&anyhow::Error::new(error)).report(format),
     };
     let outcome = runtime.block_on(commands::run(cli));
     // Blocking threads of the engines end by themselves; a process that is done must not wait for them.
     runtime.shutdown_timeout(std::time::Duration::from_secs(2));
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => failure.report(),
+        Err(failure) => failure.report(format),
     }
 }
 

@@ -1,18 +1,38 @@
-//! Progress of long work: a spinner with counts on a terminal, a line every ten seconds in a pipe.
+//! Progress of long work: a log line at every change of state; counts in a bar on a terminal, as a log line every ten seconds elsewhere.
 
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, Write};
+use std::sync::LazyLock;
 use std::time::Duration;
 
-use indicatif::{HumanCount, ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use lienthong_telemetry::SERVICE;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+/// How often counts are told.
+const COUNTS: Duration = Duration::from_secs(10);
+/// How often a bar is drawn.
+const DRAW: Duration = Duration::from_millis(100);
+
+/// All bars of the process: lines are written between them, not into them.
+static BARS: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
 
 /// Something that counts.
 pub(crate) trait Counts: Clone + Send + Sync + 'static {
-    /// Done so far.
+    /// Events so far.
     fn done(&self) -> u64;
-    /// In a word.
-    fn state(&self) -> String;
+    /// In a word, and why when it waits or has halted.
+    fn state(&self) -> (&'static str, Option<&str>);
+}
+
+/// Whose progress it is.
+#[derive(Clone, Debug)]
+pub(crate) struct Title {
+    /// `connector` or `subscription`.
+    pub(crate) kind: &'static str,
+    /// Participant, or `subscriber/family`.
+    pub(crate) name: String,
 }
 
 /// Shows progress until finished.
@@ -22,13 +42,15 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    pub(crate) fn start<C: Counts>(title: String, unit: &'static str, status: watch::Receiver<C>) -> Self {
+    pub(crate) fn start<C: Counts>(title: Title, status: watch::Receiver<C>) -> Self {
         let (stop, stopped) = oneshot::channel();
         let task = tokio::spawn(async move {
+            let mut teller = Teller::new(title, status);
             tokio::select! {
-                () = show(title, unit, status) => {}
+                () = teller.tell() => {}
                 _ = stopped => {}
             }
+            teller.last();
         });
         Self { stop, task }
     }
@@ -40,27 +62,96 @@ impl Progress {
     }
 }
 
-async fn show<C: Counts>(title: String, unit: &'static str, status: watch::Receiver<C>) {
-    let terminal = std::io::stderr().is_terminal();
-    let bar = if terminal { ProgressBar::new_spinner() } else { ProgressBar::hidden() };
-    if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} {pos} {per_sec} {elapsed}") {
-        bar.set_style(style);
-    }
-    let started = tokio::time::Instant::now();
-    let mut told = 0;
-    loop {
-        tokio::time::sleep(Duration::from_millis(if terminal { 100 } else { 1000 })).await;
-        let (done, state) = {
-            let status = status.borrow();
-            (status.done(), status.state())
-        };
-        bar.set_message(format!("{title} ({state}) {unit}:"));
-        bar.set_position(done);
-        let seconds = started.elapsed().as_secs();
-        if !terminal && seconds / 10 > told {
-            told = seconds / 10;
-            let rate = done / seconds.max(1);
-            eprintln!("{title}: {state}, {} {unit}, {}/s", HumanCount(done), HumanCount(rate));
+struct Teller<C> {
+    title: Title,
+    status: watch::Receiver<C>,
+    /// State and cause that were told last.
+    told: Option<(&'static str, Option<String>)>,
+    bar: Option<ProgressBar>,
+    /// When counts were told last, and what they were.
+    counted: (Instant, u64),
+}
+
+impl<C: Counts> Teller<C> {
+    fn new(title: Title, status: watch::Receiver<C>) -> Self {
+        let bar = std::io::stderr().is_terminal().then(|| BARS.add(ProgressBar::new_spinner()));
+        let style = ProgressStyle::with_template("{spinner} {msg} {pos} events {per_sec} {elapsed}");
+        if let (Some(bar), Ok(style)) = (&bar, style) {
+            bar.set_style(style);
         }
+        Self { title, status, told: None, bar, counted: (Instant::now(), 0) }
+    }
+
+    async fn tell(&mut self) {
+        let every = if self.bar.is_some() { DRAW } else { COUNTS };
+        let mut tick = tokio::time::interval(every);
+        loop {
+            tokio::select! {
+                _ = tick.tick() => self.counts(),
+                changed = self.status.changed() => if changed.is_err() { return },
+            }
+            self.state();
+        }
+    }
+
+    /// One line per change; a state that lasts is told once, whatever is tried in between.
+    fn state(&mut self) {
+        let (state, cause) = {
+            let status = self.status.borrow_and_update();
+            let (state, cause) = status.state();
+            (state, cause.map(str::to_owned))
+        };
+        if self.told.as_ref().is_some_and(|told| *told == (state, cause.clone())) {
+            return;
+        }
+        let Title { kind, name } = &self.title;
+        match &cause {
+            Some(cause) if state == "waiting" => {
+                tracing::warn!(target: SERVICE, kind, name, state, cause, "state")
+            }
+            // Why it halted is the command's own answer, at once or at its end.
+            Some(_) | None => tracing::info!(target: SERVICE, kind, name, state, "state"),
+        }
+        self.told = Some((state, cause));
+    }
+
+    fn counts(&mut self) {
+        let status = self.status.borrow();
+        let (done, (state, _)) = (status.done(), status.state());
+        if let Some(bar) = &self.bar {
+            bar.set_message(format!("{} ({state}):", self.title.name));
+            bar.set_position(done);
+            return;
+        }
+        let (at, before) = self.counted;
+        let seconds = at.elapsed().as_secs();
+        if seconds < COUNTS.as_secs() {
+            return;
+        }
+        let Title { kind, name } = &self.title;
+        let per_second = done.saturating_sub(before) / seconds;
+        tracing::info!(target: SERVICE, kind, name, state, events = done, per_second, "counts");
+        drop(status);
+        self.counted = (Instant::now(), done);
+    }
+
+    fn last(&mut self) {
+        self.state();
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// Standard error, beside the bars.
+pub(crate) struct Lines;
+
+impl Write for Lines {
+    fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
+        BARS.suspend(|| std::io::stderr().write(line))
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        std::io::stderr().flush()
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use lienthong_log::Log;
+use lienthong_log::{Log, LogError};
 use tokio::sync::watch;
 
 use crate::status_record::{INTERVAL, StatusRecord};
@@ -21,7 +21,8 @@ pub(crate) async fn report<R: Reports>(log: Arc<dyn Log>, name: String, mut stat
         let ended = status.has_changed().is_err();
         if let Err(error) = current.write(log.as_ref()).await {
             let text = error.to_string();
-            if told.as_ref() != Some(&text) {
+            let away = matches!(error, LogError::Unreachable { .. } | LogError::RegistryDown(_));
+            if !away && told.as_ref() != Some(&text) {
                 tracing::warn!(name, error = text, "status cannot be written");
             }
             told = Some(text);

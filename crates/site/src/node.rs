@@ -24,8 +24,8 @@ pub(crate) enum Value {
     Null,
     Bool,
     Integer(i64),
-    /// Any other number: nothing in a site is one.
-    Number,
+    /// Any other number.
+    Number(f64),
     Text(String),
     List(Vec<Node>),
     /// In the order of the file; a repeated key stands here twice.
@@ -45,7 +45,7 @@ impl Value {
         match self {
             Self::Null => "nothing",
             Self::Bool => "a truth value",
-            Self::Integer(_) | Self::Number => "a number",
+            Self::Integer(_) | Self::Number(_) => "a number",
             Self::Text(_) => "a text",
             Self::List(_) => "a list",
             Self::Map(_) => "a map",
@@ -119,19 +119,19 @@ impl<'de> Visitor<'de> for ValueVisitor {
     }
 
     fn visit_u64<E: Error>(self, number: u64) -> Result<Value, E> {
-        Ok(i64::try_from(number).map_or(Value::Number, Value::Integer))
+        Ok(i64::try_from(number).map_or(Value::Number(number as f64), Value::Integer))
     }
 
-    fn visit_i128<E: Error>(self, _: i128) -> Result<Value, E> {
-        Ok(Value::Number)
+    fn visit_i128<E: Error>(self, number: i128) -> Result<Value, E> {
+        Ok(Value::Number(number as f64))
     }
 
-    fn visit_u128<E: Error>(self, _: u128) -> Result<Value, E> {
-        Ok(Value::Number)
+    fn visit_u128<E: Error>(self, number: u128) -> Result<Value, E> {
+        Ok(Value::Number(number as f64))
     }
 
-    fn visit_f64<E: Error>(self, _: f64) -> Result<Value, E> {
-        Ok(Value::Number)
+    fn visit_f64<E: Error>(self, number: f64) -> Result<Value, E> {
+        Ok(Value::Number(number))
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<Value, E> {

@@ -1,5 +1,7 @@
 //! Reads a tree against what belongs there, and keeps every mistake with its place.
 
+use std::time::Duration;
+
 use lienthong_schemas::{Problem, nearest};
 
 use crate::node::{Key, Node, Place, Value};
@@ -168,7 +170,7 @@ impl<'s> Reader<'s> {
     pub(crate) fn try_text(&mut self, node: &Node, what: &str) -> Option<Result<Text, Unresolved>> {
         let Value::Text(raw) = &node.value else {
             let fix = match node.value {
-                Value::Bool | Value::Integer(_) | Value::Number => "put it in quotes",
+                Value::Bool | Value::Integer(_) | Value::Number(_) => "put it in quotes",
                 Value::Null | Value::Text(_) | Value::List(_) | Value::Map(_) => "write a text",
             };
             self.mistyped(node, &format!("`{what}`"), "a text", fix);
@@ -221,6 +223,43 @@ impl<'s> Reader<'s> {
                 None
             }
         }
+    }
+
+    /// A share from 0 to 1.
+    pub(crate) fn share(&mut self, node: &Node, what: &str) -> Option<f64> {
+        let share = match node.value {
+            Value::Integer(number) => Some(number as f64),
+            Value::Number(number) => Some(number),
+            Value::Null | Value::Bool | Value::Text(_) | Value::List(_) | Value::Map(_) => None,
+        };
+        let share = share.filter(|share| (0.0..=1.0).contains(share));
+        if share.is_none() {
+            self.problem(
+                node.at,
+                format!("`{what}` is no share"),
+                "write a number from 0 to 1, such as 0.01",
+            );
+        }
+        share
+    }
+
+    /// A duration between two bounds: a whole number with s, m, h or d.
+    pub(crate) fn duration(
+        &mut self,
+        text: &Text,
+        what: &str,
+        (least, most): (u64, u64),
+    ) -> Option<Duration> {
+        let units = [('s', 1), ('m', 60), ('h', 3_600), ('d', 86_400)];
+        let seconds = units.iter().find_map(|(unit, seconds)| {
+            text.value.strip_suffix(*unit)?.parse::<u64>().ok()?.checked_mul(*seconds)
+        });
+        let seconds = seconds.filter(|seconds| (least..=most).contains(seconds));
+        if seconds.is_none() {
+            let fix = format!("write {least}s to {most}s; m, h and d are understood too");
+            self.problem(text.at, format!("`{what}` is no such duration"), fix);
+        }
+        seconds.map(Duration::from_secs)
     }
 
     /// One of a few words.

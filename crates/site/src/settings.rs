@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use lienthong_schemas::Problem;
 
@@ -12,15 +13,29 @@ use crate::reader::Reader;
 use crate::secret::Secret;
 
 const KEYS: [&str; 5] = ["site", "log", "keys", "paths", "telemetry"];
+/// Seconds: an idle connector looks at its source every second; after a day nobody waits any more.
+const STALLED_AFTER: (u64, u64) = (5, 86_400);
 const PATHS: [&str; 4] = ["schemas", "ministries", "agreements", "procedures"];
 
+const TELEMETRY: [&str; 4] = ["otlp", "metrics", "sample", "stalled_after"];
+
 /// Where a process tells of itself.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Telemetry {
     /// URL of an OTLP collector.
     pub otlp: Option<Secret>,
-    /// Address on which `/metrics` is served.
+    /// Address on which `/metrics`, `/healthz` and `/readyz` are served.
     pub metrics: Option<SocketAddr>,
+    /// Share of events that are traced.
+    pub sample: f64,
+    /// How long work may stand still before `/readyz` says no.
+    pub stalled_after: Duration,
+}
+
+impl Default for Telemetry {
+    fn default() -> Self {
+        Self { otlp: None, metrics: None, sample: 0.01, stalled_after: Duration::from_secs(60) }
+    }
 }
 
 /// A folder of the site.
@@ -101,11 +116,10 @@ fn folders(reader: &mut Reader<'_>, node: &Node) -> Folders {
 }
 
 fn telemetry(reader: &mut Reader<'_>, node: &Node) -> Telemetry {
-    let Some(map) = reader.map(node, "`telemetry`", &["otlp", "metrics"]) else {
-        return Telemetry::default();
-    };
+    let otherwise = Telemetry::default();
+    let Some(map) = reader.map(node, "`telemetry`", &TELEMETRY) else { return otherwise };
     let otlp = reader.optional_text(&map, "otlp");
-    let http = otlp.as_ref().is_none_or(|text| text.value.starts_with("http"));
+    let http = otlp.as_ref().is_none_or(|text| is_http(&text.value));
     if let Some(text) = otlp.as_ref().filter(|_| !http) {
         reader.problem(text.at, "`otlp` is no http address", "write http://host:4318, or null");
     }
@@ -116,5 +130,18 @@ fn telemetry(reader: &mut Reader<'_>, node: &Node) -> Telemetry {
         }
         address
     });
-    Telemetry { otlp: otlp.map(|text| Secret::new(&text.value)), metrics }
+    let sample = map.get("sample").and_then(|node| reader.share(node, "sample"));
+    let stalled_after = reader.optional_text(&map, "stalled_after");
+    let stalled_after = stalled_after.and_then(|text| reader.duration(&text, "stalled_after", STALLED_AFTER));
+    Telemetry {
+        otlp: otlp.map(|text| Secret::new(&text.value)),
+        metrics,
+        sample: sample.unwrap_or(otherwise.sample),
+        stalled_after: stalled_after.unwrap_or(otherwise.stalled_after),
+    }
+}
+
+fn is_http(text: &str) -> bool {
+    let rest = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
+    rest.is_some_and(|rest| !rest.starts_with('/') && !rest.is_empty() && !rest.contains(char::is_whitespace))
 }

@@ -50,7 +50,7 @@ fn an_unknown_key_is_refused_with_the_nearest_name() {
         "otlp: null",
         "opentel: null",
         "5:13",
-        &["unknown key `opentel`", "use one of: otlp, metrics"],
+        &["unknown key `opentel`", "use one of: otlp, metrics, sample, stalled_after"],
     );
     refused(MOJ, "subject:", "subjekt:", "10:5", &["unknown key `subjekt`", "did you mean `subject`?"]);
     refused(VSS, "where: \"event.d", "when: \"event.d", "21:5", &["unknown key `when`", "use one of: event"]);
@@ -221,6 +221,26 @@ fn a_wrong_log_address_is_refused() {
 fn a_folder_that_is_not_there_and_a_wrong_address_are_refused() {
     refused(SITE, "ministries: ministries", "ministries: ministry", "4:21", &["`ministry` does not exist"]);
     refused(SITE, "127.0.0.1:9464", "localhost", "5:34", &["`metrics` is no address", "127.0.0.1:9464"]);
+    refused(
+        SITE,
+        "otlp: null",
+        "otlp: localhost",
+        "5:19",
+        &["`otlp` is no http address", "http://host:4318"],
+    );
+    for sample in ["1.5", "\"0.1\"", "-1", "x"] {
+        refused(
+            SITE,
+            "otlp: null",
+            &format!("sample: {sample}"),
+            "5:21",
+            &["`sample` is no share", "0 to 1"],
+        );
+    }
+    for after in ["60", "1s", "2d", "60 s", "s"] {
+        let wrong = format!("stalled_after: \"{after}\"");
+        refused(SITE, "otlp: null", &wrong, "5:28", &["`stalled_after` is no such duration", "5s to 86400s"]);
+    }
 }
 
 #[test]

@@ -280,6 +280,18 @@ fn the_long_form_of_a_log_knows_tls_and_sasl() {
 }
 
 #[test]
+fn telemetry_has_defaults_and_takes_other_values() {
+    let folder = Folder::new();
+    let telemetry = folder.site().telemetry;
+    assert!(telemetry.otlp.is_none() && telemetry.metrics.is_some());
+    assert_eq!((telemetry.sample, telemetry.stalled_after.as_secs()), (0.01, 60));
+    folder.replace(SITE, "metrics: 127.0.0.1:9464", "metrics: null, sample: 1, stalled_after: 2m");
+    let telemetry = folder.site().telemetry;
+    assert!(telemetry.metrics.is_none());
+    assert_eq!((telemetry.sample, telemetry.stalled_after.as_secs()), (1.0, 120));
+}
+
+#[test]
 fn no_secret_is_ever_shown() {
     let folder = Folder::new();
     folder.replace(SITE, "otlp: null", "otlp: \"http://u:${env:PASSWORD}@otlp\"");

@@ -1,19 +1,27 @@
-//! Logging start-up. Personal data cannot reach it: the types that carry values have redacted `Debug` and no `Display`.
+//! What a process tells of itself: log lines, metrics, health, traces. Personal data cannot reach them: types that carry values have
+//! redacted `Debug` and no `Display`, and labels and attributes are made of a closed set of types ([`Label`], [`Name`]).
+//!
+//! `names` is the one place of every metric's name, unit and meaning; docs/metrics.md is made from it.
 
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::layer::SubscriberExt as _;
-use tracing_subscriber::util::SubscriberInitExt as _;
+mod health;
+mod histogram;
+mod label;
+mod logging;
+mod meters;
+mod metrics;
+pub mod names;
+mod reference;
+mod server;
+mod trace;
+mod trace_context;
 
-/// Starts logging to standard error: warnings, `-v` what happens, `-vv` details. `LIENTHONG_LOG_LEVEL` overrides.
-/// A second call changes nothing.
-pub fn init(verbose: u8) {
-    let level = match verbose {
-        0 => "warn",
-        1 => "info,rdkafka=warn,librdkafka=warn",
-        _ => "debug,sqlx=info,rdkafka=info",
-    };
-    let filter = EnvFilter::try_from_env("LIENTHONG_LOG_LEVEL").unwrap_or_else(|_| EnvFilter::new(level));
-    let format = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);
-    // Fails only when a subscriber is installed already, in tests.
-    let _ = tracing_subscriber::registry().with(filter).with(format).try_init();
-}
+pub use health::{Health, Look, Verdict, Watch};
+pub use histogram::Tally;
+pub use label::{Label, Name, System};
+pub use logging::{LogFormat, Logging, SERVICE, init};
+pub use meters::{ConnectorMeters, Published, SubscriptionMeters, Transaction};
+pub use metrics::{Counter, Gauge, Metrics, Readings};
+pub use reference::markdown;
+pub use server::{ServeError, Server};
+pub use trace::{Span, Stage, TraceError, TraceOptions, Traces};
+pub use trace_context::{Origin, TraceContext};

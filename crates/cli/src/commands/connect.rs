@@ -12,7 +12,9 @@ use tokio::sync::watch;
 use super::Context;
 use crate::args::Connect;
 use crate::exit::{Code, Failure};
-use crate::progress::{Counts, Progress};
+use crate::observe::Observer;
+use crate::observe_connector;
+use crate::progress::{Counts, Progress, Title};
 use crate::reporter::{Reports, report};
 use crate::status_record::{StatusRecord, now};
 
@@ -35,6 +37,18 @@ pub(super) async fn run(context: &Context, options: &Connect) -> Result<(), Fail
         }
         return Ok(());
     }
+    let observer = Observer::start(context, "lienthong-connect", options.metrics).await?;
+    let done = serve(context, options, compiled, &observer).await;
+    observer.finish().await;
+    done
+}
+
+async fn serve(
+    context: &Context,
+    options: &Connect,
+    compiled: &Participant,
+    observer: &Observer,
+) -> Result<(), Failure> {
     let keys = context.keys()?;
     let log = context.log()?;
     let connector = Connector {
@@ -52,10 +66,14 @@ pub(super) async fn run(context: &Context, options: &Connect) -> Result<(), Fail
         quarantine_limit: QUARANTINE_LIMIT,
         timeout: context.timeout.or(options.once.then_some(ONCE_TIMEOUT)),
         clock: now,
+        meters: observer.connector_meters(&options.participant),
+        traces: observer.traces.clone(),
     };
     let (sender, receiver) = watch::channel(Status::default());
     let reporter = tokio::spawn(report(log, options.participant.clone(), receiver.clone()));
-    let progress = Progress::start(format!("connect {}", options.participant), "events", receiver.clone());
+    let title = Title { kind: "connector", name: options.participant.clone() };
+    let progress = Progress::start(title, receiver.clone());
+    observe_connector::watch(observer, &options.participant, receiver.clone());
     let outcome = lienthong_capture::run(connector, capture, sender, context.shutdown.clone()).await;
     progress.finish().await;
     let events = receiver.borrow().events;
@@ -109,13 +127,13 @@ impl Counts for Status {
         self.events
     }
 
-    fn state(&self) -> String {
-        let (name, cause) = words(&self.state);
-        cause.map_or_else(|| name.to_owned(), |cause| format!("{name}: {cause}"))
+    fn state(&self) -> (&'static str, Option<&str>) {
+        words(&self.state)
     }
 }
 
-fn words(state: &State) -> (&'static str, Option<&str>) {
+/// A state in a word, and why.
+pub(crate) fn words(state: &State) -> (&'static str, Option<&str>) {
     match state {
         State::Starting => ("starting", None),
         State::CatchingUp => ("catching-up", None),

@@ -2,9 +2,9 @@
 
 mod acls;
 mod check;
-mod connect;
+pub(crate) mod connect;
 mod keys;
-mod route;
+pub(crate) mod route;
 mod schema;
 mod status;
 mod tail;

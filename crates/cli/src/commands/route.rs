@@ -16,8 +16,10 @@ use tokio::task::JoinSet;
 use super::Context;
 use crate::args::Route;
 use crate::exit::{Code, Failure};
+use crate::observe::Observer;
+use crate::observe_subscription::{self, Ends};
 use crate::output;
-use crate::progress::{Counts, Progress};
+use crate::progress::{Counts, Progress, Title};
 use crate::reporter::{Reports, report};
 use crate::status_record::{StatusRecord, now};
 
@@ -29,8 +31,21 @@ pub(super) async fn run(context: &Context, options: &Route) -> Result<(), Failur
     if options.prepare || options.print_ddl {
         return prepare(&subscribers, options.print_ddl).await;
     }
+    let observer = Observer::start(context, "lienthong-route", options.metrics).await?;
+    let done = serve(context, options, subscribers, &observer).await;
+    observer.finish().await;
+    done
+}
+
+async fn serve(
+    context: &Context,
+    options: &Route,
+    subscribers: Vec<&Subscriber>,
+    observer: &Observer,
+) -> Result<(), Failure> {
     let keys = context.keys()?;
     let log = context.log()?;
+    let ends = Ends::default();
     let mut routers = JoinSet::new();
     let mut running = Vec::new();
     for subscriber in subscribers {
@@ -38,19 +53,26 @@ pub(super) async fn run(context: &Context, options: &Route) -> Result<(), Failur
             let (sender, receiver) = watch::channel(Status::default());
             let name = subscription.name();
             let reporter = tokio::spawn(report(Arc::clone(&log), name.clone(), receiver.clone()));
-            let progress = Progress::start(format!("route {name}"), "events", receiver.clone());
+            let title = Title { kind: "subscription", name: name.clone() };
+            let progress = Progress::start(title, receiver.clone());
+            observe_subscription::watch(observer, &subscription, &ends, receiver.clone());
             running.push((name.clone(), receiver, reporter, progress));
-            let router = router(context, options, subscriber, subscription, &log);
+            let router = router(context, options, subscriber, subscription, &log, observer);
             let shutdown = context.shutdown.clone();
             routers.spawn(async move { (name, router.run(shutdown, sender).await) });
         }
+    }
+    if observer.served() {
+        ends.ask(log, running.iter().map(|(_, status, ..)| status.clone()).collect());
     }
     let mut failures = Vec::new();
     while let Some(ended) = routers.join_next().await {
         let (name, outcome) = ended.map_err(anyhow::Error::new)?;
         if let Err(error) = outcome {
-            // Told at once: the other subscriptions go on, perhaps for months.
-            tracing::error!(subscription = name, %error, "subscription ended");
+            // Told at once when other subscriptions go on, perhaps for months; the last one's end is the command's.
+            if !routers.is_empty() {
+                tracing::error!(subscription = name, %error, "subscription ended");
+            }
             failures.push((name, error));
         }
     }
@@ -78,6 +100,7 @@ fn router(
     subscriber: &Subscriber,
     subscription: Arc<Subscription>,
     log: &Arc<dyn Log>,
+    observer: &Observer,
 ) -> Router {
     let (target, tables) = (subscriber.target.clone(), subscriber.tables.clone());
     let sink = Arc::new(move || open_sink(&target, tables.clone()));
@@ -86,8 +109,11 @@ fn router(
         Database::Sqlite { .. } => 2,
         Database::Postgres { .. } => RouterOptions::default().parallel,
     };
+    let whose = (subscription.subscriber.as_str(), subscription.family.as_str());
     let options = RouterOptions {
         parallel,
+        meters: observer.subscription_meters(whose, &subscription.group()),
+        traces: observer.traces.clone(),
         once: options.once,
         timeout: context.timeout.or(options.once.then_some(ONCE_TIMEOUT)),
         ..RouterOptions::default()
@@ -131,9 +157,8 @@ impl Counts for Status {
         self.events
     }
 
-    fn state(&self) -> String {
-        let (name, cause) = words(&self.state);
-        cause.map_or_else(|| name.to_owned(), |cause| format!("{name}: {cause}"))
+    fn state(&self) -> (&'static str, Option<&str>) {
+        words(&self.state)
     }
 }
 
@@ -155,7 +180,8 @@ impl Reports for Status {
     }
 }
 
-fn words(state: &State) -> (&'static str, Option<&str>) {
+/// A state in a word, and why.
+pub(crate) fn words(state: &State) -> (&'static str, Option<&str>) {
     match state {
         State::Starting => ("starting", None),
         State::CatchingUp => ("catching-up", None),

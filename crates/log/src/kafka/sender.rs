@@ -4,12 +4,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rdkafka::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Header, Message as _, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, Producer as _, ProducerContext, PurgeConfig, ThreadedProducer};
 use tokio::sync::Notify;
 
-use super::client::{Shared, Watch, drop_on_thread, fatal_refusal, is_refusal, lost, not_created};
+use super::client::{Shared, Watch, drop_on_thread, fatal_refusal, is_refusal, log_line, lost, not_created};
 use crate::api::{LogError, WriterError};
 
 /// The library's queue is full: wait for deliveries, or so long.
@@ -53,6 +54,10 @@ impl From<&Failure> for WriterError {
 }
 
 impl ClientContext for Deliveries {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
+        log_line(level, facility, line);
+    }
+
     fn error(&self, error: KafkaError, reason: &str) {
         let code = error.rdkafka_error_code();
         self.watch.error(error, reason);
