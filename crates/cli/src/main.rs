@@ -6,6 +6,8 @@ mod args;
 mod commands;
 #[cfg(test)]
 mod containers;
+#[cfg(test)]
+mod dashboards;
 mod engine;
 mod exit;
 mod memory;
