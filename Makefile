@@ -19,7 +19,7 @@ test: ## every test against real servers, which it installs, starts and stops it
 
 demo: ## the merger of 1 July 2025 from a publisher's database to a subscriber's, in a folder of its own, without a server
 	cargo build --locked --release -p lienthong-cli -p lienthong-testkit --bin lienthong --bin admin-units
-	@deploy/dev/demo
+	@deploy/dev/example-admin-units
 
 dev-up: ## the servers and the site of docker-compose.yml without containers; prints addresses and three commands to try
 	@deploy/dev/up

@@ -66,7 +66,9 @@ pub(crate) fn batch() -> Batch {
         let value = vec![7_u8; BYTES - key.len() - 22];
         let partition = murmur2::partition(key.as_bytes(), PARTITIONS);
         let target = TopicPartition { topic: "lt.bench.live".into(), partition };
-        batch.push(&target, &NewRecord { key: key.as_bytes(), headers: &headers, value: &value, time: 1 });
+        batch
+            .push(&target, &NewRecord { key: key.as_bytes(), headers: &headers, value: &value, time: 1 })
+            .expect("it fits");
     }
     batch
 }

@@ -1,8 +1,8 @@
 //! What a delivery's writes come to once the version guard has spoken. Pure; shared by every kind of sink.
 
 use lienthong_contract::Cell;
-use lienthong_contract::ledger::{LedgerEntry, Verdict};
-use lienthong_contract::sink::{Action, GroupWrite, KeyWrite};
+use lienthong_contract::ledger::{LedgerEntry, Offer, Verdict};
+use lienthong_contract::sink::{Action, GroupWrite, KeyWrite, Revokes};
 use lienthong_contract::target::{TargetColumn, TargetTable, VersionStore};
 
 /// A write that the guard let pass, in the form that is the same for every row of one statement.
@@ -48,7 +48,11 @@ impl<'d> Judged<'d> {
 /// Judges one write against the ledger's entry for its row, and takes it into the entry.
 pub(crate) fn judge<'d>(table: &TargetTable, write: &KeyWrite<'d>, entry: &mut LedgerEntry) -> Judged<'d> {
     match &write.action {
-        Action::Upsert(groups) => Judged::groups_or_older(table, groups, entry, Shape::Upsert),
+        Action::Upsert(groups) => {
+            let indexes: Vec<usize> = groups.iter().map(|write| write.group).collect();
+            let shape = if entry.forbids_creation(table, &indexes) { Shape::Update } else { Shape::Upsert };
+            Judged::groups_or_older(table, groups, entry, shape)
+        }
         Action::Update(groups) => Judged::groups_or_older(table, groups, entry, Shape::Update),
         Action::Delete { version, revokes } => match remove(table, entry, version, *revokes) {
             Verdict::Remove => Judged::plain(Shape::Delete),
@@ -61,11 +65,12 @@ pub(crate) fn judge<'d>(table: &TargetTable, write: &KeyWrite<'d>, entry: &mut L
             }
         }
         Action::Void { group: Some(group), column, version, revokes, .. } => {
-            let record = revokes.map(|(_, record)| record);
-            take_back(table, entry, *group, version, record, Shape::Void(column))
+            take_back(table, entry, *group, version, *revokes, Shape::Void(column))
         }
         Action::Clear { group, version, revokes } => {
-            take_back(table, entry, *group, version, *revokes, Shape::Clear(*group))
+            let groups = [*group];
+            let revokes = revokes.map(|record| Revokes { record, groups: &groups });
+            take_back(table, entry, *group, version, revokes, Shape::Clear(*group))
         }
     }
 }
@@ -77,11 +82,11 @@ impl<'d> Judged<'d> {
         entry: &mut LedgerEntry,
         shape: impl FnOnce(Vec<usize>) -> Shape<'d>,
     ) -> Self {
-        let offered: Vec<_> = groups
+        let offered: Vec<Offer<'_>> = groups
             .iter()
-            .map(|write| (table.groups[write.group].name.as_str(), write.version, write.record))
+            .map(|write| Offer { group: write.group, version: write.version, record: write.record })
             .collect();
-        match entry.offer(&offered) {
+        match entry.offer(table, &offered) {
             Verdict::Write(indexes) => {
                 Self::groups(indexes.into_iter().map(|index| groups[index]).collect(), shape)
             }
@@ -94,14 +99,14 @@ fn remove(
     table: &TargetTable,
     entry: &mut LedgerEntry,
     version: &str,
-    revokes: Option<(usize, &str)>,
+    revokes: Option<Revokes<'_>>,
 ) -> Verdict {
-    if let Some((group, record)) = revokes
-        && entry.revoke(&table.groups[group].name, version, record) != Verdict::Remove
+    if let Some(Revokes { record, groups }) = revokes
+        && entry.revoke(table, groups, version, record) != Verdict::Remove
     {
         return Verdict::Older;
     }
-    entry.remove(version)
+    entry.remove(table, version)
 }
 
 /// What one group's event said is gone; the group keeps the version, so that nothing older comes back.
@@ -110,16 +115,15 @@ fn take_back<'d>(
     entry: &mut LedgerEntry,
     group: usize,
     version: &str,
-    revokes: Option<&str>,
+    revokes: Option<Revokes<'_>>,
     shape: Shape<'d>,
 ) -> Judged<'d> {
-    let name = table.groups[group].name.as_str();
-    if let Some(record) = revokes
-        && entry.revoke(name, version, record) != Verdict::Remove
+    if let Some(Revokes { record, groups }) = revokes
+        && entry.revoke(table, groups, version, record) != Verdict::Remove
     {
         return Judged::older();
     }
-    match entry.offer(&[(name, version, None)]) {
+    match entry.offer(table, &[Offer { group, version, record: None }]) {
         Verdict::Write(_) => Judged::plain(shape),
         Verdict::Remove | Verdict::Older => Judged::older(),
     }
@@ -201,8 +205,11 @@ mod tests {
 
     fn table() -> TargetTable {
         let column = |name: &str| TargetColumn { name: name.to_owned(), kind: CellKind::Text };
-        let group =
-            |name: &str| ColumnGroup { name: name.to_owned(), columns: vec![column("pin"), column(name)] };
+        let group = |name: &str| ColumnGroup {
+            name: name.to_owned(),
+            columns: vec![column("pin"), column(name)],
+            decides_row: true,
+        };
         TargetTable {
             table: "t".to_owned(),
             key: vec![column("pin")],
@@ -234,7 +241,8 @@ mod tests {
     fn a_revocation_counts_only_for_the_record_that_wrote_the_group() {
         let mut entry = LedgerEntry::default();
         judge(&table(), &write(Action::Upsert(vec![values(0, "5")])), &mut entry);
-        let revoke = |record| write(Action::Delete { version: "6", revokes: Some((0, record)) });
+        let revoke =
+            |record| write(Action::Delete { version: "6", revokes: Some(Revokes { record, groups: &[0] }) });
         assert_eq!(judge(&table(), &revoke("r2"), &mut entry).shape, None);
         assert_eq!(judge(&table(), &revoke("r1"), &mut entry).shape, Some(Shape::Delete));
     }
@@ -243,8 +251,13 @@ mod tests {
     fn a_group_that_is_voided_leaves_the_row_to_its_other_groups() {
         let mut entry = LedgerEntry::default();
         judge(&table(), &write(Action::Update(vec![values(1, "5")])), &mut entry);
-        let void =
-            Action::Void { group: Some(1), column: "gone", at: 0, version: "6", revokes: Some((1, "r1")) };
+        let void = Action::Void {
+            group: Some(1),
+            column: "gone",
+            at: 0,
+            version: "6",
+            revokes: Some(Revokes { record: "r1", groups: &[1] }),
+        };
         assert_eq!(judge(&table(), &write(void), &mut entry).shape, Some(Shape::Void("gone")));
         let late = write(Action::Upsert(vec![values(0, "4")]));
         assert_eq!(

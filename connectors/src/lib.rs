@@ -15,11 +15,16 @@ mod text;
 use std::fmt;
 use std::path::PathBuf;
 
+use lienthong_contract::position::Position;
 use lienthong_contract::sink::{Sink, SinkAdmin};
 use lienthong_contract::source::{Source, SourceAdmin, TableCapture};
 use lienthong_contract::target::TargetTable;
 
 pub use receipt::{ReceiptRow, chain_hash};
+pub use text::render;
+
+/// What to do about a source that cannot go on from its stored position.
+pub(crate) const NEW_LINEAGE: &str = "put the database of before in its place, or publish under a new participant until accepting a lineage is supported";
 
 /// Name of the outbox table when the participant's YAML names none.
 pub const DEFAULT_OUTBOX: &str = "lienthong_outbox";
@@ -75,6 +80,12 @@ pub fn open_source(config: &SourceConfig, tables: Vec<TableCapture>) -> Box<dyn 
         Database::Postgres { url } => Box::new(postgres::PostgresSource::new(config, url, tables)),
         Database::Sqlite { path } => Box::new(sqlite::SqliteSource::new(config, path, tables)),
     }
+}
+
+/// Whether a text is a position of one of the kinds here, in the outbox of `lineage`.
+#[must_use]
+pub fn is_position(position: &Position, lineage: &str) -> bool {
+    postgres::is_position(position, lineage) || sqlite::is_position(position, lineage)
 }
 
 /// The administrator's side of a source.

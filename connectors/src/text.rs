@@ -86,7 +86,8 @@ pub(crate) fn format_timestamp(micros: i64) -> String {
 }
 
 /// A cell as the text that a text column takes; a list as a JSON array. `None` for null.
-pub(crate) fn render(cell: &Cell<'_>) -> Option<String> {
+#[must_use]
+pub fn render(cell: &Cell<'_>) -> Option<String> {
     Some(match cell {
         Cell::Null => return None,
         Cell::Bool(value) => value.to_string(),

@@ -11,6 +11,8 @@ mod subscriber;
 #[path = "support/target_types.rs"]
 mod target_types;
 
+#[path = "sink_promises/families.rs"]
+mod families;
 #[path = "sink_promises/fit.rs"]
 mod fit;
 #[path = "sink_promises/guard.rs"]
@@ -48,6 +50,10 @@ macro_rules! every_promise {
             guard::a_clear_empties_one_group_and_older_values_stay_away,
             guard::a_revocation_undoes_only_its_own_record,
             guard::a_revocation_that_overtakes_its_event_forbids_it,
+            guard::a_revocation_that_overtakes_its_event_forbids_all_its_groups,
+            families::a_delete_counts_whatever_the_other_family_wrote,
+            families::the_other_family_writes_a_row_that_came_to_life_again,
+            families::the_other_family_creates_a_row_only_before_its_first_delete,
             guard::a_version_in_a_column_guards_as_well,
             model::random_deliveries_end_as_the_oracle_says,
             model::rounds_of_any_size_end_equal,

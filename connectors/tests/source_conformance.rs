@@ -17,6 +17,10 @@ mod again;
 mod beside;
 #[path = "source_promises/changes.rs"]
 mod changes;
+#[path = "source_promises/nested.rs"]
+mod nested;
+#[path = "source_promises/postgres_nested.rs"]
+mod postgres_nested;
 #[path = "source_promises/postgres_order.rs"]
 mod postgres_order;
 #[path = "source_promises/postgres_rights.rs"]
@@ -59,6 +63,12 @@ macro_rules! every_promise {
             beside::writers_beside_the_reader_are_followed_in_each_rows_order,
             beside::a_table_captured_later_is_loaded_and_the_others_are_not_loaded_again,
             beside::a_large_table_is_loaded_in_chunks,
+            nested::order_per_source_row_holds_when_the_owners_trigger_writes_the_same_row,
+            nested::order_holds_for_every_row_of_a_statement,
+            nested::order_holds_when_a_trigger_writes_other_rows_of_the_statement,
+            nested::order_holds_when_a_trigger_of_another_table_writes_back,
+            nested::a_row_that_its_own_trigger_brings_back_or_takes_away_ends_right,
+            nested::random_changes_beside_the_owners_triggers_replay_to_the_tables_rows,
             safety::a_source_is_held_by_one_at_a_time,
             safety::another_outbox_of_the_same_database_is_another_source,
             safety::what_is_not_prepared_is_named_with_its_fix,

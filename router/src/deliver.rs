@@ -1,6 +1,7 @@
 //! One transaction's work: from entries to a delivery. Pure apart from fetching schemas.
 
 use bumpalo::Bump;
+use lienthong_contract::event::Operation;
 use lienthong_contract::sink::KeyWrite;
 use lienthong_log::TopicPartition;
 use lienthong_schemas::Cell;
@@ -42,7 +43,9 @@ pub(crate) fn heads<'a>(
         for entry in entries {
             let head = batch
                 .record(entry)
-                .map_err(|error| EventFault::new(error.to_string(), "check the log with `lienthong tail`"))
+                .map_err(|error| {
+                    EventFault::new(error.to_string(), "look at it with `lienthong tail <family>`")
+                })
                 .and_then(|record| Head::read(*entry, &record, routes));
             heads.push(head.map_err(|fault| fault.at(source, entry.offset))?);
         }
@@ -123,6 +126,8 @@ impl<'a> Work<'a> {
         })?;
         if passes {
             self.maker.deliver(delivery, head, &self.row, &mut self.compactor)?;
+        } else if head.operation == Operation::Delete {
+            self.maker.gone(delivery, head, &self.row, &mut self.compactor);
         }
         Ok(passes)
     }

@@ -6,7 +6,7 @@
 //! | delete (`on_deleted`), revocation (`on_revoked`) | hard: delete, soft: void the row | hard: clear, soft: void the group | nothing |
 
 use lienthong_contract::event::Operation;
-use lienthong_contract::sink::{Action, GroupWrite, KeyWrite};
+use lienthong_contract::sink::{Action, GroupWrite, KeyWrite, Revokes};
 use lienthong_schemas::Cell;
 
 use crate::compact::Compactor;
@@ -67,6 +67,21 @@ impl<'a> Maker<'a> {
         };
         out.push(target.write(action));
         Ok(())
+    }
+
+    /// The writes of a deletion whose last row is outside of the filter: the subscriber may hold the record from a time when it was
+    /// inside. Where it does not, nothing but a mark is left.
+    pub(crate) fn gone(
+        &self,
+        rule: &'a DeliveryRule,
+        head: &Head<'a>,
+        row: &[Cell<'a>],
+        out: &mut Compactor<'a>,
+    ) {
+        // What has no key in the table cannot have been delivered.
+        if let Ok(Some(target)) = self.target(rule, &rule.key, row) {
+            self.undo(rule, &rule.on_deleted, &target, head, None, out);
+        }
     }
 
     /// The writes of a revocation. Each counts only where the ledger says that this very record wrote the values.
@@ -136,7 +151,10 @@ impl<'a> Maker<'a> {
         }
         let version = head.version;
         let first = rule.groups.first().map_or(0, |source| source.group);
-        let revokes = record.map(|record| (first, record));
+        let revokes = record.map(|record| {
+            let groups = rule.groups.iter().map(|source| source.group);
+            Revokes { record, groups: self.projector.arena.alloc_slice_fill_iter(groups) }
+        });
         match policy {
             Policy::Ignore => {}
             Policy::Soft { column } => {

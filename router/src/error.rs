@@ -21,6 +21,9 @@ pub enum RouterError {
     /// The log does not let this router in. Trying again does not help; the offset is kept.
     #[error("{0}")]
     Refused(String),
+    /// The log's address cannot be used.
+    #[error("{0}")]
+    Options(String),
 }
 
 impl RouterError {
@@ -62,8 +65,8 @@ impl RouterError {
                 "retention of {topic}/{partition} has passed this subscription: offsets {wanted} to {} are gone",
                 low - 1
             ),
-            "ask the publisher for a snapshot of the family or of the keys concerned (lienthong snapshot), then move the \
-             offset row to the oldest offset",
+            "bring the rows concerned from the publisher by other means, then delete this partition's row from the subscriber's offset \
+             table and start again: delivery begins at the oldest place that the log still holds, and newer rows are never overwritten",
         )
     }
 }
@@ -72,6 +75,15 @@ fn day(days: i32) -> String {
     let mut text = String::new();
     lienthong_schemas::date::format_date(days, &mut text);
     text
+}
+
+impl From<LogError> for RouterError {
+    fn from(error: LogError) -> Self {
+        match transient(error) {
+            Ok(text) => Self::Away(text),
+            Err(error) => error,
+        }
+    }
 }
 
 /// Splits the log's failures: `Ok` for one that waiting may mend, `Err` for a halt.
@@ -86,6 +98,7 @@ pub(crate) fn transient(error: LogError) -> Result<String, RouterError> {
         | LogError::File { problem, fix } => Err(RouterError::Halted { problem, fix }),
         LogError::DiskFull(_) => Err(RouterError::halted(error.to_string(), "free space, then start again")),
         LogError::Refused(_) => Err(RouterError::Refused(error.to_string())),
+        LogError::Options { .. } => Err(RouterError::Options(error.to_string())),
         LogError::Inconsistent(_) => Err(RouterError::halted(
             error.to_string(),
             "report this with the log's version and the offsets named",

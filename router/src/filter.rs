@@ -1,7 +1,7 @@
 //! `where`: whether an event is a subscription's business.
 //!
 //! An event that does not match is outside and skipped. A row that leaves the filter by a change therefore stays at the
-//! subscriber with its last matching values; agreements filter by what does not change.
+//! subscriber with its last matching values, until it is deleted or revoked; agreements filter by what does not change.
 
 use lienthong_contract::predicate::PredicateFault;
 use lienthong_schemas::Cell;

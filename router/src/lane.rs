@@ -129,9 +129,9 @@ impl Lane {
         }
     }
 
-    /// The offset row has been read.
-    pub(crate) fn open(&mut self, row: Option<OffsetState>) -> OffsetState {
-        let state = row.unwrap_or(OffsetState::START);
+    /// The offset row has been read; without one the partition begins at `start`.
+    pub(crate) fn open(&mut self, row: Option<OffsetState>, start: OffsetState) -> OffsetState {
+        let state = row.unwrap_or(start);
         self.backoff.clear();
         self.bytes = 0;
         self.stage = Stage::Open(Box::new(Open {
@@ -141,7 +141,8 @@ impl Lane {
             strays: STRAYS,
             cut: VecDeque::new(),
             doubtful: false,
-            unwritten: None,
+            // A beginning behind offset 0 is kept at once: the next holder must begin there too, whatever the log holds by then.
+            unwritten: (row.is_none() && state != OffsetState::START).then_some(state),
             written_at: Instant::now(),
         }));
         state
@@ -299,7 +300,10 @@ mod tests {
 
     fn opened(next_offset: i64) -> Lane {
         let mut lane = Lane::new("a/b", batch(0).source, 1);
-        lane.open(Some(OffsetState { next_offset, epoch: 1, sequence: 0, fresh_through: 0 }));
+        lane.open(
+            Some(OffsetState { next_offset, epoch: 1, sequence: 0, fresh_through: 0 }),
+            OffsetState::START,
+        );
         lane
     }
 
@@ -331,6 +335,17 @@ mod tests {
             lane.push(batch(40));
         }
         assert!(lane.wish(BOUNDS, true).is_err());
+    }
+
+    #[test]
+    fn a_beginning_behind_offset_0_is_written_although_nothing_has_come() {
+        let start = OffsetState { next_offset: 10, epoch: 1, sequence: 4, fresh_through: 0 };
+        let mut lane = Lane::new("a/b", batch(0).source, 1);
+        assert_eq!(lane.open(None, start), start);
+        assert_eq!(next_offset(lane.wish(BOUNDS, true).expect("due")), Some(10));
+        let mut lane = Lane::new("a/b", batch(0).source, 1);
+        lane.open(None, OffsetState::START);
+        assert_eq!(next_offset(lane.wish(BOUNDS, true).expect("nothing")), None);
     }
 
     #[test]

@@ -16,6 +16,7 @@ mod head;
 mod lane;
 mod observe;
 mod once;
+mod opening;
 mod order;
 mod plans;
 mod project;

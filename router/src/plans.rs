@@ -69,6 +69,6 @@ impl Plans {
 fn fault(schema_id: u32, what: &str) -> PlanFault {
     PlanFault::Event(EventFault::new(
         format!("its schema {schema_id} {what}"),
-        "bring the site's contracts up to date (lienthong schema diff), then start again",
+        "bring the site's contracts up to date with the publisher's, then start again",
     ))
 }

@@ -108,7 +108,7 @@ impl Router {
         let ended = self.sessions(&shutdown, &status).await;
         status.send_modify(|status| {
             status.state = match &ended {
-                Err(RouterError::Halted { .. } | RouterError::Refused(_)) => {
+                Err(RouterError::Halted { .. } | RouterError::Refused(_) | RouterError::Options(_)) => {
                     State::Halted(ended.as_ref().err().map(ToString::to_string).unwrap_or_default())
                 }
                 Err(RouterError::Away(_)) | Ok(()) => State::Stopped,

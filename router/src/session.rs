@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lienthong_contract::sink::{LanePartition, OffsetState, SinkError};
-use lienthong_log::{ConsumeOptions, Consumer, Delivered, LogError, TopicPartition};
+use lienthong_contract::sink::{LanePartition, SinkError};
+use lienthong_log::{ConsumeOptions, Consumer, Delivered, Log, LogError, TopicPartition};
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
@@ -15,6 +15,7 @@ use crate::backlog::{Bounds, Unit};
 use crate::error::RouterError;
 use crate::lane::{Lane, Wish, lane_name};
 use crate::once::Goal;
+use crate::opening::{self, OpenFault, Opened};
 use crate::run::Router;
 use crate::status::Status;
 use crate::worker::{Done, Fault, Hand, Shared, Task};
@@ -22,9 +23,9 @@ use crate::worker::{Done, Fault, Hand, Shared, Task};
 /// A look at the log lasts so long at most: retries and idle writes are due in between.
 pub(crate) const LOOK: Duration = Duration::from_millis(50);
 /// Everything under way gets this long at the end.
-const FAREWELL: Duration = Duration::from_secs(7);
+const FAREWELL: Duration = Duration::from_secs(5);
 /// And leaving the group this long.
-const LEAVE: Duration = Duration::from_secs(2);
+const LEAVE: Duration = Duration::from_secs(1);
 /// A partition that goes away waits this long for its transaction; then the next holder's compare-and-set decides.
 const RELEASE: Duration = Duration::from_secs(5);
 /// Another router's offset row is read in this time or later.
@@ -65,7 +66,7 @@ struct Report {
 }
 
 enum Outcome {
-    Opened(Result<Option<OffsetState>, SinkError>),
+    Opened(Result<Opened, OpenFault>),
     Ran(Unit, Result<Done, Fault>),
 }
 
@@ -243,7 +244,10 @@ impl<'r> Session<'r> {
             let serial = lane.serial;
             self.turn = Some(source.clone());
             match wish {
-                Wish::Open(name) => drop(self.tasks.spawn(open(hand, source, serial, name))),
+                Wish::Open(name) => {
+                    let log = Arc::clone(&self.router.shared.log);
+                    drop(self.tasks.spawn(open(hand, log, source, serial, name)));
+                }
                 Wish::Run(task) => {
                     drop(self.tasks.spawn(run(hand, Arc::clone(&self.router.shared), serial, task)));
                 }
@@ -272,20 +276,22 @@ impl<'r> Session<'r> {
         };
         lane.busy = false;
         match outcome {
-            Outcome::Opened(Ok(row)) => {
-                let state = lane.open(row);
+            Outcome::Opened(Ok(Opened { row, start })) => {
+                let state = lane.open(row, start);
                 lane.paused = false;
+                opening::tell(self.status, &source, row, start);
                 if let Some(consumer) = &mut self.consumer {
                     consumer.start(&source, state).await?;
                     consumer.resume(&source).await?;
                 }
             }
-            Outcome::Opened(Err(SinkError::Unfit { problem, fix })) => {
+            Outcome::Opened(Err(OpenFault::Log(error))) => return Err(error.into()),
+            Outcome::Opened(Err(OpenFault::Sink(SinkError::Unfit { problem, fix }))) => {
                 return Err(RouterError::Halted { problem, fix }.into());
             }
-            Outcome::Opened(Err(
+            Outcome::Opened(Err(OpenFault::Sink(
                 error @ (SinkError::Busy { .. } | SinkError::Fenced | SinkError::Refused { .. }),
-            )) => lane.backoff.wait(error.to_string()),
+            ))) => lane.backoff.wait(error.to_string()),
             Outcome::Ran(unit, Ok(done)) => self.committed(&source, &unit, &done).await,
             Outcome::Ran(unit, Err(fault)) => failed(lane, unit, fault)?,
         }
@@ -435,9 +441,15 @@ fn failed(lane: &mut Lane, unit: Unit, fault: Fault) -> Result<(), RouterError> 
     Ok(())
 }
 
-async fn open(mut hand: Hand, source: TopicPartition, serial: u64, name: LanePartition) -> Report {
-    let row = hand.sink.offset(&name).await;
-    Report { hand, source, serial, outcome: Outcome::Opened(row) }
+async fn open(
+    mut hand: Hand,
+    log: Arc<dyn Log>,
+    source: TopicPartition,
+    serial: u64,
+    name: LanePartition,
+) -> Report {
+    let opened = opening::look(hand.sink.as_mut(), log.as_ref(), &source, &name).await;
+    Report { hand, source, serial, outcome: Outcome::Opened(opened) }
 }
 
 async fn run(mut hand: Hand, shared: Arc<Shared>, serial: u64, task: Task) -> Report {

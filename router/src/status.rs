@@ -42,6 +42,8 @@ pub struct Status {
     pub fresh_through: Option<i64>,
     /// The subscriber's database fits and the log has been asked for partitions.
     pub joined: bool,
+    /// Partitions that began behind offset 0, because the log had let go of what stood before, and where.
+    pub late: BTreeMap<TopicPartition, i64>,
     /// Where each partition stands.
     pub partitions: BTreeMap<TopicPartition, PartitionStatus>,
 }
@@ -62,6 +64,28 @@ impl Default for PartitionStatus {
 }
 
 impl Status {
+    /// What somebody must know although nothing is wrong; without values.
+    #[must_use]
+    pub fn notice(&self) -> Option<String> {
+        let (source, offset) = self.late.first_key_value()?;
+        let TopicPartition { topic, partition } = source;
+        let others = match self.late.len() {
+            1 => String::new(),
+            count => format!(" and {} more partitions later than their beginning", count - 1),
+        };
+        Some(format!(
+            "this subscription began at offset {offset} of {topic}/{partition}{others}: the log no longer held what stood before, and it \
+             is not delivered; a first load of the family from its publisher brings it"
+        ))
+    }
+
+    /// Partitions of the live topic that are held here.
+    #[must_use]
+    pub fn live_partitions(&self) -> Vec<i32> {
+        let live = |source: &&TopicPartition| lienthong_log::marks::is_live_topic(&source.topic);
+        self.partitions.keys().filter(live).map(|source| source.partition).collect()
+    }
+
     /// Brings what follows from the partitions up to date. `idle`: nothing waits in this process and the log has nothing more.
     pub(crate) fn settle(&mut self, idle: bool) {
         let live = |source: &TopicPartition| lienthong_log::marks::is_live_topic(&source.topic);

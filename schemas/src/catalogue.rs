@@ -3,13 +3,16 @@
 //! Deny by default: a field that no purpose names is seen by nobody.
 
 mod build;
+mod build_family;
+mod family;
 mod file;
 mod subject;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-pub use subject::{PERSON_FIELD, SubjectRule};
+pub use family::{Family, Publishers, Retention, TopicSpec};
+pub use subject::{MAX_SUBJECT_BYTES, SubjectRule, is_person};
 
 use crate::path::FieldPath;
 use crate::problem::Problem;
@@ -19,50 +22,9 @@ use crate::schema::RecordSchema;
 #[derive(Clone, Debug)]
 pub struct Catalogue {
     purposes: BTreeMap<String, String>,
+    retention: BTreeMap<String, Retention>,
     families: BTreeMap<String, Family>,
     events: BTreeMap<String, EventContract>,
-}
-
-/// The event types about one kind of record; they have one owner and one order per subject.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Family {
-    /// Name, as in topic names.
-    pub name: String,
-    /// What it is about.
-    pub title: String,
-    /// The only participant that may publish it.
-    pub owner: String,
-    /// The topic of changes as they happen.
-    pub live: TopicSpec,
-    /// The topic of first loads, digitisation and recodes.
-    pub bulk: TopicSpec,
-}
-
-impl Family {
-    /// `lt.<family>.live`.
-    #[must_use]
-    pub fn live_topic(&self) -> String {
-        format!("lt.{}.live", self.name)
-    }
-
-    /// `lt.<family>.bulk`.
-    #[must_use]
-    pub fn bulk_topic(&self) -> String {
-        format!("lt.{}.bulk", self.name)
-    }
-}
-
-/// How a topic is created. Its partition count never changes afterwards.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TopicSpec {
-    /// Partitions.
-    pub partitions: u32,
-    /// Copies of each partition.
-    pub replication: u16,
-    /// Copies that must have a record before it counts.
-    pub min_insync_replicas: u16,
-    /// Days that a record is kept.
-    pub retention_days: u32,
 }
 
 /// How much harm a field can do in the wrong hands.
@@ -100,16 +62,30 @@ pub struct EventContract {
     pub legal_source: String,
     /// The shape of the data.
     pub schema: Arc<RecordSchema>,
-    /// How the subject is found.
-    pub subject: SubjectRule,
+    /// How the subject is found. One event goes out per rule: mostly one, several where a record is about several
+    /// people and each of them has an order of its own.
+    pub subjects: Vec<SubjectRule>,
     /// The field that numbers the record, by which a later event may revoke it.
     pub record_number: Option<FieldPath>,
-    /// For an event that changes only some fields: the list of their names.
+    /// For an event that changes only some fields: the array that lists their paths. See [`EventContract::is_delta`].
     pub delta: Option<FieldPath>,
     /// What this event revokes.
     pub revokes: Option<Revokes>,
+    /// What other people call it.
+    pub standards: Standards,
     classes: BTreeMap<FieldPath, Classification>,
     purposes: BTreeMap<String, PurposeFields>,
+}
+
+/// Names of an event in international standards; empty where a standard has none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Standards {
+    /// OSIA notification events.
+    pub osia: Vec<String>,
+    /// Digital Convergence Initiative, CRVS registry events.
+    pub dci: Vec<String>,
+    /// OpenCRVS events.
+    pub crvs: Vec<String>,
 }
 
 /// The leaves that one purpose may see of one event.
@@ -151,6 +127,16 @@ impl EventContract {
             () => Access::Denied,
         });
         access.min().unwrap_or(Access::Denied)
+    }
+
+    /// Whether a leaf counts only when the event lists it as changed: the optional leaves of a delta event, except the
+    /// list itself and what the subject is made of. A mandatory leaf always says what holds now.
+    #[must_use]
+    pub fn is_delta(&self, leaf: &FieldPath) -> bool {
+        let Some(list) = &self.delta else { return false };
+        let optional =
+            self.schema.field(leaf.as_str()).is_some_and(|field| field.is_leaf() && field.nullable);
+        optional && leaf != list && !self.subjects.iter().any(|rule| rule.fields().contains(leaf))
     }
 
     /// The purposes that may see anything of this event.
@@ -213,6 +199,12 @@ impl Catalogue {
     #[must_use]
     pub fn purposes(&self) -> &BTreeMap<String, String> {
         &self.purposes
+    }
+
+    /// Retention classes by name.
+    #[must_use]
+    pub fn retention(&self) -> &BTreeMap<String, Retention> {
+        &self.retention
     }
 
     /// The events that can revoke this one.

@@ -10,7 +10,8 @@
 //! | cells to Avro, Avro to cells | [`EncodePlan`], [`DecodePlan`], bounded by [`Limits`] |
 //! | schema id in front of a datum | [`frame`] |
 //! | families, owners, subjects, purposes, revocations | [`Catalogue`], [`EventContract`] |
-//! | house rules and compatibility in words | [`check`] |
+//! | house rules, compatibility in words, differences of two versions | [`check`], [`diff`] |
+//! | reference pages and AsyncAPI | [`reference`] |
 //! | the contracts that ship | [`bundled`](mod@bundled): `avro/`, `catalogue.yaml` |
 //! | calendar, RFC 3339, partial dates | [`date`], [`edtf`] |
 //!
@@ -51,6 +52,7 @@ pub mod date;
 mod decimal;
 pub mod decode;
 mod defaults;
+pub mod diff;
 pub mod edtf;
 pub mod encode;
 mod fault;
@@ -58,6 +60,7 @@ pub mod frame;
 mod path;
 mod plan;
 mod problem;
+pub mod reference;
 mod resolve;
 mod schema;
 mod shape;
@@ -67,7 +70,8 @@ mod varint;
 pub use apache_avro::Schema;
 pub use bundled::{bundled, bundled_schemas, bundled_texts};
 pub use catalogue::{
-    Access, Catalogue, Classification, EventContract, Family, PurposeFields, Revokes, SubjectRule, TopicSpec,
+    Access, Catalogue, Classification, EventContract, Family, MAX_SUBJECT_BYTES, Publishers, PurposeFields,
+    Retention, Revokes, Standards, SubjectRule, TopicSpec, is_person,
 };
 pub use cell::{Cell, Decimal};
 pub use decode::{DecodeError, DecodePlan, DecodeProblem};

@@ -10,13 +10,16 @@ use lienthong_schemas::{
 
 const GOOD: &str = r"purposes:
   P1: Population
+retention:
+  short: {title: Until it is delivered, live_days: 30, bulk_days: 14}
 families:
   birth:
     title: Births
     owner: moj.civil-status
+    retention: short
     topics:
-      live: {partitions: 4, replication: 3, min_insync_replicas: 2, retention_days: 30}
-      bulk: {partitions: 4, replication: 3, min_insync_replicas: 2, retention_days: 30}
+      live: {partitions: 4, replication: 3, min_insync_replicas: 2}
+      bulk: {partitions: 4, replication: 3, min_insync_replicas: 2}
 events:
   birth.registered:
     family: birth
@@ -53,7 +56,9 @@ fn problem(from: &str, to: &str) -> String {
 fn a_good_catalogue_answers_questions() {
     let catalogue = Catalogue::parse("catalogue.yaml", GOOD, &schemas()).unwrap();
     let family = catalogue.family("birth").unwrap();
-    assert_eq!((family.live_topic(), family.bulk_topic()), ("lt.birth.live".into(), "lt.birth.bulk".into()));
+    let topics: Vec<_> = family.topics().map(|(name, spec)| (name, spec.retention_days)).collect();
+    assert_eq!(topics, [("lt.birth.live".to_owned(), 30), ("lt.birth.bulk".to_owned(), 14)]);
+    assert_eq!(family.publishers(), ["moj.civil-status"]);
     assert_eq!(catalogue.events_of("birth").count(), 1);
     let event = catalogue.event("birth.registered").unwrap();
     assert_eq!(event.record_number, Some(FieldPath::new("no")));
@@ -63,17 +68,17 @@ fn a_good_catalogue_answers_questions() {
 #[test]
 fn names_that_do_not_exist_get_the_nearest_one() {
     let unknown = problem("[no, child.pin]", "[no, child.pn]");
-    assert_eq!(unknown, "19:16: unknown field `child.pn`; fix: did you mean `child.pin`?");
+    assert_eq!(unknown, "22:16: unknown field `child.pn`; fix: did you mean `child.pin`?");
     let unknown = problem("subject: [child.pin, no]", "subject: [child.pim, no]");
-    assert_eq!(unknown, "15:15: unknown field `child.pim`; fix: did you mean `child.pin`?");
-    assert!(problem("family: birth", "family: births").starts_with("12:13: unknown family `births`"));
+    assert_eq!(unknown, "18:15: unknown field `child.pim`; fix: did you mean `child.pin`?");
+    assert!(problem("family: birth", "family: births").starts_with("15:13: unknown family `births`"));
     assert!(problem("      P1: [", "      PURPOSE: [").contains("unknown purpose `PURPOSE`"));
 }
 
 #[test]
 fn a_subject_must_never_be_null() {
     let nullable = problem("subject: [child.pin, no]", "subject: [child.pin]");
-    assert_eq!(nullable, "15:15: the subject may be null; fix: end the list with a mandatory field");
+    assert_eq!(nullable, "18:15: the subject may be null; fix: end the list with a mandatory field");
     let composed = problem("subject: [child.pin, no]", "subject: {compose: [no, child.pin]}");
     assert!(composed.ends_with("fix: compose mandatory fields only"), "{composed}");
     assert!(problem("subject: [child.pin, no]", "subject: []").contains("may be null"));
@@ -91,15 +96,12 @@ fn every_field_is_classified_once() {
 #[test]
 fn all_problems_come_at_once_in_the_order_of_the_file() {
     let text = GOOD
-        .replace(
-            "min_insync_replicas: 2, retention_days: 30}\n      bulk",
-            "min_insync_replicas: 4, retention_days: 30}\n      bulk",
-        )
+        .replace("min_insync_replicas: 2}\n      bulk", "min_insync_replicas: 4}\n      bulk")
         .replace("record_number: no", "record_number: number")
         .replace("[no, child.pin]\n", "[number]\n");
     let problems = Catalogue::parse("catalogue.yaml", &text, &schemas()).unwrap_err();
     let lines: Vec<_> = problems.iter().map(|problem| problem.line).collect();
-    assert_eq!(lines, [8, 16, 19, 19], "{problems:?}");
+    assert_eq!(lines, [11, 19, 22, 22], "{problems:?}");
 }
 
 #[test]
@@ -119,9 +121,9 @@ fn schemas_and_events_must_be_pairs() {
 #[test]
 fn unknown_keys_and_broken_yaml_have_a_place() {
     let key = problem("    record_number: no\n", "    record_no: no\n");
-    assert!(key.starts_with("16:5: ") && key.contains("record_no"), "{key}");
+    assert!(key.starts_with("19:5: ") && key.contains("record_no"), "{key}");
     let purpose = problem("P1: [no, child.pin]", "P1: everything");
-    assert!(purpose.starts_with("19:"), "{purpose}");
+    assert!(purpose.starts_with("22:"), "{purpose}");
     let broken = Catalogue::parse("catalogue.yaml", "purposes: [", &schemas()).unwrap_err();
     assert_eq!(broken.len(), 1);
     assert!(broken[0].line > 0 && !broken[0].message.contains('\n'), "{broken:?}");
@@ -135,12 +137,10 @@ fn revocations_are_checked_against_what_they_revoke() {
         let schemas = bundled_schemas().unwrap();
         Catalogue::parse("catalogue.yaml", &text.replace(from, to), &schemas).unwrap_err()[0].message.clone()
     };
-    let types = "types: [civil_status.birth.registered, civil_status.death.registered]";
-    assert!(
-        parse(types, "types: [civil_status.birth.registered, civil_status.birth.undone]").contains("undone")
-    );
+    let types = "types: [civil_status.birth.registered, ";
+    assert!(parse(types, "types: [civil_status.birth.undone, ").contains("undone"));
     assert!(parse("{child.pin: pin,", "{infant.pin: pin,").contains("no revoked event has the field"));
-    let revoked = "types: [admin_unit.changed, civil_status.birth.registered, civil_status.death.registered]";
+    let revoked = "types: [admin_unit.changed, civil_status.birth.registered, ";
     assert!(parse(types, revoked).contains("has no record_number"));
 
     let catalogue = bundled().unwrap();
@@ -148,4 +148,69 @@ fn revocations_are_checked_against_what_they_revoke() {
     let death = catalogue.event("civil_status.death.registered").unwrap();
     let matches = revocation.revoke_matches(death);
     assert_eq!(matches, [(FieldPath::new("deceased.pin"), FieldPath::new("pin"))]);
+}
+
+#[test]
+fn a_family_has_an_owner_or_is_per_publisher() {
+    let owner = "    owner: moj.civil-status\n";
+    let each = "    per: publisher\n    publishers: [hanoi.births, danang.births]\n";
+    let catalogue = Catalogue::parse("catalogue.yaml", &GOOD.replace(owner, each), &schemas()).unwrap();
+    let family = catalogue.family("birth").unwrap();
+    assert!(family.is_per_publisher() && family.may_publish("danang.births"));
+    let topics: Vec<_> = family.topics().map(|(name, _)| name).collect();
+    assert_eq!(topics[..2], ["lt.birth.hanoi.births.live", "lt.birth.danang.births.live"]);
+
+    let text = GOOD.replace(owner, each).replace("    record_number: no\n", "");
+    let problems = Catalogue::parse("catalogue.yaml", &text, &schemas()).unwrap_err();
+    assert!(problems[0].message.contains("no record_number to tell their records apart"), "{problems:?}");
+
+    let neither = problem(owner, "");
+    assert!(neither.starts_with("7:5: the family needs either `owner`"), "{neither}");
+    assert!(problem(owner, &format!("{owner}{each}")).contains("needs either `owner`"));
+    let misspelt = problem(owner, "    per: province\n    publishers: [hanoi.births]\n");
+    assert_eq!(misspelt, "8:10: a family is `per: publisher` or has an owner; fix: write per: publisher");
+    assert!(problem(owner, "    per: publisher\n    publishers: []\n").contains("nobody may publish"));
+    let twice = problem(owner, "    per: publisher\n    publishers: [hanoi.births, hanoi.births]\n");
+    assert!(twice.starts_with("9:32: `hanoi.births` is listed twice"), "{twice}");
+    assert!(problem("moj.civil-status", "MOJ").starts_with("8:12: `MOJ` is not the id of a participant"));
+}
+
+#[test]
+fn a_family_says_by_a_known_class_how_long_it_is_kept() {
+    let unknown = problem("retention: short\n", "retention: shirt\n");
+    assert_eq!(unknown, "9:16: unknown retention class `shirt`; fix: did you mean `short`?");
+    assert!(problem("live_days: 30", "live_days: 0").starts_with("4:10: `short` keeps records for no day"));
+}
+
+#[test]
+fn one_event_goes_out_per_list_of_subjects() {
+    let parse = |subject: &str| {
+        let text = GOOD.replace("subject: [child.pin, no]", subject);
+        Catalogue::parse("catalogue.yaml", &text, &schemas())
+    };
+    let two = parse("subjects: [[child.pin, no], [no]]").unwrap();
+    let rules = &two.event("birth.registered").unwrap().subjects;
+    assert_eq!(rules.len(), 2);
+    assert_eq!(rules[1].fields(), [FieldPath::new("no")]);
+    for wrong in ["subjects: []", "subject: [no]\n    subjects: [[no]]", "title: Both"] {
+        let problems = parse(wrong).unwrap_err();
+        assert_eq!(problems.len(), 1, "{wrong}: {problems:?}");
+    }
+    let nullable = &parse("subjects: [[no], [child.pin]]").unwrap_err()[0];
+    assert!(nullable.to_string().starts_with("catalogue.yaml:18:23: the subject may be null"), "{nullable}");
+}
+
+#[test]
+fn a_delta_leaf_counts_only_when_it_is_listed() {
+    let catalogue = bundled().unwrap();
+    let updated = catalogue.event("population.person.updated").unwrap();
+    for (leaf, delta) in
+        [("birth_date", true), ("updated_on", false), ("pin", false), ("fields_changed", false)]
+    {
+        assert_eq!(updated.is_delta(&FieldPath::new(leaf)), delta, "{leaf}");
+    }
+    let corrected = catalogue.event("civil_status.person.corrected").unwrap();
+    assert!(!corrected.is_delta(&FieldPath::new("pin")) && corrected.is_delta(&FieldPath::new("mother_pin")));
+    let created = catalogue.event("population.person.created").unwrap();
+    assert!(!created.is_delta(&FieldPath::new("family_name")));
 }

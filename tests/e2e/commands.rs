@@ -9,15 +9,15 @@ use serde_json::Value;
 use crate::nation::{Publisher, create_copy};
 use crate::site::{Engine, PARTICIPANT, Site};
 
-struct Ready {
-    site: Site,
-    owner: Publisher,
+pub(crate) struct Ready {
+    pub(crate) site: Site,
+    pub(crate) owner: Publisher,
     publisher: String,
     subscriber: String,
     _folder: tempfile::TempDir,
 }
 
-async fn ready() -> Result<Ready> {
+pub(crate) async fn ready() -> Result<Ready> {
     let folder = tempfile::tempdir()?;
     let url = |name: &str| format!("sqlite:{}", folder.path().join(name).display());
     let (publisher, subscriber) = (url("publisher.db"), url("subscriber.db"));
@@ -106,6 +106,99 @@ async fn what_prepare_makes_is_asked_for_with_exit_code_3_and_the_command() -> R
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(code(&output), 3, "{said}");
     assert!(said.to_lowercase().contains("add column"), "the DDL: {said}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_that_is_not_as_its_contract_says_halts_whoever_would_use_it_with_exit_code_3() -> Result<()>
+{
+    let mut ready = ready().await?;
+    ready.site.prepare()?;
+    ready.owner.insert(10).await?;
+    let log = format!("sqlite:{}", ready.site.path("var/lienthong.db").display());
+    let change = async |sql: &str| {
+        let statements: Vec<String> = sql.split(';').map(str::to_owned).collect();
+        Database::open(&log).await?.run(&statements).await
+    };
+    for (spoil, mend, words) in [
+        (
+            "update topic set compacted = 0 where name = 'lt.positions'",
+            "update topic set compacted = 1 where name = 'lt.positions'",
+            ["lt.positions: the clean-up", "is delete; it should be compact"],
+        ),
+        (
+            "update topic set partitions = partitions + 1 where name = 'lt.admin_unit.live';
+             insert into lane(topic, partition) select id, partitions - 1 from topic where name = 'lt.admin_unit.live'",
+            "delete from lane where partition > 0 and topic = (select id from topic where name = 'lt.admin_unit.live');
+             update topic set partitions = 1 where name = 'lt.admin_unit.live'",
+            ["lt.admin_unit.live: the number of partitions", "it should be"],
+        ),
+        (
+            "update topic set retention_ms = retention_ms - 1000 where name = 'lt.admin_unit.live'",
+            "update topic set retention_ms = retention_ms + 1000 where name = 'lt.admin_unit.live'",
+            ["lt.admin_unit.live: the retention", "it should be"],
+        ),
+    ] {
+        change(spoil).await?;
+        for arguments in [&["connect", PARTICIPANT, "--once"][..], &["route", "--once"]] {
+            let output = ready.site.run(arguments)?;
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert_eq!(code(&output), 3, "{arguments:?}: {said}");
+            assert!(words.iter().all(|word| said.contains(word)) && said.contains("fix: "), "{said}");
+        }
+        change(mend).await?;
+    }
+    // What keeps more than asked is used, and told.
+    change("update topic set retention_ms = retention_ms + 1000 where name = 'lt.admin_unit.live'").await?;
+    let output = ready.site.run(&["connect", PARTICIPANT, "--once"])?;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(code(&output), 0, "{said}");
+    assert!(said.contains("lt.admin_unit.live: the retention"), "{said}");
+    ready.site.succeed(&["route", "--once"])
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_retention_a_tail_and_a_new_subscription_begin_at_the_oldest_place_and_say_so() -> Result<()> {
+    let mut ready = ready().await?;
+    ready.site.prepare()?;
+    for _ in 0..3 {
+        ready.owner.insert(10).await?;
+        ready.site.succeed(&["connect", PARTICIPANT, "--once"])?;
+    }
+    let log = format!("sqlite:{}", ready.site.path("var/lienthong.db").display());
+    let mut file = Database::open(&log).await?;
+    let lane =
+        "(select lane.id from lane join topic on topic.id = lane.topic where name = 'lt.admin_unit.live')";
+    let first = format!("(select min(base_offset + count) from batch where kind = 0 and lane = {lane})");
+    file.run(&[
+        format!("update lane set low = {first} where id = {lane}"),
+        format!(
+            "delete from batch where lane = {lane} and base_offset < (select low from lane where id = {lane})"
+        ),
+    ])
+    .await?;
+    drop(file);
+    let ahead = ["tail", "admin_unit", "--output", "json"];
+    for more in [&[][..], &["--from", "2020-01-01T00:00:00Z"]] {
+        let output = ready.site.run(&[&ahead[..], more].concat())?;
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(code(&output), 0, "{said}");
+        let shown = String::from_utf8_lossy(&output.stdout).into_owned();
+        let live = shown.lines().filter(|line| line.contains("lt.admin_unit.live")).count();
+        assert_eq!(live, 20, "{said}");
+        assert!(said.contains("begins here"), "{said}");
+    }
+    let output = ready.site.run(&[&ahead[..], &["--from", "2100-01-01T00:00:00Z"]].concat())?;
+    assert_eq!((code(&output), output.stdout.len()), (0, 0));
+    let output = ready.site.run(&["route", "--once"])?;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(code(&output), 0, "{said}");
+    assert!(said.contains("begins here"), "{said}");
+    let rows = Database::open(&ready.subscriber).await?.rows("select code from admin_unit_copy").await?;
+    assert_eq!(rows.len(), 30, "the first ten come from the first load, in the other lane");
+    let output = ready.site.run(&["status", "--output", "json"])?;
+    let shown = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(shown.contains("the log no longer held what stood before"), "{shown}");
     Ok(())
 }
 
@@ -240,11 +333,138 @@ async fn rights_are_printed_for_a_cluster_only_and_names_that_nobody_has_are_ref
         let mut rows = rows.as_array().into_iter().flatten();
         rows.any(|row| row["role"] == role && row["name"] == name && row["operations"] == operations)
     };
-    assert!(has(PARTICIPANT, "p.lt.admin_unit.live", serde_json::json!(["Read", "Write"])), "{rows}");
-    assert!(has("lienthong.router", "p.lt.admin_unit.live", serde_json::json!(["Read"])), "{rows}");
+    assert!(
+        has(PARTICIPANT, "p.lt.admin_unit.live", serde_json::json!(["Read", "Write", "DescribeConfigs"])),
+        "{rows}"
+    );
+    let reads = serde_json::json!(["Read", "DescribeConfigs"]);
+    assert!(has("lienthong.router", "p.lt.admin_unit.live", reads), "{rows}");
     assert!(has("lienthong.router", "p.lienthong.nso.statistics.admin_unit", serde_json::json!(["Read"])));
     let output = acls(&["--principal", "lienthong.router=User:CN=it's"])?;
     let script = String::from_utf8(output.stdout)?;
     assert!(script.contains(r"--allow-principal 'User:CN=it'\''s'"), "{script}");
+    Ok(())
+}
+
+/// `(exit code, standard output, standard error)`.
+fn said(output: &std::process::Output) -> (i32, String, String) {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (code(output), text(&output.stdout), text(&output.stderr))
+}
+
+/// The site with contracts of its own, which a test may break.
+fn with_own_contracts(site: &Site) -> Result<std::path::PathBuf> {
+    let shipped = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../schemas");
+    let own = site.path("schemas");
+    for part in ["avro/admin_unit", "avro/lienthong", "history/admin_unit.changed"] {
+        std::fs::create_dir_all(own.join(part))?;
+        for file in std::fs::read_dir(shipped.join(part))? {
+            let file = file?;
+            std::fs::copy(file.path(), own.join(part).join(file.file_name()))?;
+        }
+    }
+    let text = std::fs::read_to_string(shipped.join("catalogue.yaml"))?;
+    let part = |from: &str, to: &str| -> String {
+        let start = text.find(from).unwrap_or_default();
+        let end = text[start + 1..].find(to).map_or(text.len(), |end| start + 1 + end);
+        text[start..end].to_owned()
+    };
+    let catalogue = [
+        part("purposes:", "\nfamilies:"),
+        "\nfamilies:\n".to_owned(),
+        part("  admin_unit:\n", "\n  insurance:"),
+        "\nevents:\n".to_owned(),
+        part("  admin_unit.changed:\n", "\n  insurance.health_card"),
+    ];
+    std::fs::write(own.join("catalogue.yaml"), catalogue.concat())?;
+    let yaml = std::fs::read_to_string(site.path("lienthong.yaml"))?;
+    let (before, rest) = yaml.split_once("schemas: ").unwrap_or((&yaml, ""));
+    let (_, after) = rest.split_once(',').unwrap_or(("", ""));
+    site.write("lienthong.yaml", &format!("{before}schemas: schemas/avro,{after}"))?;
+    Ok(own)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn schema_check_tells_mistakes_with_their_place_and_asks_the_registry() -> Result<()> {
+    let ready = ready().await?;
+    let own = with_own_contracts(&ready.site)?;
+    ready.site.succeed(&["schema", "check"])?;
+    ready.site.succeed(&["topics", "create"])?;
+    ready.site.succeed(&["schema", "register"])?;
+    let (exit, out, err) = said(&ready.site.run(&["schema", "check", "--registry"])?);
+    assert_eq!((exit, err.as_str()), (0, ""));
+    assert!(out.contains("3 contracts, 1 kept versions, 1 registered versions: no mistake found"), "{out}");
+
+    // A mandatory field more: what stands in the registry could not be read, even when nobody kept that version.
+    let file = own.join("avro/admin_unit/changed.avsc");
+    let text = std::fs::read_to_string(&file)?;
+    let more = text.replacen(
+        "\"fields\": [",
+        "\"fields\": [\n    {\"name\": \"decree_no\", \"type\": \"string\", \"doc\": \"D.\"},",
+        1,
+    );
+    std::fs::write(&file, &more)?;
+    let catalogue = std::fs::read_to_string(own.join("catalogue.yaml"))?;
+    let classified = catalogue.replacen("basic: [level,", "basic: [decree_no, level,", 1);
+    std::fs::write(own.join("catalogue.yaml"), &classified)?;
+    let (exit, _, err) = said(&ready.site.run(&["schema", "check"])?);
+    assert!(
+        exit == 2 && err.contains("changed.avsc:7:14: decree_no: the field is new and has no default"),
+        "{err}"
+    );
+    std::fs::remove_dir_all(own.join("history"))?;
+    ready.site.succeed(&["schema", "check"])?;
+    let ministry = std::fs::read_to_string(ready.site.path("ministries/homeaffairs.admin-units.yaml"))?;
+    ready.site.write(
+        "ministries/homeaffairs.admin-units.yaml",
+        &ministry.replace("fields:", "fields:\n      decree_no: code"),
+    )?;
+    let (exit, _, err) = said(&ready.site.run(&["schema", "check", "--registry"])?);
+    assert!(exit == 2 && err.contains("changed.avsc:7:14: decree_no: the field is new"), "{err}");
+    assert!(err.contains("registered version 1 of lt.admin_unit."), "{err}");
+
+    std::fs::write(
+        &file,
+        text.replacen("\"doc\": \"Level of", "\"aliases\": [\"old\"], \"doc\": \"Level of", 1),
+    )?;
+    let (exit, _, err) = said(&ready.site.run(&["schema", "check"])?);
+    assert!(exit == 2 && err.contains("level: aliases are not honoured by every reader"), "{err}");
+    assert!(err.contains("changed.avsc:15:"), "{err}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn schema_diff_says_what_breaks_and_whose_agreement_with_exit_code_5() -> Result<()> {
+    let ready = ready().await?;
+    let own = with_own_contracts(&ready.site)?;
+    let path = |path: &std::path::Path| path.display().to_string();
+    let (before, after) =
+        (own.join("history/admin_unit.changed/1.avsc"), own.join("avro/admin_unit/changed.avsc"));
+    let (exit, _, err) = said(&ready.site.run(&["schema", "diff", &path(&before), &path(&after)])?);
+    assert_eq!((exit, err.as_str()), (0, ""), "nothing has changed");
+
+    let text = std::fs::read_to_string(&after)?;
+    let start = text.find("    {\"name\": \"full_name\"").unwrap_or_default();
+    let end = text[start..].find('\n').map_or(text.len(), |end| start + end + 1);
+    std::fs::write(&after, format!("{}{}", &text[..start], &text[end..]))?;
+    let arguments = ["schema", "diff", &path(&before), &path(&after), "--output", "json"];
+    let (exit, out, err) = said(&ready.site.run(&arguments)?);
+    assert!(exit == 5 && err.contains("1 changes break a consumer"), "{err}");
+    assert!(out.contains("admin_unit.changed: `full_name` is removed"), "{out}");
+    assert!(out.contains("nso.statistics/"), "the agreement that reads it: {out}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn schema_docs_writes_pages_of_the_site_s_own_contracts() -> Result<()> {
+    let ready = ready().await?;
+    with_own_contracts(&ready.site)?;
+    let dir = ready.site.path("pages");
+    ready.site.succeed(&["schema", "docs", "--dir", &dir.display().to_string()])?;
+    let mut names: Vec<String> = std::fs::read_dir(&dir)?
+        .map(|file| Ok(file?.file_name().to_string_lossy().into_owned()))
+        .collect::<Result<_>>()?;
+    names.sort();
+    assert_eq!(names, ["README.md", "admin_unit.md", "asyncapi.yaml"]);
     Ok(())
 }

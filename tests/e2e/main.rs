@@ -1,14 +1,19 @@
 //! End to end: the binary as a user runs it, real databases and a real log. Each module's tests say what they promise.
 
 mod commands;
+mod demo;
 mod dev;
+mod examples;
+mod families;
 mod journey;
 mod kills;
 mod nation;
 mod observed;
+mod programs;
 mod residents;
 mod secure;
 mod site;
+mod stops;
 mod stranger;
 mod traces;
 mod zombies;

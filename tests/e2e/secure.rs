@@ -200,6 +200,10 @@ async fn the_whole_path_works_under_the_printed_access_lists_and_no_wider() -> R
         guarded.succeed("lienthong.monitor", &["tail", "admin_unit", "--show-values", "--output", "json"])?;
     assert_eq!(tail.lines().count(), 100);
 
+    // A time in the middle: checkpoints say where reading may begin.
+    let tail = ["tail", "admin_unit", "--from", "2100-01-01T00:00:00Z", "--output", "json"];
+    assert_eq!(guarded.succeed("lienthong.monitor", &tail)?, "");
+
     // Something to deliver, so that whoever routes has to ask for the group.
     guarded.owner.insert(1).await?;
     guarded.succeed(PARTICIPANT, &["connect", PARTICIPANT, "--once"])?;
@@ -222,10 +226,15 @@ fn everybody_is_kept_out_of_what_is_not_theirs(guarded: &Guarded) -> Result<()> 
     refused(PARTICIPANT, &["tail", "residence"], "lt.residence.live")?;
     refused(PARTICIPANT, &["route", "--once"], "lienthong.nso.statistics.admin_unit")?;
     refused("lienthong.router", &["tail", "civil_status"], "lt.civil_status.live")?;
-    refused("lienthong.router", &["connect", PARTICIPANT, "--once"], "lt.positions")?;
+    refused(
+        "lienthong.router",
+        &["connect", PARTICIPANT, "--once"],
+        "lt.quarantine.homeaffairs.admin-units",
+    )?;
     refused("lienthong.router", &["tail", "admin_unit", "--show-values"], "lt.audit")?;
-    refused("lienthong.monitor", &["connect", PARTICIPANT, "--once"], "lt.positions")?;
-    refused("lienthong.monitor", &["route", "--once"], "lienthong.nso.statistics.admin_unit")?;
+    // Whoever only looks may not even see how topics are set up, which writers and routers look at first.
+    refused("lienthong.monitor", &["connect", PARTICIPANT, "--once"], "DescribeConfigs")?;
+    refused("lienthong.monitor", &["route", "--once"], "DescribeConfigs")?;
     refused("lienthong.administrator", &["tail", "admin_unit"], "lt.admin_unit.live")?;
     Ok(())
 }
@@ -248,8 +257,10 @@ async fn nobody_writes_what_is_not_theirs(guarded: &Guarded) -> Result<()> {
     for (user, topic) in [
         (PARTICIPANT, "lt.audit"),
         (PARTICIPANT, "lt.receipts"),
+        ("lienthong.router", "lt.positions"),
         ("lienthong.router", "lt.audit"),
         ("lienthong.router", "lt.quarantine.homeaffairs.admin-units"),
+        ("lienthong.monitor", "lt.positions"),
         ("lienthong.monitor", "lt.status"),
         ("lienthong.monitor", "lt.quarantine.homeaffairs.admin-units"),
         ("lienthong.administrator", "lt.status"),

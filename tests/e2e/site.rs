@@ -22,6 +22,19 @@ pub(crate) struct Site {
     participant: &'static str,
 }
 
+/// A fresh log of this engine.
+pub(crate) fn log_address(engine: Engine) -> String {
+    match engine {
+        Engine::Embedded => "sqlite:var/lienthong.db".to_owned(),
+        Engine::Kafka => format!(
+            "kafka://{}?registry={}&prefix={}&replication=1",
+            lienthong_testkit::env::kafka(),
+            lienthong_testkit::env::registry(),
+            lienthong_testkit::kafka::namespace()
+        ),
+    }
+}
+
 fn root() -> Result<PathBuf> {
     Ok(Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize()?)
 }
@@ -30,17 +43,9 @@ fn kind(url: &str) -> &'static str {
     if url.starts_with("sqlite") { "sqlite" } else { "postgres" }
 }
 
-/// A fresh log, as `lienthong.yaml` has it.
+/// As [`log_address`], as `lienthong.yaml` has it.
 fn address(engine: Engine) -> String {
-    match engine {
-        Engine::Embedded => "sqlite:var/lienthong.db".to_owned(),
-        Engine::Kafka => format!(
-            "\"kafka://{}?registry={}&prefix={}&replication=1\"",
-            lienthong_testkit::env::kafka(),
-            lienthong_testkit::env::registry(),
-            lienthong_testkit::kafka::namespace()
-        ),
-    }
+    format!("\"{}\"", log_address(engine))
 }
 
 impl Site {
@@ -76,6 +81,15 @@ impl Site {
         site.write("ministries/mps.residence.yaml", &fill(residents::MINISTRY, publisher))?;
         site.write("agreements/mps.population.yaml", &fill(residents::AGREEMENT, subscriber))?;
         site.publisher(residents::PARTICIPANT)
+    }
+
+    /// Files of a test's own; one participant is prepared by name.
+    pub(crate) fn of(engine: Engine, participant: &'static str, files: &[(&str, &str)]) -> Result<Self> {
+        let site = Self::empty(&address(engine))?;
+        for (name, text) in files {
+            site.write(name, text)?;
+        }
+        site.publisher(participant)
     }
 
     fn publisher(mut self, participant: &'static str) -> Result<Self> {
@@ -165,7 +179,8 @@ impl Site {
         Ok(lines[lines.len().saturating_sub(40)..].join("\n"))
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
+    /// The binary on this site, to be run in another way than the others.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_lienthong"));
         command.arg("--site").arg(self.folder.path()).args(arguments).env_remove("LIENTHONG_LOG");
         command

@@ -10,6 +10,7 @@ use lienthong_testkit::database::{Database, is_free};
 use lienthong_testkit::postgres::TestDatabase;
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
+use serde_json::Value;
 
 use crate::nation::check_receipts;
 use crate::residents::{self, Residents};
@@ -165,4 +166,73 @@ async fn changes_of_a_person_arrive_in_order_under_many_partitions_and_two_route
 async fn changes_of_a_person_arrive_in_order_under_many_partitions_and_two_routers_on_kafka() -> Result<()> {
     let (publisher, subscriber) = (TestDatabase::create().await?, TestDatabase::create().await?);
     ordered(Engine::Kafka, publisher.url(), subscriber.url()).await
+}
+
+/// The subscription's row of `status`.
+fn told(site: &Site) -> Result<Value> {
+    let output = site.run(&["status", "--output", "json"])?;
+    let rows: Value = serde_json::from_slice(&output.stdout)?;
+    let mine = rows.as_array().into_iter().flatten().filter(|row| row["kind"] == "subscription");
+    let mine: Vec<&Value> = mine.collect();
+    ensure!(mine.len() <= 1, "one subscription is told as {}", mine.len());
+    Ok(mine.first().map_or(Value::Null, |row| (*row).clone()))
+}
+
+async fn told_as(site: &Site, what: &str, so: impl Fn(&Value) -> bool) -> Result<()> {
+    let until = tokio::time::Instant::now() + Duration::from_secs(60);
+    loop {
+        let row = told(site)?;
+        if so(&row) {
+            return Ok(());
+        }
+        ensure!(tokio::time::Instant::now() < until, "did not come about: {what}; {row}\n{}", site.said()?);
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_routers_of_one_subscription_are_told_as_one_and_one_that_stops_does_not_hide_the_other()
+-> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let url = |name: &str| format!("sqlite:{}", folder.path().join(name).display());
+    let (publisher, subscriber) = (url("publisher.db"), url("subscriber.db"));
+    let site = Site::residence(Engine::Embedded, &publisher, &subscriber)?;
+    let mut owner = Residents::create(&publisher).await?;
+    residents::create_copy(&subscriber).await?;
+    site.prepare()?;
+    owner.insert(30).await?;
+    let connector = site.start(&["connect", residents::PARTICIPANT, "--heartbeat", "1"])?;
+    let mut first = site.start(&["route"])?;
+    let live = |row: &Value| row["state"] == "live" && row["fresh_through"].is_string();
+    told_as(&site, "one router has all partitions", live).await?;
+    let second = site.start(&["route"])?;
+    let mut log = Database::open(&format!("sqlite:{}", site.path("var/lienthong.db").display())).await?;
+    let records = "select cast(value as text) from keyed where cast(key as text) like 'subscription/%'";
+    let until = tokio::time::Instant::now() + Duration::from_secs(60);
+    loop {
+        let values = log.rows(records).await?;
+        let held = |value: &Vec<Option<String>>| -> Option<usize> {
+            let record: Value = serde_json::from_str(value.first()?.as_deref()?).ok()?;
+            Some(record["partitions"].as_array()?.len())
+        };
+        let held: Vec<Option<usize>> = values.iter().map(held).collect();
+        if held == [Some(6), Some(6)] {
+            break;
+        }
+        ensure!(tokio::time::Instant::now() < until, "the partitions are not shared: {held:?}");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    told_as(&site, "two routers have all partitions together", live).await?;
+    signal(&first, "-TERM")?;
+    first.wait()?;
+    // For as long as a record is believed, and after.
+    told_as(&site, "the other one has all of them", live).await?;
+    assert_eq!(told(&site)?["state"], "live");
+    let third = site.start(&["route"])?;
+    let until = tokio::time::Instant::now() + Duration::from_secs(30);
+    while log.rows(records).await?.iter().flatten().flatten().any(|record| record.contains("\"stopped\"")) {
+        ensure!(tokio::time::Instant::now() < until, "a record of a process that has ended stays");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    end(vec![connector, second, third])
 }

@@ -6,7 +6,8 @@
 use bumpalo::Bump;
 use lienthong_contract::Cell;
 use lienthong_contract::date;
-use lienthong_contract::source::BrokenValue;
+use lienthong_contract::predicate::PredicateType;
+use lienthong_contract::source::{BrokenValue, Side};
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
@@ -66,6 +67,23 @@ impl Reading {
     }
 }
 
+impl Reading {
+    /// What conditions see of the cells.
+    pub(super) fn seen(&self) -> PredicateType {
+        match self {
+            Self::Bool => PredicateType::Bool,
+            Self::Integer => PredicateType::Int,
+            Self::Float => PredicateType::Float,
+            Self::Text | Self::Padded | Self::Json => PredicateType::Text,
+            Self::Bytes => PredicateType::Bytes,
+            Self::Date => PredicateType::Date,
+            Self::Timestamp => PredicateType::Timestamp,
+            Self::List(_) => PredicateType::List,
+            Self::Numeric | Self::Time | Self::Uuid => PredicateType::Other,
+        }
+    }
+}
+
 /// One needed column.
 #[derive(Clone, Debug)]
 pub(super) struct Needed {
@@ -79,17 +97,17 @@ pub(super) struct Needed {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct NotARow;
 
-/// Reads one row into cells that point into `json` and `arena`. The first value that no cell can hold is named and null.
+/// Reads one row into cells that point into `json` and `arena`. Values that no cell can hold are named in `broken` and null.
 pub(super) fn row<'a>(
     json: &'a str,
     columns: &[Needed],
+    (side, broken): (Side, &mut Vec<BrokenValue>),
     arena: &'a Bump,
-) -> Result<(&'a [Cell<'a>], Option<BrokenValue>), NotARow> {
+) -> Result<&'a [Cell<'a>], NotARow> {
     let raw: &mut [Option<&'a str>] = arena.alloc_slice_fill_copy(columns.len(), None);
     let mut deserializer = serde_json::Deserializer::from_str(json);
     deserializer.deserialize_map(RowVisitor { columns, raw: &mut *raw }).map_err(|_| NotARow)?;
     let cells = arena.alloc_slice_fill_copy(columns.len(), Cell::Null);
-    let mut broken = None;
     for (column, (needed, raw)) in columns.iter().zip(raw.iter()).enumerate() {
         let read = match raw {
             Some(raw) => value(raw, &needed.reading, arena),
@@ -97,10 +115,10 @@ pub(super) fn row<'a>(
         };
         match read {
             Ok(cell) => cells[column] = cell,
-            Err(rule) => broken = broken.or(Some(BrokenValue { column, rule })),
+            Err(rule) => broken.push(BrokenValue { side, column, rule }),
         }
     }
-    Ok((cells, broken))
+    Ok(cells)
 }
 
 struct RowVisitor<'c, 'a> {
@@ -252,8 +270,9 @@ mod tests {
         let arena = Bump::new();
         let columns = [Needed { name: "c".to_owned(), reading: Reading::of(base, None) }];
         let json = format!(r#"{{"other":{{"c":[1,2]}},"c":{raw}}}"#);
-        let (cells, broken) = row(&json, &columns, &arena).unwrap();
-        match broken {
+        let mut broken = Vec::new();
+        let cells = row(&json, &columns, (Side::After, &mut broken), &arena).unwrap();
+        match broken.first() {
             Some(broken) => Err(broken.rule),
             None => Ok(format!("{}:{}", cells[0].kind(), render(&cells[0]).unwrap_or_default())),
         }
@@ -306,18 +325,21 @@ mod tests {
             Needed { name: "a".to_owned(), reading: Reading::Integer },
             Needed { name: "gone".to_owned(), reading: Reading::Text },
         ];
-        let (cells, broken) = row(r#"{"b":"x","a":7}"#, &columns, &arena).unwrap();
+        let mut broken = Vec::new();
+        let cells = row(r#"{"b":"x","a":7}"#, &columns, (Side::Before, &mut broken), &arena).unwrap();
         assert!(cells[1].is_null());
-        assert_eq!(broken, Some(BrokenValue { column: 1, rule: "missing-column" }));
-        assert_eq!(row("[]", &columns, &arena), Err(NotARow));
+        assert_eq!(broken, [BrokenValue { side: Side::Before, column: 1, rule: "missing-column" }]);
+        assert_eq!(row("[]", &columns, (Side::Before, &mut broken), &arena), Err(NotARow));
     }
 
     #[test]
     fn arrays_are_lists_of_any_depth() {
         let arena = Bump::new();
         let columns = [Needed { name: "a".to_owned(), reading: Reading::of("_text", Some("text")) }];
-        let (cells, broken) = row(r#"{"a":[["x","y\\"],["z",null]]}"#, &columns, &arena).unwrap();
-        assert_eq!(broken, None);
+        let mut broken = Vec::new();
+        let json = r#"{"a":[["x","y\\"],["z",null]]}"#;
+        let cells = row(json, &columns, (Side::After, &mut broken), &arena).unwrap();
+        assert_eq!(broken, []);
         assert_eq!(render(&cells[0]).as_deref(), Some(r#"[["x","y\\"],["z",null]]"#));
         assert_eq!(format_timestamp(0), "1970-01-01T00:00:00.000000Z");
     }

@@ -69,7 +69,7 @@ pub(super) fn sink_error(target: &str, table: Option<&str>, error: &sqlx::Error)
     let busy = SinkError::Busy { target: target.to_owned(), reason: reason.clone() };
     let unfit = |problem: String| SinkError::Unfit {
         problem,
-        fix: "lienthong check --online names what does not fit".to_owned(),
+        fix: "run `lienthong route --prepare`: it names what does not fit".to_owned(),
     };
     match error {
         sqlx::Error::Database(database) => match classify(database.code().unwrap_or_default().as_ref()) {

@@ -7,7 +7,7 @@ use sqlx::postgres::PgConnection;
 use super::catalogue::{self, Table};
 use super::error::source_error;
 use super::outbox_ddl::{OutboxNames, trigger_arguments};
-use crate::identifier::TableName;
+use crate::identifier::{TableName, quote};
 
 /// Everything that a check of one database found.
 pub(super) struct Checked {
@@ -15,24 +15,44 @@ pub(super) struct Checked {
     pub(super) tables: Vec<Table>,
     /// What keeps a table from being captured whatever `prepare` does.
     pub(super) obstacles: Vec<String>,
+    /// Tables of which row-level security may hide rows from the role.
+    pub(super) hidden: Vec<String>,
+    /// The role.
+    role: String,
     /// What `prepare` has to make.
     pub(super) missing: Vec<String>,
 }
 
 impl Checked {
-    /// The error that names everything, or the tables.
-    pub(super) fn into_tables(self, source: &str) -> Result<Vec<Table>, SourceError> {
-        let prepare = format!("lienthong connect {source} --prepare, run by a role that owns the tables");
+    /// The error that names what `prepare` cannot mend.
+    pub(super) fn no_obstacle(&self) -> Result<(), SourceError> {
         if !self.obstacles.is_empty() {
             let fix = "change the participant's tables and keys, or the tables themselves".to_owned();
-            let problem = [self.obstacles, self.missing].concat().join("; ");
+            let problem = [&self.obstacles[..], &self.missing].concat().join("; ");
             return Err(SourceError::NotPrepared { problem, fix });
         }
-        if self.missing.is_empty() {
-            Ok(self.tables)
-        } else {
-            Err(SourceError::NotPrepared { problem: self.missing.join("; "), fix: prepare })
+        if !self.hidden.is_empty() {
+            // Whether a policy lets every row through cannot be told from its text.
+            return Err(SourceError::NotPrepared {
+                problem: format!(
+                    "row-level security applies to the role {} on {}: rows would be missing without a word",
+                    self.role,
+                    self.hidden.join(", ")
+                ),
+                fix: format!("an administrator runs: alter role {} bypassrls", quote(&self.role)),
+            });
         }
+        Ok(())
+    }
+
+    /// The error that names everything, or the tables.
+    pub(super) fn into_tables(self, source: &str) -> Result<Vec<Table>, SourceError> {
+        self.no_obstacle()?;
+        if self.missing.is_empty() {
+            return Ok(self.tables);
+        }
+        let fix = format!("lienthong connect {source} --prepare, run by a role that owns the tables");
+        Err(SourceError::NotPrepared { problem: self.missing.join("; "), fix })
     }
 }
 
@@ -44,8 +64,10 @@ pub(super) async fn check(
     captures: &[TableCapture],
 ) -> Result<Checked, SourceError> {
     let error = |error: sqlx::Error| source_error(source, &error);
-    let mut checked = Checked { tables: Vec::new(), obstacles: Vec::new(), missing: Vec::new() };
-    checked.missing = outbox(conn, names).await.map_err(error)?;
+    let role = sqlx::query_scalar("select current_user::text").fetch_one(&mut *conn).await.map_err(error)?;
+    let missing = outbox(conn, names).await.map_err(error)?;
+    let mut checked =
+        Checked { tables: Vec::new(), obstacles: Vec::new(), hidden: Vec::new(), role, missing };
     for capture in captures {
         let name = TableName::parse(&capture.table);
         let Some(table) = catalogue::table(conn, &name).await.map_err(error)? else {
@@ -53,9 +75,12 @@ pub(super) async fn check(
             continue;
         };
         checked.obstacles.extend(obstacles(&table, capture));
-        let lacks_right = !may_select(conn, &table).await.map_err(error)?;
-        if lacks_right {
+        let (may_select, sees_all) = rights(conn, &table).await.map_err(error)?;
+        if !may_select {
             checked.missing.push(format!("the right to select from {}", name.plain()));
+        }
+        if !sees_all {
+            checked.hidden.push(name.plain());
         }
         checked.missing.extend(triggers(conn, names, &table, capture).await.map_err(error)?);
         checked.tables.push(table);
@@ -82,9 +107,11 @@ async fn outbox(conn: &mut PgConnection, names: &OutboxNames) -> Result<Vec<Stri
     Ok(missing)
 }
 
-async fn may_select(conn: &mut PgConnection, table: &Table) -> Result<bool, sqlx::Error> {
-    let sql = "select pg_catalog.has_table_privilege($1::bigint::oid, 'select')";
-    sqlx::query_scalar(sql).bind(table.oid).fetch_one(conn).await
+/// Whether the role may read the table, and whether it then sees every row.
+async fn rights(conn: &mut PgConnection, table: &Table) -> Result<(bool, bool), sqlx::Error> {
+    let sql = "select pg_catalog.has_table_privilege($1::bigint::oid, 'select'), \
+         not pg_catalog.row_security_active($1::bigint::oid)";
+    sqlx::query_as(sql).bind(table.oid).fetch_one(conn).await
 }
 
 /// What makes the table unfit for capture by statement triggers and chunks by key.
@@ -129,10 +156,14 @@ async fn triggers(
     let sql = "select t.tgname::text as name, t.tgargs as arguments from pg_catalog.pg_trigger t \
          join pg_catalog.pg_proc p on p.oid = t.tgfoid join pg_catalog.pg_namespace n on n.oid = p.pronamespace \
          where t.tgrelid = $1::bigint::oid and not t.tgisinternal and t.tgenabled in ('O', 'A') \
-         and n.nspname = $2 and p.proname = $3";
-    let function = &names.function;
-    let rows =
-        sqlx::query(sql).bind(table.oid).bind(&function.schema).bind(&function.name).fetch_all(conn).await?;
+         and n.nspname = $2 and p.proname in ($3, $4)";
+    let rows = sqlx::query(sql)
+        .bind(table.oid)
+        .bind(&names.capture.schema)
+        .bind(&names.capture.name)
+        .bind(&names.begin.name)
+        .fetch_all(conn)
+        .await?;
     let expected: Vec<u8> =
         trigger_arguments(capture).iter().flat_map(|argument| [argument.as_bytes(), &[0]].concat()).collect();
     let mut right = Vec::new();

@@ -1,14 +1,20 @@
-//! What `prepare` makes in a publishing database: the outbox, its lineage row, the counter of lost statements, one trigger
-//! function, and four triggers per captured table.
+//! What `prepare` makes in a publishing database: the outbox, its lineage row, the counter of lost statements, two trigger
+//! functions, and six triggers per captured table.
 //!
-//! The function stores rows unconverted and catches every error, so that it never makes the owner's write fail. Nobody but its
-//! owner may attach it to a table: it runs with its owner's rights.
+//! The functions store rows unconverted and catch every error, so that they never make the owner's write fail. Nobody but their
+//! owner may attach them to a table: the one that records runs with its owner's rights.
+//!
+//! A statement is recorded when it ends. A trigger of the owner that writes the same table has its own statement recorded before
+//! the one that fired it. So each statement notes at its beginning (`sql/begin.sql`) what has been recorded, and at its end
+//! (`sql/capture.sql`) gives every row that others have changed as well one change, from its first state to its last.
 
 use std::collections::BTreeSet;
 
 use lienthong_contract::source::TableCapture;
+use sha2::{Digest as _, Sha256};
 
 use crate::identifier::{TableName, literal, quote};
+use crate::text::hex;
 
 /// Names of everything that belongs to one outbox.
 #[derive(Clone, Debug)]
@@ -19,19 +25,27 @@ pub(super) struct OutboxNames {
     pub(super) meta: TableName,
     /// Sequence that counts statements whose changes could not be recorded.
     pub(super) lost: TableName,
-    /// Trigger function.
-    pub(super) function: TableName,
+    /// Trigger function that records.
+    pub(super) capture: TableName,
+    /// Trigger function that notes where a statement begins.
+    pub(super) begin: TableName,
     /// Notification channel.
     pub(super) channel: String,
 }
 
-/// The four triggers of a table: suffix of the name, event with transition tables.
-const TRIGGERS: [(&str, &str); 4] = [
+/// The triggers of a table: suffix of the name, event with transition tables.
+const TRIGGERS: [(&str, &str); 6] = [
+    (BEGIN, "before insert or update or delete on {}"),
     ("_insert", "after insert on {} referencing new table as new_rows"),
     ("_update", "after update on {} referencing old table as old_rows new table as new_rows"),
     ("_delete", "after delete on {} referencing old table as old_rows"),
     ("_truncate", "before truncate on {}"),
+    ("_truncated", "after truncate on {}"),
 ];
+/// The trigger and function that note where a statement begins.
+const BEGIN: &str = "_begin";
+const BEGIN_SQL: &str = include_str!("sql/begin.sql");
+const CAPTURE_SQL: &str = include_str!("sql/capture.sql");
 
 impl OutboxNames {
     /// Names beside the outbox table `table`.
@@ -40,15 +54,22 @@ impl OutboxNames {
         Self {
             meta: outbox.with_suffix("_meta"),
             lost: outbox.with_suffix("_lost"),
-            function: outbox.with_suffix("_capture"),
+            capture: outbox.with_suffix("_capture"),
+            begin: outbox.with_suffix(BEGIN),
             channel: outbox.name.clone(),
             outbox,
         }
     }
 
     /// Names of the triggers on every captured table.
-    pub(super) fn triggers(&self) -> [String; 4] {
+    pub(super) fn triggers(&self) -> [String; TRIGGERS.len()] {
         TRIGGERS.map(|(suffix, _)| format!("{}{suffix}", self.outbox.name))
+    }
+
+    /// What the names of the settings begin with in which a transaction keeps its notes.
+    fn setting(&self) -> String {
+        let digest = hex(&Sha256::digest(self.outbox.sql()));
+        format!("lienthong.o{}", &digest[..12])
     }
 }
 
@@ -61,16 +82,17 @@ pub(super) fn trigger_arguments(capture: &TableCapture) -> Vec<String> {
 /// All statements, safe to run again.
 pub(super) fn ddl(names: &OutboxNames, captures: &[TableCapture]) -> String {
     let mut sql = tables(names);
-    sql.push_str(&function(names));
+    sql.push_str(&functions(names));
     for capture in captures {
         let table = TableName::parse(&capture.table);
         let arguments: Vec<String> = trigger_arguments(capture).iter().map(|name| literal(name)).collect();
-        for (trigger, (_, event)) in names.triggers().iter().zip(TRIGGERS) {
+        for (trigger, (suffix, event)) in names.triggers().iter().zip(TRIGGERS) {
+            let function = if suffix == BEGIN { &names.begin } else { &names.capture };
             sql.push_str(&format!(
                 "create or replace trigger {} {} for each statement execute function {}({});\n",
                 quote(trigger),
                 event.replace("{}", &table.sql()),
-                names.function.sql(),
+                function.sql(),
                 arguments.join(", "),
             ));
         }
@@ -102,63 +124,16 @@ fn tables(names: &OutboxNames) -> String {
     )
 }
 
-/// The trigger function. Statement-level: one insert for any number of rows.
-fn function(names: &OutboxNames) -> String {
-    let (outbox, lost, function) = (names.outbox.sql(), names.lost.sql(), names.function.sql());
-    let (channel, lost_name) = (literal(&names.channel), literal(&lost));
-    format!(
-        "create or replace function {function}() returns trigger language plpgsql security definer
-set search_path = pg_catalog, pg_temp set timezone = 'UTC' set bytea_output = 'hex' set extra_float_digits = '1'
-set intervalstyle = 'iso_8601' set datestyle = 'ISO'
-as $lienthong$
--- `n.*` and not `n`: a column may have that name too.
-declare
-  same_key text;
-  one_key text;
-  recorded bigint;
-begin
-  if tg_op = 'INSERT' then
-    insert into {outbox} (xid, rel, op, after)
-    select pg_current_xact_id(), tg_argv[0], 'I', row_to_json(n.*)::text from new_rows n;
-  elsif tg_op = 'DELETE' then
-    insert into {outbox} (xid, rel, op, before)
-    select pg_current_xact_id(), tg_argv[0], 'D', row_to_json(o.*)::text from old_rows o;
-  elsif tg_op = 'UPDATE' then
-    -- A row whose key changed is a delete and an insert; deletes go first.
-    select string_agg(format('o.%1$I = n.%1$I', k), ' and '), min(k) into same_key, one_key from unnest(tg_argv[1:]) k;
-    execute format($update$
-      insert into {outbox} (xid, rel, op, before, after)
-      select pg_current_xact_id(), $1,
-        case when o.%1$I is null then 'I' when n.%1$I is null then 'D' else 'U' end,
-        case when o.%1$I is not null then row_to_json(o.*)::text end,
-        case when n.%1$I is not null then row_to_json(n.*)::text end
-      from old_rows o full join new_rows n on %2$s order by n.%1$I is not null
-    $update$, one_key, same_key) using tg_argv[0];
-  else
-    execute format($truncate$
-      insert into {outbox} (xid, rel, op, before)
-      select pg_current_xact_id(), $1, 'D', row_to_json(o.*)::text from only %s o
-    $truncate$, tg_relid::regclass) using tg_argv[0];
-  end if;
-  get diagnostics recorded = row_count;
-  -- A transaction that has notified cannot be prepared for two-phase commit, and a full queue would fail the commit.
-  if recorded > 0 and current_setting('max_prepared_transactions') = '0' and pg_notification_queue_usage() < 0.5 then
-    perform pg_notify({channel}, '');
-  end if;
-  return null;
-exception when others then
-  begin
-    perform nextval({lost_name});
-  exception when others then
-    null;
-  end;
-  raise warning 'a change of % could not be recorded for the event bus (SQLSTATE %)', tg_argv[0], sqlstate;
-  return null;
-end
-$lienthong$;
-revoke all on function {function}() from public;
-"
-    )
+/// The trigger functions. Statement-level: one insert for any number of rows.
+fn functions(names: &OutboxNames) -> String {
+    [BEGIN_SQL, CAPTURE_SQL]
+        .concat()
+        .replace("{begin}", &names.begin.sql())
+        .replace("{capture}", &names.capture.sql())
+        .replace("{outbox}", &names.outbox.sql())
+        .replace("{setting}", &names.setting())
+        .replace("{channel}", &literal(&names.channel))
+        .replace("{lost}", &literal(&names.lost.sql()))
 }
 
 /// The rights that the connector's role needs, as comments: which role that is, the administrator knows.

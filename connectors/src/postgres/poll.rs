@@ -8,7 +8,8 @@
 use bumpalo::Bump;
 use lienthong_contract::Cell;
 use lienthong_contract::keys::HashKey;
-use lienthong_contract::source::{Polled, RowChange, RowOp, RowVisitor, SourceError};
+use lienthong_contract::predicate::PredicateType;
+use lienthong_contract::source::{Polled, RowChange, RowOp, RowVisitor, Side, SourceError};
 use sqlx::postgres::{PgConnection, PgListener, PgRow};
 use sqlx::{Connection as _, Row as _};
 
@@ -86,6 +87,12 @@ impl Session {
         &self.lineage
     }
 
+    /// What conditions see of a table's cells.
+    pub(super) fn column_types(&self, table: usize) -> Vec<PredicateType> {
+        let columns = self.tables.get(table).into_iter().flat_map(|table| &table.needed);
+        columns.map(|column| column.reading.seen()).collect()
+    }
+
     /// Gives the lock back.
     pub(super) async fn close(self) {
         if self.conn.close().await.is_err() {
@@ -111,7 +118,7 @@ impl Session {
         if row.try_get("rewound")? {
             return Ok(Err(SourceError::Gap {
                 gap: "the stored position is ahead of the database, which has been set back to an earlier state".into(),
-                fix: "accept the new lineage and take a new first load".into(),
+                fix: crate::NEW_LINEAGE.into(),
             }));
         }
         let run = run(&self.secret, from.as_ref());
@@ -309,14 +316,14 @@ struct RowText<'a> {
 
 /// Decodes a change and hands it on; false when it cannot be decoded.
 fn visit(text: &RowText<'_>, needed: &[Needed], arena: &Bump, visitor: &mut dyn RowVisitor) -> bool {
-    let mut broken = None;
-    let mut read = |json: Option<&str>| -> Result<Option<&[Cell<'_>]>, decode::NotARow> {
+    let mut broken = Vec::new();
+    let mut read = |json: Option<&str>, side| -> Result<Option<&[Cell<'_>]>, decode::NotARow> {
         let Some(json) = json else { return Ok(None) };
-        let (cells, found) = decode::row(arena.alloc_str(json), needed, arena)?;
-        broken = broken.take().or(found);
-        Ok(Some(cells))
+        decode::row(arena.alloc_str(json), needed, (side, &mut broken), arena).map(Some)
     };
-    let (Ok(after), Ok(before)) = (read(text.after), read(text.before)) else { return false };
+    let (Ok(after), Ok(before)) = (read(text.after, Side::After), read(text.before, Side::Before)) else {
+        return false;
+    };
     let op = match text.op {
         "I" => RowOp::Insert,
         "U" => RowOp::Update,
@@ -324,7 +331,8 @@ fn visit(text: &RowText<'_>, needed: &[Needed], arena: &Bump, visitor: &mut dyn 
         "S" => RowOp::Snapshot,
         _ => return false,
     };
-    visitor.row(&RowChange { table: text.table, op, id: text.id, time: text.time, before, after, broken });
+    let RowText { table, id, time, .. } = *text;
+    visitor.row(&RowChange { table, op, id, time, before, after, broken: &broken });
     true
 }
 

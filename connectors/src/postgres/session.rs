@@ -34,6 +34,11 @@ pub(super) async fn connect(url: &str, application: &str) -> Result<PgConnection
     greeted(options(url, application)?).await
 }
 
+/// Connects for reading what is published. A row that row-level security would hide is an error then, and no gap.
+pub(super) async fn connect_reader(url: &str, application: &str) -> Result<PgConnection, sqlx::Error> {
+    greeted(options(url, application)?.options([("row_security", "off")])).await
+}
+
 async fn greeted(options: PgConnectOptions) -> Result<PgConnection, sqlx::Error> {
     within(GREETING, PgConnection::connect_with(&options)).await
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use lienthong_contract::Cell;
 use lienthong_contract::keys::KeyHash;
 use lienthong_contract::sink::{
-    Action, Applied, Delivery, GroupWrite, KeyWrite, LanePartition, OffsetState, ReceiptBody, Sink,
+    Action, Applied, Delivery, GroupWrite, KeyWrite, LanePartition, OffsetState, ReceiptBody, Revokes, Sink,
     SinkAdmin, SinkError,
 };
 use lienthong_contract::target::{CellKind, ColumnGroup, TargetColumn, TargetTable, VersionStore};
@@ -25,6 +25,7 @@ fn insured() -> TargetTable {
     let group = |columns: &[(&str, CellKind)]| ColumnGroup {
         name: columns[0].0.to_owned(),
         columns: columns.iter().copied().map(column).collect(),
+        decides_row: true,
     };
     TargetTable {
         table: "App.Insured".to_owned(),
@@ -313,7 +314,7 @@ async fn a_revocation_of_what_has_not_come_leaves_a_mark_and_no_row() {
     let mut vss = Subscriber::new().await;
     let mut worker = vss.worker("vss/civil");
     let key = [Cell::Str("1")];
-    let action = Action::Delete { version: "5", revokes: Some((0, "r1")) };
+    let action = Action::Delete { version: "5", revokes: Some(Revokes { record: "r1", groups: &[0] }) };
     let write = KeyWrite { table: 0, key_hash: hash("1"), key: &key, action };
     let applied = worker.apply(None, vec![write]).await.expect("delivered");
     assert_eq!((applied.changed, applied.older), (0, 1));

@@ -5,6 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use lienthong_contract::keys::HashKey;
 use lienthong_contract::position::{Lineage, Position};
+use lienthong_contract::predicate::PredicateType;
 use lienthong_contract::source::{PollLimit, Polled, RowVisitor, Source, SourceError, TableCapture};
 use sqlx::postgres::{PgConnection, PgListener, PgPoolOptions};
 use sqlx::{Connection as _, Row as _};
@@ -64,7 +65,7 @@ impl PostgresSource {
 
     async fn start(&mut self) -> Result<(Session, Lineage), SourceError> {
         let application = format!("lienthong connector {}", self.name);
-        let mut conn = session::connect(&self.url, &application).await.map_err(|e| self.error(&e))?;
+        let mut conn = session::connect_reader(&self.url, &application).await.map_err(|e| self.error(&e))?;
         let (captured, lineage, secret) = match self.look(&mut conn).await {
             Ok(found) => found,
             Err(error) => {
@@ -174,6 +175,10 @@ impl Source for PostgresSource {
         let (session, lineage) = self.start().await?;
         self.session = Some(session);
         Ok(lineage)
+    }
+
+    fn column_types(&self, table: usize) -> Vec<PredicateType> {
+        self.session.as_ref().map(|session| session.column_types(table)).unwrap_or_default()
     }
 
     async fn seek(&mut self, from: Option<&Position>) -> Result<(), SourceError> {

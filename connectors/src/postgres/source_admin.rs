@@ -40,9 +40,7 @@ impl SourceAdmin for PostgresSourceAdmin {
     async fn prepare(&mut self) -> Result<(), SourceError> {
         let mut conn = self.connect().await?;
         let checked = outbox_check::check(&mut conn, &self.name, &self.names, &self.captures).await?;
-        if !checked.obstacles.is_empty() {
-            return checked.into_tables(&self.name).map(drop);
-        }
+        checked.no_obstacle()?;
         // Run even when nothing is missing: the function may be one of an earlier version. Every statement leaves what is right alone.
         let error = |e: sqlx::Error| source_error(&self.name, &e);
         let mut transaction = conn.begin().await.map_err(error)?;

@@ -152,8 +152,11 @@ mod tests {
 
     fn fitted(version: VersionStore) -> Fitted {
         let column = |name: &str| TargetColumn { name: name.to_owned(), kind: CellKind::Text };
-        let group =
-            |name: &str| ColumnGroup { name: name.to_owned(), columns: vec![column("p\"in"), column(name)] };
+        let group = |name: &str| ColumnGroup {
+            name: name.to_owned(),
+            columns: vec![column("p\"in"), column(name)],
+            decides_row: true,
+        };
         Fitted::untyped(TargetTable {
             table: "S.t".to_owned(),
             key: vec![column("p\"in")],

@@ -95,7 +95,7 @@ pub(super) fn sink_error(target: &str, table: Option<&str>, error: &Error) -> Si
         Some(Class::Refused) => SinkError::Refused { table: table.to_owned(), reason },
         Some(Class::Unfit) => SinkError::Unfit {
             problem: format!("{target}: {table}: {reason}"),
-            fix: "lienthong check --online names what does not fit".to_owned(),
+            fix: "run `lienthong route --prepare`: it names what does not fit".to_owned(),
         },
         Some(Class::Busy) | None => SinkError::Busy { target: target.to_owned(), reason },
     }

@@ -2,7 +2,7 @@
 
 use lienthong_contract::Cell;
 use lienthong_contract::keys::HashKey;
-use lienthong_contract::source::{BrokenValue, RowChange, RowOp, RowVisitor, TableCapture};
+use lienthong_contract::source::{BrokenValue, RowChange, RowOp, RowVisitor, Side, TableCapture};
 use rusqlite::{Connection, Row};
 
 use super::catalogue::Table;
@@ -96,12 +96,12 @@ impl Loader {
         load: &FirstLoad,
         given: &mut Given<'_>,
     ) -> rusqlite::Result<()> {
-        let mut broken = None;
+        let mut broken = Vec::new();
         let mut cells = Vec::with_capacity(self.columns);
         for at in 0..self.columns {
-            push(&mut cells, row.get_ref(at)?, &mut broken);
+            push(&mut cells, row.get_ref(at)?, Side::After, &mut broken);
         }
-        no_null_key(&cells, &self.key, &mut broken);
+        no_null_key(&cells, &self.key, Side::After, &mut broken);
         given.visitor.row(&RowChange {
             table: given.table,
             op: RowOp::Snapshot,
@@ -109,7 +109,7 @@ impl Loader {
             time: given.time,
             before: None,
             after: Some(&cells),
-            broken,
+            broken: &broken,
         });
         Ok(())
     }
@@ -137,9 +137,12 @@ fn behind(keys: &[String]) -> String {
 }
 
 /// A row without a whole key cannot be followed.
-pub(super) fn no_null_key(cells: &[Cell<'_>], key: &[usize], broken: &mut Option<BrokenValue>) {
-    if let Some(column) = key.iter().find(|at| cells[**at].is_null()) {
-        broken.get_or_insert(BrokenValue { column: *column, rule: "null-key" });
+pub(super) fn no_null_key(cells: &[Cell<'_>], key: &[usize], side: Side, broken: &mut Vec<BrokenValue>) {
+    for column in key.iter().copied().filter(|at| cells[*at].is_null()) {
+        // A value that could not be read is null as well and has been told.
+        if !broken.iter().any(|known| known.side == side && known.column == column) {
+            broken.push(BrokenValue { side, column, rule: "null-key" });
+        }
     }
 }
 

@@ -29,3 +29,8 @@ pub(crate) use sink::SqliteSink;
 pub(crate) use sink_admin::SqliteSinkAdmin;
 pub(crate) use source::SqliteSource;
 pub(crate) use source_admin::SqliteSourceAdmin;
+
+/// Whether a text is a position of this kind, in the outbox of `lineage`.
+pub(crate) fn is_position(position: &lienthong_contract::position::Position, lineage: &str) -> bool {
+    position::OutboxPosition::parse(position, lineage).is_ok()
+}

@@ -121,7 +121,54 @@ fn captured(
             unique.index
         ));
     }
+    owners_triggers(conn, names, capture, &table, plan)?;
     Ok(Some(table))
+}
+
+/// Triggers of the owner that write while a row is written: where a change of theirs cannot be told from the one that fired them,
+/// the table is refused.
+fn owners_triggers(
+    conn: &Connection,
+    names: &OutboxNames,
+    capture: &TableCapture,
+    table: &Table,
+    plan: &mut Plan,
+) -> rusqlite::Result<()> {
+    let sql = "select name, sql from sqlite_master where type = 'trigger' and tbl_name = ?1 collate nocase \
+               and substr(name, 1, length(?2)) <> ?2 order by name";
+    let read = |row: &rusqlite::Row<'_>| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?));
+    let triggers: Vec<(String, String)> = conn
+        .prepare(sql)?
+        .query_map([&table.name, &names.trigger_prefix()], read)?
+        .collect::<rusqlite::Result<_>>()?;
+    for (trigger, sql) in triggers.iter().filter(|(_, sql)| writes(sql)) {
+        if !triggers::found_by_key(capture, table) {
+            plan.obstacles.push(format!(
+                "{} needs a unique index over exactly ({}): its trigger {trigger} writes, and without one a change of a \
+                 row cannot be told from the change that fired the trigger",
+                table.name,
+                capture.key.join(", ")
+            ));
+        }
+        if has_word(sql, "before") && !triggers::replacing(capture, table).is_empty() {
+            plan.remarks.push(format!(
+                "rows of {} that INSERT OR REPLACE removes because of a further unique index are not recorded as deleted \
+                 when the trigger {trigger} has written the table just before",
+                table.name
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Whether a trigger does more than check. Its text is looked at as words, so that in doubt it does.
+fn writes(sql: &str) -> bool {
+    let begin = sql.to_ascii_lowercase().find("begin").unwrap_or_default();
+    ["insert", "update", "delete", "replace"].iter().any(|word| has_word(&sql[begin..], word))
+}
+
+fn has_word(sql: &str, wanted: &str) -> bool {
+    sql.split(|c: char| !c.is_alphanumeric() && c != '_').any(|word| word.eq_ignore_ascii_case(wanted))
 }
 
 /// Outbox, layouts, lineage, and the place for rows that may be replaced.

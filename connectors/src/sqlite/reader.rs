@@ -4,7 +4,9 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 
 use lienthong_contract::Cell;
-use lienthong_contract::source::{BrokenValue, RowChange, RowOp, RowVisitor, SourceError, TableCapture};
+use lienthong_contract::source::{
+    BrokenValue, RowChange, RowOp, RowVisitor, Side, SourceError, TableCapture,
+};
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
 use super::error::source_error;
@@ -12,7 +14,7 @@ use super::file::plain;
 use super::load::{Given, Loader, no_null_key};
 use super::position::OutboxPosition;
 use super::prepare;
-use super::triggers::{OutboxNames, outbox_column};
+use super::triggers::{OutboxNames, VOID, outbox_column};
 use super::value::push;
 use crate::identifier::quote;
 
@@ -184,7 +186,7 @@ impl Reader {
         Ok((given, read < limit))
     }
 
-    /// Gives out one outbox row. False when its table is not captured, `None` when it cannot be read.
+    /// Gives out one outbox row. False when it says nothing or its table is not captured, `None` when it cannot be read.
     fn give(&self, row: &Row<'_>, id: &str, visitor: &mut dyn RowVisitor) -> rusqlite::Result<Option<bool>> {
         let Some(layout) = self.layouts.get(&row.get::<_, i64>(1)?) else { return Ok(None) };
         let Some(recorded) = layout else { return Ok(Some(false)) };
@@ -192,27 +194,30 @@ impl Reader {
             "I" => RowOp::Insert,
             "U" => RowOp::Update,
             "D" => RowOp::Delete,
+            VOID => return Ok(Some(false)),
             _ => return Ok(None),
         };
         let key = &self.keys[recorded.table];
-        let mut broken = None;
-        let mut side = |offset: usize| -> rusqlite::Result<Vec<_>> {
+        let mut broken = Vec::new();
+        let mut read = |side: Side| -> rusqlite::Result<Vec<_>> {
+            let offset = usize::from(side == Side::After);
             let mut cells = Vec::with_capacity(recorded.places.len());
             for place in &recorded.places {
                 match place {
-                    Some(place) => push(&mut cells, row.get_ref(FIXED + 2 * place + offset)?, &mut broken),
+                    Some(place) => {
+                        push(&mut cells, row.get_ref(FIXED + 2 * place + offset)?, side, &mut broken);
+                    }
                     None => {
-                        broken
-                            .get_or_insert(BrokenValue { column: cells.len(), rule: "column-not-recorded" });
+                        broken.push(BrokenValue { side, column: cells.len(), rule: "column-not-recorded" });
                         cells.push(Cell::Null);
                     }
                 }
             }
-            no_null_key(&cells, key, &mut broken);
+            no_null_key(&cells, key, side, &mut broken);
             Ok(cells)
         };
-        let before = if op == RowOp::Insert { None } else { Some(side(0)?) };
-        let after = if op == RowOp::Delete { None } else { Some(side(1)?) };
+        let before = if op == RowOp::Insert { None } else { Some(read(Side::Before)?) };
+        let after = if op == RowOp::Delete { None } else { Some(read(Side::After)?) };
         visitor.row(&RowChange {
             table: recorded.table,
             op,
@@ -220,7 +225,7 @@ impl Reader {
             time: row.get(3)?,
             before: before.as_deref(),
             after: after.as_deref(),
-            broken,
+            broken: &broken,
         });
         Ok(Some(true))
     }
@@ -250,7 +255,7 @@ fn no_hole(expected: i64, found: i64) -> Result<(), SourceError> {
     }
     Err(SourceError::Gap {
         gap: format!("outbox ids {expected} to {} have been removed before they were published", found - 1),
-        fix: "accept the new lineage and take a new first load".to_owned(),
+        fix: crate::NEW_LINEAGE.to_owned(),
     })
 }
 
@@ -260,15 +265,12 @@ fn set_back(position: &OutboxPosition) -> SourceError {
             "outbox id {} of the stored position: the file has been set back to an earlier state",
             position.id
         ),
-        fix: "accept the new lineage and take a new first load".to_owned(),
+        fix: crate::NEW_LINEAGE.to_owned(),
     }
 }
 
 fn unreadable(id: i64) -> SourceError {
-    SourceError::Gap {
-        gap: format!("outbox row {id} cannot be read"),
-        fix: "accept the new lineage and take a new first load".to_owned(),
-    }
+    SourceError::Gap { gap: format!("outbox row {id} cannot be read"), fix: crate::NEW_LINEAGE.to_owned() }
 }
 
 fn schema_version(conn: &Connection) -> rusqlite::Result<i64> {

@@ -64,7 +64,11 @@ impl SqliteSink {
 
 impl Open {
     fn new(name: &str, path: &Path) -> Result<Self, SinkError> {
+        // Without a WAL even opening waits for a commit's locks, and a slow disk can hold them for longer than SQLite waits.
+        let queue = file::Identity::of(path).ok().map(|identity| file::writers(&identity));
+        let turn = queue.as_ref().map(|queue| file::locked(queue));
         let (conn, identity) = connect(name, path)?;
+        drop(turn);
         let writers = file::writers(&identity);
         Ok(Self { conn, identity, writers })
     }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use lienthong_contract::Cell;
 use lienthong_contract::keys::KeyHash;
 use lienthong_contract::sink::{
-    Action, Applied, Delivery, GroupWrite, KeyWrite, LanePartition, OffsetState, ReceiptBody, Sink,
+    Action, Applied, Delivery, GroupWrite, KeyWrite, LanePartition, OffsetState, ReceiptBody, Revokes, Sink,
     SinkAdmin, SinkError,
 };
 use lienthong_contract::target::{CellKind, ColumnGroup, TargetColumn, TargetTable, VersionStore};
@@ -31,7 +31,11 @@ fn column(name: &str, kind: CellKind) -> TargetColumn {
 }
 
 fn insured(version: VersionStore) -> TargetTable {
-    let group = |columns: Vec<TargetColumn>| ColumnGroup { name: columns[0].name.clone(), columns };
+    let group = |columns: Vec<TargetColumn>| ColumnGroup {
+        name: columns[0].name.clone(),
+        columns,
+        decides_row: true,
+    };
     TargetTable {
         table: "insured".to_owned(),
         key: vec![column("pin", CellKind::Text)],
@@ -170,7 +174,7 @@ async fn deletes_voids_and_revocations_leave_their_marks() {
 #[tokio::test]
 async fn a_revocation_undoes_only_its_record_and_needs_the_ledger() {
     let mut vss = Subscriber::new(INSURED, VersionStore::Ledger).await;
-    let revoke = |record| Action::Delete { version: "6", revokes: Some((0, record)) };
+    let revoke = |record| Action::Delete { version: "6", revokes: Some(Revokes { record, groups: &[0] }) };
     let insert = Action::Upsert(vec![group(0, "5", AN)]);
     let applied = vss.apply(vec![insert.clone(), revoke("r2"), revoke("r1")]).await.expect("applied");
     assert_eq!(applied, changed(2, 1, 0));

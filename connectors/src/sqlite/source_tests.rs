@@ -94,7 +94,7 @@ impl RowVisitor for Notes {
             RowOp::Delete => "D",
             RowOp::Snapshot => "S",
         };
-        let broken = row.broken.as_ref().map_or_else(String::new, |broken| format!(" !{}", broken.rule));
+        let broken: String = row.broken.iter().map(|broken| format!(" !{}", broken.rule)).collect();
         self.rows.push(format!("{op}{} [{}>{}]{broken}", row.table, show(row.before), show(row.after)));
         self.ids.push(row.id.to_owned());
     }
@@ -231,7 +231,7 @@ async fn odd_tables_are_captured_as_they_are() {
         "S1 [>w,W,-] !null-key",
         "S1 [>q,Q,1]",
         "S1 [>z,Z,1.5]",
-        "S1 [>-,-,t] !not-utf8",
+        "S1 [>-,-,t] !not-utf8 !not-utf8",
         "S2 [>a,1]",
         "S2 [>A,2]",
         "S2 [>c,3]",

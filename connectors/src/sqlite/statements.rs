@@ -124,7 +124,11 @@ mod tests {
         TargetTable {
             table: "t".to_owned(),
             key: vec![column("k"), column("l")],
-            groups: vec![ColumnGroup { name: "a".to_owned(), columns: vec![column("k"), column("a\"b")] }],
+            groups: vec![ColumnGroup {
+                name: "a".to_owned(),
+                columns: vec![column("k"), column("a\"b")],
+                decides_row: true,
+            }],
             version,
         }
     }

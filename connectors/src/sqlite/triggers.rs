@@ -10,6 +10,10 @@
 //! would be missed. So on tables with such indexes a trigger before the write notes the rows that conflict, and the trigger
 //! after it records the deletion of those that are gone. A note left by a write that did not happen (`OR IGNORE`) is
 //! discarded by the next write. Partial indexes and indexes over expressions cannot be followed in this way.
+//!
+//! SQLite does not say in which order the triggers of one write fire. A trigger of the owner that fires before ours and writes the
+//! same row has its own change recorded first. Ours sees that, because the row is no longer what it was left as, and then the
+//! first of the changes that followed takes up the one it follows: `a` to `b` and `b` to `c` are recorded as `a` to `c`.
 
 use lienthong_contract::source::TableCapture;
 use sha2::{Digest, Sha256};
@@ -17,6 +21,9 @@ use sha2::{Digest, Sha256};
 use super::catalogue::{Table, Unique};
 use super::file::plain;
 use crate::identifier::{literal, quote};
+
+/// The operation of an outbox row that says nothing: a row came and went while its own triggers ran.
+pub(super) const VOID: &str = "V";
 
 /// Microseconds since 1970 UTC, to the millisecond that SQLite has.
 const CLOCK: &str = "CAST(strftime('%s', 'now') AS INTEGER) * 1000000 \
@@ -123,9 +130,9 @@ pub(super) fn triggers(names: &OutboxNames, capture: &TableCapture, table: &Tabl
         false => (writer.confirm(), writer.forget()),
     };
     let same_key = equal(&capture.key, "old.", "new.");
-    let insert = writer.record("I");
-    let update = writer.record("U");
-    let delete = writer.record("D");
+    let insert = writer.record(Op::Insert);
+    let update = writer.record(Op::Update);
+    let delete = writer.record(Op::Delete);
     let mut triggers = vec![
         writer.trigger("insert", "AFTER INSERT", "", &confirm, &insert, ""),
         writer.trigger("update", "AFTER UPDATE", &format!(" WHEN {same_key}"), &confirm, &update, ""),
@@ -136,7 +143,7 @@ pub(super) fn triggers(names: &OutboxNames, capture: &TableCapture, table: &Tabl
             &format!(" WHEN NOT ({same_key})"),
             &confirm,
             &format!("{delete}{insert}"),
-            "",
+            &forget,
         ),
         writer.trigger("delete", "AFTER DELETE", "", "", &delete, &forget),
     ];
@@ -155,9 +162,33 @@ fn equal(key: &[String], left: &str, right: &str) -> String {
     pairs.join(" AND ")
 }
 
+/// Whether a row is found by its key alone, without looking at every row.
+pub(super) fn found_by_key(capture: &TableCapture, table: &Table) -> bool {
+    let key: Vec<&str> = capture.key.iter().map(String::as_str).collect();
+    table.unique.iter().any(|unique| unique.is_over(&key))
+}
+
 /// Column `at` of the outbox for values before (`o`) or after (`n`) the change.
 pub(super) fn outbox_column(side: char, at: usize) -> String {
     format!("{side}{at}")
+}
+
+/// What a recorded change does to the row of its key.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Op {
+    Insert,
+    Update,
+    Delete,
+}
+
+impl Op {
+    fn letter(self) -> char {
+        match self {
+            Self::Insert => 'I',
+            Self::Update => 'U',
+            Self::Delete => 'D',
+        }
+    }
 }
 
 struct Writer<'a> {
@@ -176,25 +207,102 @@ impl Writer<'_> {
         self.capture.columns.iter().map(|name| format!("{prefix}{}", quote(name))).collect()
     }
 
-    /// Writes one row to the outbox.
-    fn record(&self, op: &str) -> String {
+    /// Writes one row to the outbox, unless a change that followed has been recorded already and takes this one up.
+    fn record(&self, op: Op) -> String {
         let mut columns = Vec::new();
         let mut values = Vec::new();
-        if op != "I" {
+        if op != Op::Insert {
             columns.extend(self.columns('o'));
             values.extend(self.values("old."));
         }
-        if op != "D" {
+        if op != Op::Delete {
             columns.extend(self.columns('n'));
             values.extend(self.values("new."));
         }
+        let (take_up, unless) = match found_by_key(self.capture, self.table) {
+            true => (self.take_up(op), " WHERE changes() = 0"),
+            false => (String::new(), ""),
+        };
         format!(
-            "\n  INSERT INTO {} (layout, op, time, {}) VALUES ({}, '{op}', {CLOCK}, {});",
+            "{take_up}\n  INSERT INTO {} (layout, op, time, {}) SELECT {}, '{}', {CLOCK}, {}{unless};",
             quote(&self.names.outbox),
             columns.join(", "),
             self.layout.id,
+            op.letter(),
             values.join(", ")
         )
+    }
+
+    /// Changes the first of the changes that followed so that it begins where this one began.
+    fn take_up(&self, op: Op) -> String {
+        let outbox = quote(&self.names.outbox);
+        let former = |values: Vec<String>| {
+            let pairs = self.columns('o').into_iter().zip(values);
+            pairs.map(|(column, value)| format!(", {column} = {value}")).collect::<String>()
+        };
+        let last = |ops: &str, side: char, row: &str, names: &[String]| {
+            format!(
+                "(SELECT id FROM {outbox} WHERE layout = {} AND op IN ({ops}) AND {} ORDER BY id DESC LIMIT 1)",
+                self.layout.id,
+                self.recorded(side, row, names)
+            )
+        };
+        let key = &self.capture.key;
+        let (set, first) = match op {
+            Op::Insert => {
+                let set = format!("op = CASE op WHEN 'U' THEN 'I' WHEN 'D' THEN '{VOID}' ELSE op END");
+                (set + &former(vec!["NULL".to_owned(); self.capture.columns.len()]), "new.")
+            }
+            Op::Update => {
+                let set = "op = CASE op WHEN 'I' THEN 'U' ELSE op END".to_owned();
+                (set + &former(self.values("old.")), "new.")
+            }
+            Op::Delete => ("op = 'U'".to_owned() + &former(self.values("old.")), "old."),
+        };
+        // A row written on top of another by REPLACE is recorded as an insert, without what was there before.
+        let followed = match op {
+            Op::Delete => last("'I'", 'n', first, key),
+            Op::Insert | Op::Update => format!(
+                "coalesce({}, {})",
+                last("'U', 'D'", 'o', first, &self.capture.columns),
+                last("'I'", 'n', first, key)
+            ),
+        };
+        format!(
+            "\n  UPDATE {outbox} SET {set} WHERE id = CASE WHEN {} THEN NULL ELSE {followed} END;",
+            self.stands(op)
+        )
+    }
+
+    /// Whether the row is as the change left it. Rows without a key are not told apart.
+    fn stands(&self, op: Op) -> String {
+        let row = if op == Op::Delete { "old." } else { "new." };
+        // By the collation of the index first, so that the index is used.
+        let found: Vec<String> =
+            self.capture.key.iter().map(|key| format!("t.{0} IS {row}{0}", quote(key))).collect();
+        let (not, same) = match op {
+            Op::Delete => ("NOT ", &self.capture.key),
+            Op::Insert | Op::Update => ("", &self.capture.columns),
+        };
+        let unknown: String =
+            self.capture.key.iter().map(|key| format!("{row}{} IS NULL OR ", quote(key))).collect();
+        format!(
+            "{unknown}{not}EXISTS (SELECT 1 FROM {} AS t WHERE {} AND {})",
+            quote(&self.table.name),
+            found.join(" AND "),
+            equal(same, "t.", row)
+        )
+    }
+
+    /// Equality of what the outbox holds with a row, in some of the captured columns.
+    fn recorded(&self, side: char, row: &str, names: &[String]) -> String {
+        let place = |name: &String| self.capture.columns.iter().position(|column| column == name);
+        let pairs: Vec<String> = names
+            .iter()
+            .filter_map(|name| Some((name, place(name)?)))
+            .map(|(name, at)| format!("{row}{} COLLATE BINARY IS {}", quote(name), outbox_column(side, at)))
+            .collect();
+        pairs.join(" AND ")
     }
 
     /// Records that noted rows are gone, if they are.
@@ -232,13 +340,15 @@ impl Writer<'_> {
         pairs.join(" AND ")
     }
 
-    /// Notes the rows that conflict with the row to be written.
+    /// Notes the rows that conflict with the row to be written. Earlier notes are discarded, but for those of rows that are gone:
+    /// their deletion is still to be recorded when a trigger of the owner writes before ours has recorded it.
     fn note(&self, kind: &str, event: &str, indexes: &[&Unique], condition: &str) -> Trigger {
         let conflicts: Vec<String> = indexes.iter().map(|unique| conflict(unique)).collect();
         let name = format!("{}{}/{kind}", self.names.trigger_prefix(), self.table.name);
         let replaced = quote(&self.names.replaced);
         let sql = format!(
-            "CREATE TRIGGER {} {event} ON {table} BEGIN\n  DELETE FROM {replaced} WHERE layout = {id};\
+            "CREATE TRIGGER {} {event} ON {table} BEGIN\n  DELETE FROM {replaced} WHERE layout = {id} \
+             AND EXISTS (SELECT 1 FROM {table} AS t WHERE {same});\
              \n  INSERT INTO {replaced} (layout, {}) SELECT {id}, {} FROM {table} AS t WHERE ({}){condition};\nEND",
             quote(&name),
             self.columns('o').join(", "),
@@ -246,6 +356,7 @@ impl Writer<'_> {
             conflicts.join(" OR "),
             table = quote(&self.table.name),
             id = self.layout.id,
+            same = self.same_as_noted("t.", &format!("{replaced}.")),
         );
         Trigger { name, sql, needed: None }
     }

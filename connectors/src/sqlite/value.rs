@@ -1,7 +1,7 @@
 //! Values between SQLite and cells.
 
 use lienthong_contract::Cell;
-use lienthong_contract::source::BrokenValue;
+use lienthong_contract::source::{BrokenValue, Side};
 use rusqlite::ToSql;
 use rusqlite::types::{ToSqlOutput, Value, ValueRef};
 use serde::{Deserialize, Serialize};
@@ -19,11 +19,16 @@ pub(super) fn cell(value: ValueRef<'_>) -> Result<Cell<'_>, &'static str> {
     })
 }
 
-/// Reads one cell of a row into `cells`; a value that no cell can hold becomes null and is noted, the first one of a row.
-pub(super) fn push<'a>(cells: &mut Vec<Cell<'a>>, value: ValueRef<'a>, broken: &mut Option<BrokenValue>) {
+/// Reads one cell of a row into `cells`; a value that no cell can hold becomes null and is noted.
+pub(super) fn push<'a>(
+    cells: &mut Vec<Cell<'a>>,
+    value: ValueRef<'a>,
+    side: Side,
+    broken: &mut Vec<BrokenValue>,
+) {
     let column = cells.len();
     cells.push(cell(value).unwrap_or_else(|rule| {
-        broken.get_or_insert(BrokenValue { column, rule });
+        broken.push(BrokenValue { side, column, rule });
         Cell::Null
     }));
 }
@@ -158,13 +163,14 @@ mod tests {
 
     #[test]
     fn text_that_is_not_utf8_is_broken_and_null() {
-        let mut broken = None;
+        let mut broken = Vec::new();
         let mut cells = Vec::new();
-        push(&mut cells, ValueRef::Integer(1), &mut broken);
-        push(&mut cells, ValueRef::Text(b"a\xff"), &mut broken);
-        push(&mut cells, ValueRef::Text(b"\xff"), &mut broken);
+        for value in [ValueRef::Integer(1), ValueRef::Text(b"a\xff"), ValueRef::Text(b"\xff")] {
+            push(&mut cells, value, Side::Before, &mut broken);
+        }
         assert_eq!(cells, [Cell::I64(1), Cell::Null, Cell::Null]);
-        assert_eq!(broken, Some(BrokenValue { column: 1, rule: "not-utf8" }));
+        let noted = |column| BrokenValue { side: Side::Before, column, rule: "not-utf8" };
+        assert_eq!(broken, [noted(1), noted(2)]);
     }
 
     #[test]

@@ -122,7 +122,7 @@ pub(crate) async fn a_column_of_the_wrong_type_is_named<K: Kind + TargetTypes>()
         let Some(wrong) = K::wrong_type(kind) else { continue };
         let mut tables = tables();
         tables.truncate(1);
-        tables[0].groups = vec![crate::subscriber::group(&[("precious", kind)])];
+        tables[0].groups = vec![crate::subscriber::group(&[("precious", kind)], true)];
         let subscriber_of = async |type_name: &str| {
             let setup =
                 [format!("create table insured (pin text not null primary key, precious {type_name})")];

@@ -5,7 +5,7 @@ use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 
 use crate::kind::Kind;
-use crate::oracle::Oracle;
+use crate::oracle::{Oracle, STREET};
 use crate::subscriber::{Deed, INSURED, Part, Subscriber, VISITS, Value, Worker, Write, version};
 use crate::target_types::TargetTypes;
 
@@ -21,27 +21,33 @@ fn one_part(random: &mut StdRng, group: usize, columns: usize) -> Part {
 }
 
 fn parts(random: &mut StdRng, table: usize) -> Vec<Part> {
-    let both = random.random_range(0..3);
+    let both = random.random_range(0..4);
     match (table, both) {
         (VISITS, _) => vec![one_part(random, 0, 2)],
         (_, 0) => vec![one_part(random, 0, 2)],
         (_, 1) => vec![one_part(random, 1, 1)],
+        (_, 2) => vec![one_part(random, STREET, 1)],
         (_, _) => vec![one_part(random, 0, 2), one_part(random, 1, 1)],
     }
 }
 
 fn deed(random: &mut StdRng, table: usize) -> Deed {
-    let group = if table == INSURED { random.random_range(0..2) } else { 0 };
+    let group = if table == INSURED { random.random_range(0..3) } else { 0 };
     let version = version(random.random_range(1..40));
     // A version in a column does not know records, so nothing is revoked there.
-    let revokes =
-        (table == INSURED && random.random()).then(|| (group, format!("r{}", random.random_range(0..3))));
+    let revokes: Option<String> =
+        (table == INSURED && random.random()).then(|| format!("r{}", random.random_range(0..3)));
+    let rows = revokes.clone().map(|record| match random.random_range(0..3) {
+        0 => (vec![0], record),
+        1 => (vec![1], record),
+        _ => (vec![0, 1], record),
+    });
     match random.random_range(0..10) {
         0..5 => Deed::Upsert(parts(random, table)),
         5..7 => Deed::Update(parts(random, table)),
-        7 => Deed::Delete { version, revokes },
-        8 => Deed::Void { at: random.random_range(1..1_000_000_000), version, revokes },
-        _ => Deed::Clear { group, version, revokes: revokes.map(|(_, record)| record) },
+        7 => Deed::Delete { version, revokes: rows },
+        8 => Deed::Void { at: random.random_range(1..1_000_000_000), version, revokes: rows },
+        _ => Deed::Clear { group, version, revokes },
     }
 }
 
@@ -65,7 +71,7 @@ pub(crate) async fn assert_equal<K: Kind + TargetTypes>(
     subscriber: &mut Subscriber<K>,
     oracle: &Oracle,
 ) -> Result<()> {
-    let (insured, visits) = (subscriber.insured().await?, subscriber.visits().await?);
+    let (insured, visits) = (subscriber.housed().await?, subscriber.visits().await?);
     ensure!(
         insured == oracle.rows(INSURED),
         "insured: {insured:?} where {:?} is expected",

@@ -102,7 +102,7 @@ fn every_kind(version: VersionStore) -> TargetTable {
     TargetTable {
         table: "every_kind".to_owned(),
         key: vec![TargetColumn { name: "k".to_owned(), kind: CellKind::Text }],
-        groups: vec![group(&columns)],
+        groups: vec![group(&columns, true)],
         version,
     }
 }
@@ -171,7 +171,7 @@ pub(crate) async fn a_group_may_name_the_key_and_keys_may_be_of_several_kinds<K:
 -> Result<()> {
     let key = [("code", CellKind::Integer), ("day", CellKind::Date), ("id", CellKind::Uuid)];
     let column = |(name, kind): &(&str, CellKind)| TargetColumn { name: (*name).to_owned(), kind: *kind };
-    let groups: Vec<ColumnGroup> = vec![group(&[key[0], ("words", CellKind::Text), key[1]])];
+    let groups: Vec<ColumnGroup> = vec![group(&[key[0], ("words", CellKind::Text), key[1]], true)];
     let target = TargetTable {
         table: "keyed".to_owned(),
         key: key.iter().map(column).collect(),

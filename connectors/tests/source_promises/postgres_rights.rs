@@ -83,6 +83,71 @@ async fn who_owns_the_tables_may_prepare_without_being_superuser() -> Result<()>
     publisher.assert_replays(&reader).await
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_of_which_row_level_security_hides_rows_is_refused() -> Result<()> {
+    let mut publisher = Publisher::<Postgres>::person(3).await?;
+    let role = publisher.kind.0.create_role().await?;
+    let ddl = publisher.admin().ddl().await?;
+    let grants = ddl.lines().filter_map(|line| line.strip_prefix("-- grant "));
+    let grants: Vec<String> =
+        grants.map(|line| format!("grant {}", line.replace("<connector>", &role))).collect();
+    publisher.owner.run(&grants).await?;
+    publisher
+        .run(&[
+            "alter table person enable row level security",
+            "create policy most on person for select using (id <> 1)",
+        ])
+        .await?;
+    let config = at(&publisher, publisher.kind.0.url_as(&role)?);
+    let mut source = open_source(&config, publisher.tables.clone());
+    let refused = source.open().await;
+    ensure!(
+        matches!(&refused, Err(SourceError::NotPrepared { problem, fix })
+            if problem.contains("row-level security") && problem.contains("public.person")
+                && fix.contains("bypassrls") && fix.contains(&role)),
+        "{refused:?}"
+    );
+    publisher.run(&[&format!("alter role {role} bypassrls")]).await?;
+    let mut reader = Reader::open(source, None).await?;
+    assert_eq!(reader.poll(2).await?.rows, 2);
+    // Whoever takes the right away in the middle of the first load does not make it shorter.
+    drop(reader);
+    publisher
+        .run(&[&format!("alter role {role} nobypassrls"), "alter table person disable row level security"])
+        .await?;
+    let mut reader = Reader::open(open_source(&config, publisher.tables.clone()), None).await?;
+    assert_eq!(reader.poll(2).await?.rows, 2);
+    publisher.run(&["alter table person enable row level security"]).await?;
+    let refused = reader.poll(2).await;
+    ensure!(matches!(refused, Err(SourceError::NotPrepared { .. })), "{refused:?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_role_that_row_level_security_binds_cannot_prepare() -> Result<()> {
+    let tables = vec![capture("person", &["id", "name", "rev"])];
+    let mut publisher = Publisher::<Postgres>::new(&[PERSON], tables).await?;
+    let role = publisher.kind.0.create_role().await?;
+    publisher
+        .run(&[
+            &format!("alter table person owner to {role}"),
+            &format!("grant create on schema public to {role}"),
+            "alter table person enable row level security",
+        ])
+        .await?;
+    let config = at(&publisher, publisher.kind.0.url_as(&role)?);
+    let mut admin = source_admin(&config, publisher.tables.clone());
+    admin.prepare().await?;
+    publisher.run(&["alter table person force row level security"]).await?;
+    // The trigger that records a truncate reads the table as its owner.
+    let refused = admin.prepare().await;
+    ensure!(
+        matches!(&refused, Err(SourceError::NotPrepared { problem, .. }) if problem.contains("row-level security")),
+        "{refused:?}"
+    );
+    Ok(())
+}
+
 /// Breaks the outbox (`{role}` becomes a role without rights), lets the owner write, mends, and expects that the loss is told.
 async fn broken(breaks: &str, mends: &str) -> Result<()> {
     let mut publisher = Publisher::<Postgres>::person(1).await?;

@@ -1,6 +1,7 @@
 //! PostgreSQL: every type as its cell, by first load and by change alike.
 
 use anyhow::Result;
+use lienthong_contract::source::Side;
 use lienthong_testkit::database::Database;
 
 use crate::kind::{Kind as _, Postgres};
@@ -92,7 +93,7 @@ async fn every_type_is_read_as_its_cell_by_first_load_and_by_change() -> Result<
     let changed = reader.catch_up(10).await?;
     for (how, changes) in [("loaded", &loaded), ("changed", &changed)] {
         assert_eq!(changes.len(), 1);
-        assert_eq!(changes[0].broken, None, "{how}");
+        assert_eq!(changes[0].broken, [], "{how}");
         let row = changes[0].after.as_ref().expect("a row");
         for (at, (type_name, _, kind, text)) in VALUES.iter().enumerate() {
             assert_eq!(
@@ -128,13 +129,14 @@ async fn what_no_cell_can_hold_is_named_by_column_and_rule_and_the_stream_goes_o
         reader.catch_up(10).await?;
         assert_eq!(reader.changes.len(), 4);
         for change in &reader.changes[..3] {
-            let named = change.broken.as_ref().expect("it is named");
+            let [named] = change.broken.as_slice() else { panic!("it is named once: {value:?}") };
             assert_eq!(named.column, 2, "{value:?}");
+            assert_eq!(named.side == Side::After, change.after.is_some(), "{value:?}");
             assert!(!named.rule.is_empty());
             let row = change.after.as_ref().or(change.before.as_ref()).expect("a row");
             assert_eq!((row[1].as_deref(), &row[2]), (Some("good"), &None));
         }
-        assert_eq!(reader.changes[3].broken, None);
+        assert_eq!(reader.changes[3].broken, []);
     }
     Ok(())
 }

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::subscriber::{Deed, INSURED, Part, Row, Value, Write, tables};
+use crate::subscriber::{Deed, INSURED, Part, Revoked, Row, Value, Write, tables};
+
+/// The group of `insured` that another family writes; `visits` has no group of this number.
+pub(crate) const STREET: usize = 2;
 
 /// Everything known of one key.
 #[derive(Clone, Debug, Default)]
@@ -69,7 +72,13 @@ fn width(table: usize, group: usize) -> (usize, usize) {
 impl Known {
     fn take(&mut self, table: usize, deed: &Deed) {
         match deed {
-            Deed::Upsert(parts) => self.write(table, parts),
+            Deed::Upsert(parts) => {
+                // The other family may create a row that was never deleted.
+                let decides = parts.iter().all(|part| part.group != STREET);
+                if decides || self.mark.is_none() || self.values.is_some() {
+                    self.write(table, parts);
+                }
+            }
             Deed::Update(parts) => {
                 if self.values.is_some() {
                     self.write(table, parts);
@@ -79,12 +88,12 @@ impl Known {
                 if self.removes(table, version, revokes.as_ref()) {
                     self.values = None;
                     self.voided = None;
-                    self.groups.clear();
+                    self.groups.retain(|group, _| table == INSURED && *group == STREET);
                 }
             }
             Deed::Void { at, version, revokes } => {
                 if self.removes(table, version, revokes.as_ref()) {
-                    self.groups.clear();
+                    self.groups.retain(|group, _| table == INSURED && *group == STREET);
                     if self.values.is_some() {
                         self.voided = Some(*at);
                         if table != INSURED {
@@ -94,7 +103,7 @@ impl Known {
                 }
             }
             Deed::Clear { group, version, revokes } => {
-                if revokes.as_ref().is_some_and(|record| !self.revoke(*group, version, record)) {
+                if revokes.as_ref().is_some_and(|record| !self.revoke(&[*group], version, record)) {
                     return;
                 }
                 let there = table == INSURED || self.values.is_some();
@@ -110,17 +119,22 @@ impl Known {
     }
 
     fn accepts(&self, group: usize, version: &str) -> bool {
-        self.mark.as_deref().is_none_or(|mark| mark <= version)
+        (group == STREET || self.mark.as_deref().is_none_or(|mark| mark <= version))
             && self.groups.get(&group).is_none_or(|(known, _)| known.as_str() <= version)
     }
 
     /// Whether the revoked record wrote what is there.
-    fn revoke(&mut self, group: usize, version: &str, record: &str) -> bool {
-        let newest = self.revoked.entry((group, record.to_owned())).or_default();
-        *newest = (*newest).clone().max(version.to_owned());
-        self.groups
-            .get(&group)
-            .is_some_and(|(known, by)| by.as_deref() == Some(record) && known.as_str() <= version)
+    fn revoke(&mut self, groups: &[usize], version: &str, record: &str) -> bool {
+        let wrote = groups.iter().any(|group| {
+            self.groups
+                .get(group)
+                .is_some_and(|(known, by)| by.as_deref() == Some(record) && known.as_str() <= version)
+        });
+        for group in groups.iter().filter(|_| !wrote) {
+            let newest = self.revoked.entry((*group, record.to_owned())).or_default();
+            *newest = (*newest).clone().max(version.to_owned());
+        }
+        wrote
     }
 
     fn write(&mut self, table: usize, parts: &[Part]) {
@@ -139,16 +153,17 @@ impl Known {
     }
 
     /// Whether a delete or void counts; leaves its mark.
-    fn removes(&mut self, table: usize, version: &str, revokes: Option<&(usize, String)>) -> bool {
-        if revokes.is_some_and(|(group, record)| !self.revoke(*group, version, record)) {
+    fn removes(&mut self, table: usize, version: &str, revokes: Option<&Revoked>) -> bool {
+        if revokes.is_some_and(|(groups, record)| !self.revoke(groups, version, record)) {
             return false;
         }
         if self.mark.as_deref().is_some_and(|mark| mark > version) {
             return false;
         }
         // A row that keeps its version in a column has no version when it is gone.
-        let newer = self.groups.values().any(|(known, _)| known.as_str() > version)
-            && (table == INSURED || self.values.is_some());
+        let newer =
+            self.groups.iter().any(|(group, (known, _))| *group != STREET && known.as_str() > version)
+                && (table == INSURED || self.values.is_some());
         self.mark = Some(version.to_owned());
         !newer
     }

@@ -29,7 +29,7 @@ pub(crate) struct Change {
     pub(crate) after: Option<Row>,
     /// Kinds of the cells of `after`, else of `before`.
     pub(crate) kinds: Vec<&'static str>,
-    pub(crate) broken: Option<BrokenValue>,
+    pub(crate) broken: Vec<BrokenValue>,
 }
 
 /// A cell as text, one form per kind.
@@ -70,7 +70,7 @@ impl RowVisitor for Collector {
             before: copy(row.before),
             after: copy(row.after),
             kinds: shown.iter().map(Cell::kind).collect(),
-            broken: row.broken.clone(),
+            broken: row.broken.to_vec(),
         });
     }
 }

@@ -6,7 +6,8 @@ use lienthong_connectors::{TargetConfig, open_sink, sink_admin};
 use lienthong_contract::Cell;
 use lienthong_contract::keys::{HashKey, KeyHash};
 use lienthong_contract::sink::{
-    Action, Applied, Delivery, GroupWrite, KeyWrite, LanePartition, OffsetState, ReceiptBody, Sink, SinkError,
+    Action, Applied, Delivery, GroupWrite, KeyWrite, LanePartition, OffsetState, ReceiptBody, Revokes, Sink,
+    SinkError,
 };
 use lienthong_contract::target::{CellKind, ColumnGroup, TargetColumn, TargetTable, VersionStore};
 use lienthong_testkit::database::Database;
@@ -29,13 +30,16 @@ pub(crate) struct Part {
     pub(crate) values: Vec<Value>,
 }
 
+/// Groups of the event that is revoked, and its record.
+pub(crate) type Revoked = (Vec<usize>, String);
+
 /// What a write does.
 #[derive(Clone, Debug)]
 pub(crate) enum Deed {
     Upsert(Vec<Part>),
     Update(Vec<Part>),
-    Delete { version: String, revokes: Option<(usize, String)> },
-    Void { at: i64, version: String, revokes: Option<(usize, String)> },
+    Delete { version: String, revokes: Option<Revoked> },
+    Void { at: i64, version: String, revokes: Option<Revoked> },
     Clear { group: usize, version: String, revokes: Option<String> },
 }
 
@@ -47,7 +51,8 @@ pub(crate) struct Write {
     pub(crate) deed: Deed,
 }
 
-/// The tables of the suite: `insured` in the ledger with two groups, `visits` with versions in a column.
+/// The tables of the suite: `insured` in the ledger with two groups of the family that creates its rows and one of another family,
+/// `visits` with versions in a column.
 pub(crate) const INSURED: usize = 0;
 /// See [`INSURED`].
 pub(crate) const VISITS: usize = 1;
@@ -78,9 +83,9 @@ fn column(name: &str, kind: CellKind) -> TargetColumn {
 }
 
 /// A group of columns, named by its first.
-pub(crate) fn group(columns: &[(&str, CellKind)]) -> ColumnGroup {
+pub(crate) fn group(columns: &[(&str, CellKind)], decides_row: bool) -> ColumnGroup {
     let columns: Vec<TargetColumn> = columns.iter().map(|(name, kind)| column(name, *kind)).collect();
-    ColumnGroup { name: columns[0].name.clone(), columns }
+    ColumnGroup { name: columns[0].name.clone(), columns, decides_row }
 }
 
 /// The two target tables.
@@ -90,15 +95,16 @@ pub(crate) fn tables() -> Vec<TargetTable> {
             table: "insured".to_owned(),
             key: vec![column("pin", CellKind::Text)],
             groups: vec![
-                group(&[("name", CellKind::Text), ("children", CellKind::Integer)]),
-                group(&[("address", CellKind::Text)]),
+                group(&[("name", CellKind::Text), ("children", CellKind::Integer)], true),
+                group(&[("address", CellKind::Text)], true),
+                group(&[("street", CellKind::Text)], false),
             ],
             version: VersionStore::Ledger,
         },
         TargetTable {
             table: "visits".to_owned(),
             key: vec![column("place", CellKind::Text), column("number", CellKind::Integer)],
-            groups: vec![group(&[("note", CellKind::Text), ("weight", CellKind::Integer)])],
+            groups: vec![group(&[("note", CellKind::Text), ("weight", CellKind::Integer)], true)],
             version: VersionStore::Column("lienthong_version".to_owned()),
         },
     ]
@@ -111,7 +117,7 @@ pub(crate) fn create_tables<K: TargetTypes>() -> [String; 2] {
     [
         format!(
             "create table insured (pin {text} not null primary key, name {text}, children {integer}, address {text}, \
-             voided_at {time}, mine {text} default 'own', constraint no_poison check (name is null or name not like 'poison%'))"
+             street {text}, voided_at {time}, mine {text} default 'own', constraint no_poison check (name is null or name not like 'poison%'))"
         ),
         format!(
             "create table visits (place {text} not null, number {integer} not null, note {text}, weight {integer}, \
@@ -165,6 +171,11 @@ impl<K: Kind + TargetTypes> Subscriber<K> {
         self.query("select pin, name, cast(children as text), address from insured").await
     }
 
+    /// `insured` with the other family's column, without `voided_at`.
+    pub(crate) async fn housed(&mut self) -> Result<Vec<Row>> {
+        self.query("select pin, name, cast(children as text), address, street from insured").await
+    }
+
     /// `visits` without `voided_at`.
     pub(crate) async fn visits(&mut self) -> Result<Vec<Row>> {
         self.query(
@@ -183,7 +194,7 @@ impl<K: Kind + TargetTypes> Subscriber<K> {
     pub(crate) async fn everything(&mut self) -> Result<Vec<Vec<Row>>> {
         let hash = K::hex("key_hash");
         let queries = [
-            "select pin, name, cast(children as text), address, cast(voided_at as text), mine from insured".to_owned(),
+            "select pin, name, cast(children as text), address, street, cast(voided_at as text), mine from insured".to_owned(),
             "select place, cast(number as text), note, lienthong_version, cast(voided_at as text) from visits".to_owned(),
             format!("select table_name, {hash}, cast(entry as text) from lienthong_version"),
             "select topic, cast(partition as text), cast(last_offset as text) from lienthong_receipt".to_owned(),
@@ -312,9 +323,8 @@ fn key_write<'a>(tables: &[TargetTable], write: &'a Write, arena: &'a Bump) -> K
         };
         parts.iter().map(write).collect()
     };
-    let revoked = |revokes: &'a Option<(usize, String)>| {
-        revokes.as_ref().map(|(group, record)| (*group, record.as_str()))
-    };
+    let revoked =
+        |revokes: &'a Option<Revoked>| revokes.as_ref().map(|(groups, record)| Revokes { record, groups });
     let action = match &write.deed {
         Deed::Upsert(list) => Action::Upsert(parts(list)),
         Deed::Update(list) => Action::Update(parts(list)),

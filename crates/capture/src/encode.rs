@@ -6,16 +6,21 @@ use std::sync::Arc;
 
 use bumpalo::Bump;
 use lienthong_contract::event::{Lane, Operation, header, outbox_sequence};
-use lienthong_contract::source::{RowChange, RowOp, RowVisitor, TableCapture};
+use lienthong_contract::source::{RowChange, RowOp, RowVisitor, Side, TableCapture};
 use lienthong_log::record::NewRecord;
 use lienthong_log::{Batch, TopicPartition, murmur2};
-use lienthong_schemas::{Cell, FieldPath, date, frame};
+use lienthong_schemas::{Cell, FieldPath, MAX_SUBJECT_BYTES, date, frame};
 use lienthong_telemetry::{Tally, Traces};
 
+use crate::batches::Batches;
 use crate::convert::{Rule, convert, partial_date, rule_of, split_list};
-use crate::publication::{Field, FieldSource, Publication, When, by_table};
+use crate::publication::{Field, FieldSource, Publication, by_table};
 use crate::quarantine::{QuarantineKeys, Quarantined};
+use crate::side::{Broken, Judge};
 use crate::trace::{Traced, Tracer};
+
+/// Stands for a field where a row's record is wrong as a whole.
+const RECORD: &str = "record";
 
 /// What an encoder is made from.
 #[derive(Debug)]
@@ -53,12 +58,13 @@ pub struct Encoder {
     arena: Bump,
     value: Vec<u8>,
     tracer: Tracer,
-    /// How long the batch's events took until they were asked for.
+    /// How long the batches' events took until they were asked for.
     pub captured: Tally,
-    /// The batch's events that are traced.
+    /// The batches' events that are traced.
     pub traced: Vec<Traced>,
-    /// Records encoded and not yet taken.
-    pub batch: Batch,
+    batches: Batches,
+    /// Places of each table's key among its columns.
+    keys: Vec<Vec<usize>>,
     /// Rows that broke their contract and have not been taken.
     pub quarantined: Vec<Quarantined>,
     /// Time of capture for the rows to come, microseconds.
@@ -80,18 +86,19 @@ impl Encoder {
     /// # Errors
     /// Names a topic that the log does not have.
     pub fn new(parts: EncoderParts) -> Result<Self, String> {
-        let lane = |family: &str, lane: Lane| {
-            let topic = lane.topic(family);
+        let lane = |stem: &str, lane: Lane| {
+            let topic = lane.topic(stem);
             let found = parts.partitions.get_key_value(topic.as_str());
             found.map(|(name, count)| (Arc::clone(name), *count)).ok_or(topic)
         };
         let lanes = parts
             .publications
             .iter()
-            .map(|entry| Ok([lane(&entry.family, Lane::Live)?, lane(&entry.family, Lane::Bulk)?]))
+            .map(|entry| Ok([lane(&entry.stem, Lane::Live)?, lane(&entry.stem, Lane::Bulk)?]))
             .collect::<Result<_, String>>()?;
         let by_table = by_table(&parts.publications);
         let tracer = Tracer::new(parts.traces.clone(), &parts.keys.subject);
+        let keys = parts.tables.iter().map(key_places).collect();
         Ok(Self {
             parts,
             tracer,
@@ -101,7 +108,8 @@ impl Encoder {
             lanes,
             arena: Bump::new(),
             value: Vec::new(),
-            batch: Batch::default(),
+            batches: Batches::default(),
+            keys,
             quarantined: Vec::new(),
             recorded_time: 0,
             last_event_time: None,
@@ -112,6 +120,11 @@ impl Encoder {
     #[must_use]
     pub fn counter(&self) -> u64 {
         self.parts.counter
+    }
+
+    /// Records encoded since the last call: batches, each of which must be durable before the next is sent.
+    pub fn take(&mut self) -> Vec<Batch> {
+        self.batches.take()
     }
 
     /// Whether ids collected by the read-back have not been met yet: no checkpoint may be written.
@@ -128,8 +141,22 @@ impl Encoder {
     fn publication(&mut self, index: usize, row: &RowChange<'_>, arena: &Bump) {
         let publications = Arc::clone(&self.parts.publications);
         let publication = &publications[index];
-        let before = row.before.filter(|cells| holds(publication.when.as_ref(), cells));
-        let after = row.after.filter(|cells| holds(publication.when.as_ref(), cells));
+        let tables = Arc::clone(&self.parts.tables);
+        let judge = Judge { publication, table: &tables[row.table], broken: row.broken };
+        let after = match judge.counting(Side::After, row.after) {
+            Ok(after) => after,
+            Err(broken) => {
+                return self.quarantine(publication, row, row.after.unwrap_or_default(), broken);
+            }
+        };
+        let (before, judged) = match judge.counting(Side::Before, row.before) {
+            Ok(before) => (before, true),
+            // This change mended it. The row may have counted, so it is an update, which also writes what is not there.
+            Err(_) if after.is_some() => (row.before, false),
+            Err(broken) => {
+                return self.quarantine(publication, row, row.before.unwrap_or_default(), broken);
+            }
+        };
         let operation = match (row.op, before, after) {
             (_, None, None) => return,
             (RowOp::Snapshot, _, Some(_)) => Operation::Snapshot,
@@ -138,16 +165,18 @@ impl Encoder {
             (_, Some(_), None) => Operation::Delete,
         };
         let Some(last_known) = after.or(before) else { return };
-        if let Some(broken) = &row.broken {
-            let column = self.parts.tables[row.table].columns[broken.column].clone();
-            return self.quarantine(publication, row, last_known, column, broken.rule);
-        }
-        let (cells, subject) = match event(publication, last_known, arena) {
+        let side = if after.is_some() { Side::After } else { Side::Before };
+        let (cells, subject) = match judge.whole(side).and_then(|()| event(publication, last_known, arena)) {
             Ok(event) => event,
-            Err((path, rule)) => return self.quarantine(publication, row, last_known, path, rule),
+            Err(broken) => return self.quarantine(publication, row, last_known, broken),
         };
+        // A row that was set aside before this change mended it was not published as it stood then, so no subject is told to go on as
+        // another one. Had a still earlier state been published under a former subject, a target that is keyed by the subject keeps
+        // that row until somebody who reads the quarantine mends it; one that is keyed by the record converges.
         let former = match (operation, before) {
-            (Operation::Update, Some(before)) => event(publication, before, arena).ok(),
+            (Operation::Update, Some(before)) if judged => {
+                judge.whole(Side::Before).and_then(|()| event(publication, before, arena)).ok()
+            }
             _ => None,
         };
         if let Some((_, former)) = former.filter(|(_, former)| *former != subject) {
@@ -158,24 +187,34 @@ impl Encoder {
                 subject: former,
                 cells,
             };
-            self.emit(publication, row, &rekey);
+            if let Err(broken) = self.emit(publication, row, &rekey) {
+                return self.quarantine(publication, row, last_known, broken);
+            }
         }
-        self.emit(publication, row, &Event { publication: index, operation, suffix: "", subject, cells });
+        let event = Event { publication: index, operation, suffix: "", subject, cells };
+        if let Err(broken) = self.emit(publication, row, &event) {
+            self.quarantine(publication, row, last_known, broken);
+        }
     }
 
-    fn emit(&mut self, publication: &Publication, row: &RowChange<'_>, event: &Event<'_>) {
+    fn emit(
+        &mut self,
+        publication: &Publication,
+        row: &RowChange<'_>,
+        event: &Event<'_>,
+    ) -> Result<(), Broken> {
         let id = self.id(publication, row, event.suffix);
         if self.parts.collected.remove(id.as_str()) {
-            return;
+            return Ok(());
         }
         let bulk = event.operation == Operation::Snapshot;
         let ids = self.parts.schema_ids[event.publication];
         self.value.clear();
         frame::write(if bulk { ids.1 } else { ids.0 }, &mut self.value);
-        if let Err(error) = publication.plan.encode(event.cells, &mut self.value) {
-            let last_known = row.after.or(row.before).unwrap_or_default();
-            return self.quarantine(publication, row, last_known, error.path, rule_of(error.problem));
-        }
+        let encoded = publication.plan.encode(event.cells, &mut self.value);
+        // No field is named where it is the whole that does not fit.
+        let place = |path: String| if path.is_empty() { RECORD.to_owned() } else { path };
+        encoded.map_err(|error| (place(error.path), rule_of(error.problem)))?;
         self.parts.counter += 1;
         let (topic, partitions) = &self.lanes[event.publication][usize::from(bulk)];
         let partition = murmur2::partition(event.subject.as_bytes(), *partitions);
@@ -206,7 +245,8 @@ impl Encoder {
             value: &self.value,
             time: row.time,
         };
-        self.batch.push(&target, &record);
+        let pushed = self.batches.push(&target, &record);
+        pushed.map_err(|_| (RECORD.to_owned(), "record-too-long"))?;
         self.captured.between(row.time, self.recorded_time);
         self.traced.extend(origin.map(|origin| Traced {
             origin,
@@ -215,6 +255,7 @@ impl Encoder {
             subject: self.tracer.subject(event.subject),
             target,
         }));
+        Ok(())
     }
 
     fn id(&self, publication: &Publication, row: &RowChange<'_>, suffix: &str) -> String {
@@ -229,17 +270,11 @@ impl Encoder {
         publication: &Publication,
         row: &RowChange<'_>,
         cells: &[Cell<'_>],
-        column: String,
-        rule: Rule,
+        (column, rule): Broken,
     ) {
         let id = self.id(publication, row, "");
         let table = &self.parts.tables[row.table];
-        let key: Vec<Cell<'_>> = table
-            .key
-            .iter()
-            .filter_map(|name| table.columns.iter().position(|column| column == name))
-            .map(|index| cells[index])
-            .collect();
+        let key: Vec<Cell<'_>> = self.keys[row.table].iter().map(|index| cells[*index]).collect();
         self.quarantined.push(Quarantined {
             event: publication.event.clone(),
             table: table.table.clone(),
@@ -261,20 +296,18 @@ impl RowVisitor for Encoder {
         for index in indexes {
             self.publication(index, row, &arena);
         }
+        if let Some(cells) = row.after.or(row.before) {
+            self.batches.change_done(row.table, self.keys[row.table].iter().map(|index| &cells[*index]));
+        }
         arena.reset();
         self.arena = arena;
     }
 }
 
-/// A `when` that cannot be evaluated for a row does not hold.
-fn holds(when: Option<&When>, cells: &[Cell<'_>]) -> bool {
-    when.is_none_or(|when| {
-        let inputs: Vec<Cell<'_>> = when.columns.iter().map(|&column| cells[column]).collect();
-        when.predicate.matches(&inputs).unwrap_or(false)
-    })
+fn key_places(table: &TableCapture) -> Vec<usize> {
+    let place = |name: &String| table.columns.iter().position(|column| column == name);
+    table.key.iter().filter_map(place).collect()
 }
-
-type Broken = (String, Rule);
 
 /// The event's cells and its subject.
 fn event<'a>(
@@ -291,7 +324,11 @@ fn event<'a>(
         cells.push(cell);
     }
     let cells: &'a [Cell<'a>] = cells.into_bump_slice();
-    let subject = subject(publication, cells, arena).ok_or(("subject".to_owned(), "no-subject"))?;
+    let rule = |rule| ("subject".to_owned(), rule);
+    let subject = subject(publication, cells, arena).ok_or_else(|| rule("no-subject"))?;
+    if subject.len() > MAX_SUBJECT_BYTES {
+        return Err(rule("subject-too-long"));
+    }
     Ok((cells, subject))
 }
 

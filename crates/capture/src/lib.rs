@@ -6,13 +6,16 @@
 //!
 //! **Invariant:** nothing here knows a kind of database or an engine of the log.
 
+mod batches;
 pub mod convert;
 pub mod encode;
 pub mod publication;
 pub mod pump;
 pub mod quarantine;
 pub mod run;
+mod side;
 mod trace;
+mod when;
 
 pub use publication::{FieldSource, Publication, When};
 pub use run::{CaptureError, CaptureOptions, Connector, State, Status, run, topics};

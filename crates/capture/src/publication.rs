@@ -12,6 +12,9 @@ pub struct Publication {
     pub event: String,
     /// Family, such as `civil_status`.
     pub family: String,
+    /// What stands between `lt.` and the lane in its topics' names: the family, with this participant behind it where
+    /// every publisher has topics of its own.
+    pub stem: String,
     /// Index of the entry in the YAML's list; part of `ce_id`, so entries are only ever appended.
     pub entry: usize,
     /// Index into the participant's list of [`lienthong_contract::source::TableCapture`].
@@ -39,6 +42,10 @@ pub struct When {
     pub predicate: Predicate,
     /// Table column of each input of the predicate.
     pub columns: Vec<usize>,
+    /// As compiled, to be judged again once the columns' types are known.
+    pub text: String,
+    /// File, line, column and the condition as written there.
+    pub place: String,
 }
 
 /// One slot of the event.

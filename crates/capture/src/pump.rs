@@ -21,7 +21,7 @@ use crate::trace::{Times, Traced, tell};
 
 /// A checkpoint is due after so many rows: bounds what a successor has to read back.
 const CHECKPOINT_ROWS: usize = 50_000;
-/// A checkpoint is due after so long: bounds what the source has to keep.
+/// A checkpoint of rows is due after so long: bounds what the source has to keep.
 const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// One writer's life.
@@ -40,12 +40,13 @@ pub(crate) struct Pump<'a> {
 /// One poll's outcome, with what may be said of it before the next poll begins.
 struct Read {
     polled: Polled,
-    batch: Batch,
+    /// To be appended one after the other.
+    batches: Vec<Batch>,
     /// When the source was asked, microseconds.
     asked: i64,
     captured: Tally,
     traced: Vec<Traced>,
-    /// Counter behind the last `ce_sequence` of the batch.
+    /// Counter behind the last `ce_sequence` of the batches.
     counter: u64,
     /// Every id that the read-back collected lies at or before this position.
     covers_collected: bool,
@@ -55,6 +56,8 @@ struct Read {
 struct Progress {
     /// Rows since the last checkpoint.
     rows: usize,
+    /// Heartbeats stand behind the last checkpoint.
+    beaten: bool,
     checkpoint_at: Instant,
     heartbeat_at: Option<Instant>,
 }
@@ -62,23 +65,25 @@ struct Progress {
 impl Pump<'_> {
     /// Runs until `shutdown`, or with `once` until everything committed before the start is in the log.
     pub(crate) async fn run(mut self, shutdown: &CancellationToken) -> Result<(), CaptureError> {
-        let mut progress = Progress { rows: 0, checkpoint_at: Instant::now(), heartbeat_at: None };
+        let mut progress =
+            Progress { rows: 0, beaten: false, checkpoint_at: Instant::now(), heartbeat_at: None };
         let mut read = self.poll().await?;
         loop {
             let stopping = shutdown.is_cancelled() || (self.options.once && read.polled.caught_up);
             let (append, next) = if stopping || read.polled.caught_up {
-                (append(self.writer, &read.batch, self.options.clock).await?, None)
+                (append(self.writer, &read.batches, self.options.clock).await?, None)
             } else {
-                let (append, next) = self.append_and_poll(&read.batch).await?;
+                let (append, next) = self.append_and_poll(&read.batches).await?;
                 (append, Some(next))
             };
             self.count(&read, append);
             progress.rows += read.polled.rows;
-            self.checkpoint(&mut progress, &read, stopping).await?;
             if read.polled.caught_up {
                 self.heartbeat(&mut progress, read.polled.source_time).await?;
             }
             self.report(|status| status.rounds += 1);
+            // Behind the heartbeat: what a clean stop leaves behind the last checkpoint, retention would take away unseen.
+            self.checkpoint(&mut progress, &read, stopping).await?;
             if stopping {
                 return Ok(());
             }
@@ -103,15 +108,15 @@ impl Pump<'_> {
     }
 
     async fn poll(&mut self) -> Result<Read, CaptureError> {
-        Ok(self.append_and_poll(&Batch::default()).await?.1)
+        Ok(self.append_and_poll(&[]).await?.1)
     }
 
     /// Both run side by side; an error of the append comes first, because then nothing more may be sent.
-    async fn append_and_poll(&mut self, batch: &Batch) -> Result<((i64, i64), Read), CaptureError> {
+    async fn append_and_poll(&mut self, batches: &[Batch]) -> Result<((i64, i64), Read), CaptureError> {
         let asked = (self.options.clock)();
         self.encoder.recorded_time = asked;
         let limit = PollLimit { rows: self.options.batch_rows };
-        let append = append(self.writer, batch, self.options.clock);
+        let append = append(self.writer, batches, self.options.clock);
         let (appended, polled) = tokio::join!(append, self.source.poll(limit, &mut self.encoder));
         let append = appended?;
         let polled = polled?;
@@ -120,7 +125,7 @@ impl Pump<'_> {
             self.encoder.caught_up();
         }
         let read = Read {
-            batch: std::mem::take(&mut self.encoder.batch),
+            batches: self.encoder.take(),
             asked,
             captured: std::mem::take(&mut self.encoder.captured),
             traced: std::mem::take(&mut self.encoder.traced),
@@ -138,9 +143,11 @@ impl Pump<'_> {
         read: &Read,
         now: bool,
     ) -> Result<(), CaptureError> {
+        let since = progress.checkpoint_at.elapsed();
         let due = now
             || progress.rows >= CHECKPOINT_ROWS
-            || (progress.rows > 0 && progress.checkpoint_at.elapsed() >= CHECKPOINT_INTERVAL);
+            || (progress.rows > 0 && since >= CHECKPOINT_INTERVAL)
+            || (progress.beaten && since >= self.options.idle_checkpoint);
         if !due || !read.covers_collected {
             return Ok(());
         }
@@ -154,7 +161,7 @@ impl Pump<'_> {
         self.source.forget(&read.polled.position).await?;
         let retained = self.source.retained().await?;
         self.report(|status| status.retained = Some(retained));
-        progress.rows = 0;
+        (progress.rows, progress.beaten) = (0, false);
         progress.checkpoint_at = Instant::now();
         Ok(())
     }
@@ -165,10 +172,11 @@ impl Pump<'_> {
         }
         if self.writer.fenced().await? {
             let participant = self.participant.to_owned();
-            return Err(WriterError::Fenced { participant, claim: -1 }.into());
+            return Err(WriterError::Fenced { participant, claim: None }.into());
         }
         self.writer.heartbeat(time).await?;
         progress.heartbeat_at = Some(Instant::now());
+        progress.beaten = true;
         self.report(|status| status.fresh_through = Some(time));
         Ok(())
     }
@@ -191,18 +199,21 @@ impl Pump<'_> {
 
     /// What `read` gave is durable since the end of `append`.
     fn count(&self, read: &Read, append: (i64, i64)) {
-        let Read { batch, asked, captured, traced, .. } = read;
-        if batch.is_empty() {
+        let Read { batches, asked, captured, traced, .. } = read;
+        if batches.is_empty() {
             return;
         }
         let CaptureOptions { meters, traces, .. } = self.options;
-        let topics: Vec<_> =
-            batch.parts.iter().map(|part| (Arc::clone(&part.target.topic), part.count)).collect();
+        let topics: Vec<_> = batches
+            .iter()
+            .flat_map(|batch| &batch.parts)
+            .map(|part| (Arc::clone(&part.target.topic), part.count))
+            .collect();
         meters.published(&Published { topics: &topics, captured, asked: *asked, append });
         tell(traces, meters.system(), self.participant, traced, Times { asked: *asked, append });
         let last = self.encoder.last_event_time;
         self.report(|status| {
-            status.events += batch.len() as u64;
+            status.events += batches.iter().map(Batch::len).sum::<usize>() as u64;
             status.last_event_time = last;
         });
     }
@@ -212,14 +223,14 @@ impl Pump<'_> {
     }
 }
 
-/// Begin and end, microseconds. An empty batch asks nothing of the log.
+/// Begin and end, microseconds. Nothing to append asks nothing of the log.
 async fn append(
     writer: &mut dyn Writer,
-    batch: &Batch,
+    batches: &[Batch],
     clock: fn() -> i64,
 ) -> Result<(i64, i64), WriterError> {
     let begin = clock();
-    if !batch.is_empty() {
+    for batch in batches {
         writer.append(batch).await?;
     }
     Ok((begin, clock()))

@@ -21,7 +21,8 @@ pub struct Quarantined {
     pub rule: &'static str,
     /// Commit time, microseconds.
     pub time: i64,
-    /// The row's cells as JSON, sealed under the site's seal key with the id as context.
+    /// The row's cells as JSON, sealed under the site's seal key with the id as context; of values that are too large only kind and
+    /// length.
     pub sealed: Vec<u8>,
 }
 
@@ -42,12 +43,31 @@ impl QuarantineKeys {
         self.subject.hash(&[table.as_bytes(), text.as_bytes()])
     }
 
-    /// The row's values, sealed.
+    /// The row's values, sealed. What would make the record larger than the log takes is left out, the longest values first: the row
+    /// was set aside so that the stream can go on, and its source still has it.
     #[must_use]
     pub fn seal(&self, id: &str, columns: &[String], row: &[Cell<'_>]) -> Vec<u8> {
-        let row: serde_json::Map<_, _> = columns.iter().cloned().zip(row.iter().map(to_json)).collect();
-        self.seal.seal(id.as_bytes(), Value::from(row).to_string().as_bytes())
+        let text = |longest| {
+            let values = row.iter().map(|cell| shortened(cell, longest));
+            Value::from(columns.iter().cloned().zip(values).collect::<serde_json::Map<_, _>>()).to_string()
+        };
+        let fitting = [usize::MAX, LONG_VALUE].into_iter().map(text).find(|text| text.len() <= SEALED_BYTES);
+        self.seal.seal(id.as_bytes(), fitting.unwrap_or_else(|| text(0)).as_bytes())
     }
+}
+
+/// Longest JSON text of a row that is sealed: what contracts allow one record.
+const SEALED_BYTES: usize = 1 << 20;
+/// A value longer than this is left out of a row that is too long as a whole.
+const LONG_VALUE: usize = 256;
+
+fn shortened(cell: &Cell<'_>, longest: usize) -> Value {
+    let value = to_json(cell);
+    if longest == usize::MAX {
+        return value;
+    }
+    let length = value.to_string().len();
+    if length <= longest { value } else { json!({"left_out": cell.kind(), "length": length}) }
 }
 
 fn to_json(cell: &Cell<'_>) -> Value {

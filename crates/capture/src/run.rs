@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use lienthong_contract::event::Lane;
 use lienthong_contract::participant::ParticipantId;
+use lienthong_contract::position::Lineage;
 use lienthong_contract::source::{Source, SourceError, TableCapture};
-use lienthong_log::{Log, LogError, WriterError};
+use lienthong_log::{Log, LogError, Writer, WriterError};
 use lienthong_telemetry::{ConnectorMeters, Traces};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -15,6 +16,7 @@ use crate::encode::{Encoder, EncoderParts};
 use crate::publication::Publication;
 use crate::pump::Pump;
 use crate::quarantine::QuarantineKeys;
+use crate::when;
 
 /// One participant's connector, ready to run.
 pub struct Connector {
@@ -41,6 +43,9 @@ pub struct CaptureOptions {
     pub batch_rows: usize,
     /// Heartbeat interval.
     pub heartbeat: Duration,
+    /// While nothing but heartbeats is written, a checkpoint follows them after so long. It must be much shorter than any topic's
+    /// retention, which may otherwise pass the newest checkpoint.
+    pub idle_checkpoint: Duration,
     /// Rows set aside before the connector halts.
     pub quarantine_limit: u64,
     /// How long a dependency may be away before giving up; `None` waits for ever.
@@ -125,6 +130,18 @@ pub enum CaptureError {
         /// Now.
         present: String,
     },
+    /// A condition does not suit the table as the database has it.
+    #[error(
+        "{place}: {message}, by the types that the columns of {table} have in the database; fix: {FIX_WHEN}"
+    )]
+    When {
+        /// File, line, column, and the condition.
+        place: String,
+        /// What is wrong.
+        message: String,
+        /// Which table.
+        table: String,
+    },
     /// Too many rows broke their contract.
     #[error(
         "{limit} rows were set aside, the last by rule {rule}; fix: mend the rows or the mapping, see the quarantine topic"
@@ -137,18 +154,24 @@ pub enum CaptureError {
     },
 }
 
+const FIX_WHEN: &str = "compare each column with values of its own type: text in quotes, numbers without";
+
 impl CaptureError {
     /// Whether waiting may help.
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Source(error) => matches!(error, SourceError::Unreachable { .. }),
+            // A connector that has just lost its connection meets its own ghost: the server keeps the lock until it notices.
+            Self::Source(error) => {
+                matches!(error, SourceError::Unreachable { .. } | SourceError::Held { .. })
+            }
             Self::Writer(WriterError::Lost(_)) => true,
             Self::Writer(WriterError::Log(error)) | Self::Log(error) => {
                 matches!(error, LogError::Unreachable { .. } | LogError::RegistryDown(_))
             }
             Self::Writer(WriterError::Fenced { .. } | WriterError::Broken { .. })
             | Self::Lineage { .. }
+            | Self::When { .. }
             | Self::QuarantineFull { .. } => false,
         }
     }
@@ -156,9 +179,11 @@ impl CaptureError {
 
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// What is under way at `shutdown` may take so long to become durable; then it is dropped, which is as safe as a kill.
+const FAREWELL: Duration = Duration::from_secs(5);
 
-/// Runs until `shutdown`, or with `once` until everything committed before the start is in the log. Dependencies that are away are
-/// waited for, at most `timeout`.
+/// Runs until `shutdown`, or with `once` until everything committed before the start is in the log. Dependencies that are away or held
+/// by another connector are waited for, at most `timeout`. After `shutdown` it returns within seconds, also when a dependency is silent.
 ///
 /// # Errors
 /// What ended the connector: fenced, lineage, quarantine bound, or a dependency away for too long.
@@ -172,7 +197,14 @@ pub async fn run(
     let mut away_since = None;
     loop {
         let before = status.borrow().events;
-        let ended = session(&mut connector, &options, &status, &shutdown).await;
+        let ended = tokio::select! {
+            biased;
+            ended = session(&mut connector, &options, &status, &shutdown) => ended,
+            () = overdue(&shutdown) => {
+                tracing::warn!(participant = %connector.participant, "a dependency is silent; what was under way is dropped");
+                Ok(())
+            }
+        };
         let error = match ended {
             Err(error) if error.is_transient() => error,
             ended => {
@@ -180,33 +212,79 @@ pub async fn run(
                 return ended;
             }
         };
-        if status.borrow().events != before {
+        if shutdown.is_cancelled() {
+            tracing::warn!(participant = %connector.participant, %error, "stopped while a dependency was away");
+            status.send_modify(|status| status.state = State::Stopped);
+            return Ok(());
+        }
+        // Whoever was live had everything: what is away now is away anew.
+        if status.borrow().events != before || status.borrow().state == State::Live {
             (pause, away_since) = (FIRST_PAUSE, None);
         }
         let since = *away_since.get_or_insert_with(tokio::time::Instant::now);
-        if shutdown.is_cancelled() || options.timeout.is_some_and(|limit| since.elapsed() >= limit) {
+        if options.timeout.is_some_and(|limit| since.elapsed() >= limit) {
             status.send_modify(|status| status.state = State::Stopped);
             return Err(error);
         }
         status.send_modify(|status| status.state = State::Waiting(error.to_string()));
         tokio::select! {
             () = tokio::time::sleep(pause) => pause = (pause * 2).min(LONGEST_PAUSE),
-            () = shutdown.cancelled() => {}
+            () = shutdown.cancelled() => {
+                status.send_modify(|status| status.state = State::Stopped);
+                return Ok(());
+            }
         }
     }
 }
 
-/// One writer: the source's own lock first, then the claim, so that a healthy holder is not fenced in vain.
+async fn overdue(shutdown: &CancellationToken) {
+    shutdown.cancelled().await;
+    tokio::time::sleep(FAREWELL).await;
+}
+
+/// What a session begins with.
+struct Opened {
+    writer: Box<dyn Writer>,
+    encoder: Encoder,
+    lineage: Lineage,
+    lineage_epoch: u32,
+}
+
+/// One writer's life.
 async fn session(
     connector: &mut Connector,
     options: &CaptureOptions,
     status: &watch::Sender<Status>,
     shutdown: &CancellationToken,
 ) -> Result<(), CaptureError> {
+    // Nothing is under way before the first batch: the start may be dropped at once.
+    let Opened { mut writer, encoder, lineage, lineage_epoch } = tokio::select! {
+        opened = open(connector, options) => opened?,
+        () = shutdown.cancelled() => return Ok(()),
+    };
+    status.send_modify(|status| status.state = State::CatchingUp);
+    let pump = Pump {
+        participant: connector.participant.as_str(),
+        source: connector.source.as_mut(),
+        writer: writer.as_mut(),
+        log: connector.log.as_ref(),
+        encoder,
+        lineage,
+        lineage_epoch,
+        options,
+        status,
+    };
+    pump.run(shutdown).await
+}
+
+/// The source's own lock first, then the claim, so that a healthy holder is not fenced in vain.
+async fn open(connector: &mut Connector, options: &CaptureOptions) -> Result<Opened, CaptureError> {
     let lineage = connector.source.open().await?;
-    let schema_ids = schema_ids(connector).await?;
+    let types = |table| connector.source.column_types(table);
+    when::check(&connector.publications, &connector.tables, types)?;
+    let schema_ids = schema_ids(&connector.log, &connector.publications).await?;
     let topics = topics(&connector.publications);
-    let (mut writer, recovered) = connector.log.open_writer(&connector.participant, &topics).await?;
+    let (writer, recovered) = connector.log.open_writer(&connector.participant, &topics).await?;
     let checkpoint = recovered.checkpoint;
     if let Some((part, stored, present)) =
         checkpoint.as_ref().and_then(|checkpoint| checkpoint.lineage.difference(&lineage))
@@ -233,19 +311,7 @@ async fn session(
         problem: format!("topic {topic} does not exist"),
         fix: "lienthong topics create".to_owned(),
     })?;
-    status.send_modify(|status| status.state = State::CatchingUp);
-    let pump = Pump {
-        participant: connector.participant.as_str(),
-        source: connector.source.as_mut(),
-        writer: writer.as_mut(),
-        log: connector.log.as_ref(),
-        encoder,
-        lineage,
-        lineage_epoch,
-        options,
-        status,
-    };
-    pump.run(shutdown).await
+    Ok(Opened { writer, encoder, lineage, lineage_epoch })
 }
 
 /// Live and bulk topics of every family that is published.
@@ -253,19 +319,19 @@ async fn session(
 pub fn topics(publications: &[Publication]) -> Vec<String> {
     let mut topics: Vec<String> = publications
         .iter()
-        .flat_map(|entry| [Lane::Live, Lane::Bulk].map(|lane| lane.topic(&entry.family)))
+        .flat_map(|entry| [Lane::Live, Lane::Bulk].map(|lane| lane.topic(&entry.stem)))
         .collect();
     topics.sort();
     topics.dedup();
     topics
 }
 
-async fn schema_ids(connector: &Connector) -> Result<Vec<(u32, u32)>, LogError> {
+async fn schema_ids(log: &Arc<dyn Log>, publications: &[Publication]) -> Result<Vec<(u32, u32)>, LogError> {
     let mut ids = Vec::new();
-    for entry in connector.publications.iter() {
+    for entry in publications {
         let id = |lane: Lane| {
-            let log = Arc::clone(&connector.log);
-            async move { log.schema_id(&lane.topic(&entry.family), &entry.full_name, &entry.schema_text).await }
+            let log = Arc::clone(log);
+            async move { log.schema_id(&lane.topic(&entry.stem), &entry.full_name, &entry.schema_text).await }
         };
         ids.push((id(Lane::Live).await?, id(Lane::Bulk).await?));
     }

@@ -96,6 +96,11 @@ pub(crate) enum Command {
     /// Deliver to all or the named subscribers.
     #[command(after_help = "Examples:\n  lienthong route --prepare\n  lienthong route vss.insurance --once")]
     Route(Route),
+    /// A whole nation in a folder: publishers, subscribers, connectors and routers; ends with a check of every row.
+    #[command(
+        after_help = "Examples:\n  lienthong demo --for 30s\n  lienthong demo --dir nation --people 100000 --rate 50"
+    )]
+    Demo(Demo),
     /// State, events, lag and freshness per participant and subscriber.
     #[command(after_help = "Example:\n  lienthong status --output json")]
     Status(Status),
@@ -108,7 +113,7 @@ pub(crate) enum Command {
     /// Decoded events of a family; values redacted unless asked.
     #[command(after_help = "Example:\n  lienthong tail admin_unit --limit 10")]
     Tail(Tail),
-    /// Contracts: lint them, register them.
+    /// Contracts: lint, compare, document, register them.
     #[command(after_help = "Example:\n  lienthong schema check && lienthong schema register")]
     Schema {
         #[command(subcommand)]
@@ -167,6 +172,26 @@ pub(crate) struct Route {
     /// Serve /metrics, /healthz and /readyz here instead of at the site's address; off: nowhere.
     #[arg(long, value_name = "ADDRESS", value_parser = metrics_address)]
     pub(crate) metrics: Option<MetricsAddress>,
+}
+
+/// `demo`.
+#[derive(Debug, Args)]
+pub(crate) struct Demo {
+    /// Keep everything in this folder, and go on with the nation that is in it; without, a folder that goes away.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: Option<PathBuf>,
+    /// Stop after so long; until Ctrl-C without.
+    #[arg(long = "for", value_name = "SECONDS", value_parser = seconds)]
+    pub(crate) length: Option<Duration>,
+    /// Same seed, same nation and same history [default: 1, or what the folder holds].
+    #[arg(long)]
+    pub(crate) seed: Option<u64>,
+    /// People at the start, 100 to 1,000,000 [default: 10000, or what the folder holds].
+    #[arg(long, value_parser = clap::value_parser!(u32).range(100..=1_000_000))]
+    pub(crate) people: Option<u32>,
+    /// Happenings per second: births, moves, marriages, deaths, each with all that follows from it.
+    #[arg(long, default_value_t = 5.0)]
+    pub(crate) rate: f64,
 }
 
 /// `status`.
@@ -239,8 +264,29 @@ pub(crate) struct Tail {
 /// `schema`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Schema {
-    /// Lint contracts and catalogue.
-    Check,
+    /// Lint contracts and catalogue, and read every kept version with the one in force.
+    #[command(after_help = "Examples:\n  lienthong schema check\n  lienthong schema check --registry")]
+    Check {
+        /// Also read every version that the log's registry holds.
+        #[arg(long)]
+        registry: bool,
+    },
+    /// What a consumer would notice between two versions; exit 5 when something breaks.
+    #[command(after_help = "Examples:\n  lienthong schema diff before/schemas schemas\n  \
+                      lienthong schema diff schemas/history/case.step.changed/1.avsc schemas/avro/case/step.changed.avsc")]
+    Diff {
+        /// Folder of contracts (with catalogue.yaml, or avro/ beside it) or one .avsc file.
+        before: PathBuf,
+        /// The same, as it shall be.
+        after: PathBuf,
+    },
+    /// Write reference pages and an AsyncAPI document.
+    #[command(after_help = "Example:\n  lienthong schema docs --dir docs/contracts")]
+    Docs {
+        /// Folder for the pages; made when it is not there.
+        #[arg(long, value_name = "DIR", default_value = "docs/contracts")]
+        dir: PathBuf,
+    },
     /// Write schemas to the registry; nothing else does.
     Register,
 }

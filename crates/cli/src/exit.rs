@@ -115,8 +115,8 @@ impl From<LogError> for Failure {
                 Code::Unreachable
             }
             LogError::Schema { .. } | LogError::Topic { .. } | LogError::File { .. } => Code::Halted,
-            LogError::DiskFull(_) => Code::Halted,
-            LogError::Inconsistent(_) => Code::Unexpected,
+            LogError::DiskFull(_) | LogError::Inconsistent(_) => Code::Halted,
+            LogError::Options { .. } => Code::Configuration,
         };
         Self::new(code, error.to_string())
     }
@@ -125,11 +125,11 @@ impl From<LogError> for Failure {
 impl From<SourceError> for Failure {
     fn from(error: SourceError) -> Self {
         let code = match &error {
-            SourceError::Unreachable { .. } => Code::Unreachable,
-            SourceError::Held { .. }
-            | SourceError::NotPrepared { .. }
-            | SourceError::Gap { .. }
-            | SourceError::ForeignPosition(_) => Code::Halted,
+            // Whoever holds it is waited for as if the source were away.
+            SourceError::Unreachable { .. } | SourceError::Held { .. } => Code::Unreachable,
+            SourceError::NotPrepared { .. } | SourceError::Gap { .. } | SourceError::ForeignPosition(_) => {
+                Code::Halted
+            }
         };
         Self::new(code, error.to_string())
     }
@@ -163,9 +163,9 @@ impl From<CaptureError> for Failure {
             CaptureError::Source(error) => error.into(),
             CaptureError::Writer(error) => error.into(),
             CaptureError::Log(error) => error.into(),
-            CaptureError::Lineage { .. } | CaptureError::QuarantineFull { .. } => {
-                Self::new(Code::Halted, error.to_string())
-            }
+            CaptureError::Lineage { .. }
+            | CaptureError::When { .. }
+            | CaptureError::QuarantineFull { .. } => Self::new(Code::Halted, error.to_string()),
         }
     }
 }
@@ -175,7 +175,72 @@ impl From<RouterError> for Failure {
         let code = match &error {
             RouterError::Halted { .. } => Code::Halted,
             RouterError::Away(_) | RouterError::Refused(_) => Code::Unreachable,
+            RouterError::Options(_) => Code::Configuration,
         };
         Self::new(code, error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(problem: &str) -> (String, String) {
+        (problem.to_owned(), "do something".to_owned())
+    }
+
+    /// Every failure of the log and the code that it ends with, whichever command meets it.
+    fn table() -> Vec<(fn() -> LogError, Code)> {
+        vec![
+            (|| LogError::Unreachable { address: "a:1".into(), reason: "silence".into() }, Code::Unreachable),
+            (|| LogError::RegistryDown("silence".into()), Code::Unreachable),
+            (|| LogError::Refused("a wrong password".into()), Code::Unreachable),
+            (
+                || {
+                    let (problem, fix) = told("no such file");
+                    LogError::Options { problem, fix }
+                },
+                Code::Configuration,
+            ),
+            (
+                || {
+                    let (problem, fix) = told("not registered");
+                    LogError::Schema { problem, fix }
+                },
+                Code::Halted,
+            ),
+            (
+                || {
+                    let (problem, fix) = told("missing");
+                    LogError::Topic { problem, fix }
+                },
+                Code::Halted,
+            ),
+            (
+                || {
+                    let (problem, fix) = told("damaged");
+                    LogError::File { problem, fix }
+                },
+                Code::Halted,
+            ),
+            (|| LogError::DiskFull("var/lienthong.db".into()), Code::Halted),
+            (|| LogError::Inconsistent("recreated".into()), Code::Halted),
+        ]
+    }
+
+    #[test]
+    fn a_failure_of_the_log_ends_every_command_with_the_same_code() {
+        for (make, code) in table() {
+            let ways = [
+                Failure::from(make()),
+                Failure::from(WriterError::Log(make())),
+                Failure::from(CaptureError::Log(make())),
+                Failure::from(CaptureError::Writer(WriterError::Log(make()))),
+                Failure::from(RouterError::from(make())),
+            ];
+            for failure in ways {
+                assert_eq!(failure.code, code, "{:?}", failure.lines);
+            }
+        }
     }
 }

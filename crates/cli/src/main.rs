@@ -11,6 +11,8 @@ mod dashboards;
 mod engine;
 mod exit;
 mod memory;
+#[cfg(test)]
+mod named_commands;
 mod observe;
 mod observe_connector;
 mod observe_subscription;
@@ -18,6 +20,7 @@ mod output;
 mod progress;
 mod reporter;
 mod signals;
+mod status_merge;
 mod status_record;
 
 use std::process::ExitCode;
@@ -44,7 +47,7 @@ fn main() -> ExitCode {
     };
     let outcome = runtime.block_on(commands::run(cli));
     // Blocking threads of the engines end by themselves; a process that is done must not wait for them.
-    runtime.shutdown_timeout(std::time::Duration::from_secs(2));
+    runtime.shutdown_timeout(std::time::Duration::from_secs(1));
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(format),

@@ -1,10 +1,14 @@
-//! Tables for people, JSON for programs.
+//! Tables and sentences for people, JSON for programs. Whatever a command says on standard output goes through here, so that every
+//! line of `--output json` is JSON: one array for a table, one object per line for a stream and for what has been done.
 
 use std::io::IsTerminal as _;
 
 use clap::ValueEnum;
 use comfy_table::{Cell, ContentArrangement, Table, presets};
-use serde_json::{Map, Value};
+use lienthong_schemas::Problem;
+use serde_json::{Map, Value, json};
+
+use crate::exit::Failure;
 
 /// `--output`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -52,28 +56,66 @@ impl Output {
     pub(crate) fn format(self) -> Format {
         self.format
     }
+
+    /// Whether a program reads.
+    pub(crate) fn is_json(self) -> bool {
+        self.format == Format::Json
+    }
 }
 
 /// Prints rows: a table, or one JSON array of objects.
 pub(crate) fn rows(output: Output, columns: &[&str], rows: &[Vec<Value>]) {
     match output.format {
-        Format::Table => {
-            let mut table = Table::new();
-            if output.color {
-                table.enforce_styling();
-            }
-            table
-                .load_style(presets::UTF8_HORIZONTAL_ONLY)
-                .set_content_arrangement(ContentArrangement::Dynamic);
-            table.set_header(columns.iter().map(|column| column.replace('_', " ")));
-            for row in rows {
-                table.add_row(row.iter().map(|value| styled(value, output.color)));
-            }
-            println!("{table}");
-        }
+        Format::Table => println!("{}", table(output, columns, rows)),
         Format::Json => {
             let objects: Vec<Value> = rows.iter().map(|row| object(columns, row)).collect();
             println!("{}", Value::from(objects));
+        }
+    }
+}
+
+/// A table for people.
+pub(crate) fn table(output: Output, columns: &[&str], rows: &[Vec<Value>]) -> Table {
+    let mut table = Table::new();
+    if output.color {
+        table.enforce_styling();
+    }
+    table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+    table.set_header(columns.iter().map(|column| column.replace('_', " ")));
+    for row in rows {
+        table.add_row(row.iter().map(|value| styled(value, output.color)));
+    }
+    table
+}
+
+/// Prints rows again and again: a table each time, or a stream of objects.
+pub(crate) fn again(output: Output, columns: &[&str], rows: &[Vec<Value>]) {
+    match output.format {
+        Format::Table => self::rows(output, columns, rows),
+        Format::Json => rows.iter().for_each(|row| line(output, columns, row)),
+    }
+}
+
+/// Prints what has been done or made: a sentence or text, or one object.
+pub(crate) fn done(output: Output, text: &str, object: &Value) {
+    match output.format {
+        Format::Table => println!("{text}"),
+        Format::Json => println!("{object}"),
+    }
+}
+
+/// Tells mistakes in files: lines on standard error when the command fails, or an array of objects.
+pub(crate) fn mistakes<'a>(output: Output, problems: impl IntoIterator<Item = &'a Problem>) -> Failure {
+    let problems = problems.into_iter();
+    match output.format {
+        Format::Table => Failure::problems(problems.map(ToString::to_string).collect()),
+        Format::Json => {
+            let row = |Problem { file, line, column, message, fix }: &Problem| {
+                vec![json!(file), json!(line), json!(column), json!(message), json!(fix)]
+            };
+            let found: Vec<_> = problems.map(row).collect();
+            rows(output, &["file", "line", "column", "mistake", "fix"], &found);
+            Failure::problems(Vec::new())
         }
     }
 }
@@ -86,7 +128,7 @@ pub(crate) fn line(output: Output, columns: &[&str], row: &[Value]) {
     }
 }
 
-fn object(columns: &[&str], row: &[Value]) -> Value {
+pub(crate) fn object(columns: &[&str], row: &[Value]) -> Value {
     columns.iter().map(|column| (*column).to_owned()).zip(row.iter().cloned()).collect::<Map<_, _>>().into()
 }
 

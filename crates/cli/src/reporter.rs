@@ -1,6 +1,7 @@
 //! Writes a process's state to `lt.status`, at every change of state and every five seconds, until the work has ended.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use lienthong_log::{Log, LogError};
 use tokio::sync::watch;
@@ -13,11 +14,27 @@ pub(crate) trait Reports: Clone + Send + Sync + 'static {
     fn record(&self, name: &str) -> StatusRecord;
 }
 
+/// Once the work has ended, a log that is away is waited for so long.
+const LAST: Duration = Duration::from_secs(2);
+
 /// Reports until the sender is gone; the last record stands. A log that is away is no error here: the work itself tells it.
-pub(crate) async fn report<R: Reports>(log: Arc<dyn Log>, name: String, mut status: watch::Receiver<R>) {
+pub(crate) async fn report<R: Reports>(log: Arc<dyn Log>, name: String, status: watch::Receiver<R>) {
+    let mut work = status.clone();
+    let over = async {
+        while work.changed().await.is_ok() {}
+        tokio::time::sleep(LAST).await;
+    };
+    tokio::select! {
+        () = records(log, &name, status) => {}
+        () = over => tracing::warn!(name, "the last status could not be written: the log does not answer"),
+    }
+}
+
+async fn records<R: Reports>(log: Arc<dyn Log>, name: &str, mut status: watch::Receiver<R>) {
     let mut told = None;
+    let mut tidied = false;
     loop {
-        let current = status.borrow_and_update().record(&name);
+        let current = status.borrow_and_update().record(name);
         let ended = status.has_changed().is_err();
         if let Err(error) = current.write(log.as_ref()).await {
             let text = error.to_string();
@@ -27,13 +44,20 @@ pub(crate) async fn report<R: Reports>(log: Arc<dyn Log>, name: String, mut stat
             }
             told = Some(text);
         }
+        if !tidied {
+            // Another look comes with the next process.
+            tidied = true;
+            if let Err(error) = current.tidy(log.as_ref()).await {
+                tracing::debug!(name, %error, "former processes' states stay in the log");
+            }
+        }
         if ended {
             return;
         }
         let changed = async {
             // Only a change of state is told at once; counters wait for the interval.
             while status.changed().await.is_ok() {
-                if status.borrow().record(&name).state != current.state {
+                if status.borrow().record(name).state != current.state {
                     return;
                 }
             }

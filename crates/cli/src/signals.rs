@@ -1,20 +1,36 @@
-//! Ctrl-C and SIGTERM become a token; a second one ends the process at once.
+//! Ctrl-C and SIGTERM become tokens; a second one ends the process at once.
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-/// Cancelled at the first Ctrl-C or SIGTERM.
-pub(crate) fn shutdown() -> std::io::Result<CancellationToken> {
-    let token = CancellationToken::new();
+/// Everything that stops in good order has stopped by then; a supervisor kills after ten seconds.
+const LATE: std::time::Duration = std::time::Duration::from_secs(8);
+
+/// The way to stop.
+#[derive(Clone)]
+pub(crate) struct Stop {
+    /// Cancelled at the first Ctrl-C or SIGTERM.
+    pub(crate) asked: CancellationToken,
+    /// Cancelled some seconds later: whoever still waits for something drops it.
+    pub(crate) late: CancellationToken,
+}
+
+/// Listens for signals.
+pub(crate) fn stop() -> std::io::Result<Stop> {
+    let stop = Stop { asked: CancellationToken::new(), late: CancellationToken::new() };
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
-    let cancelled = token.clone();
+    let Stop { asked, late } = stop.clone();
     tokio::spawn(async move {
         tokio::select! {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
         }
-        cancelled.cancel();
+        asked.cancel();
+        tokio::spawn(async move {
+            tokio::time::sleep(LATE).await;
+            late.cancel();
+        });
         tokio::select! {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
@@ -22,5 +38,5 @@ pub(crate) fn shutdown() -> std::io::Result<CancellationToken> {
         // The operator insists; kill -9 at any instant is safe, and so is this.
         std::process::exit(130);
     });
-    Ok(token)
+    Ok(stop)
 }

@@ -1,5 +1,6 @@
 //! What every process writes to `lt.status`, every five seconds and at every change, and what `status` reads.
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use lienthong_log::{Log, LogError};
@@ -11,6 +12,9 @@ pub(crate) const TOPIC: &str = "lt.status";
 pub(crate) const INTERVAL: Duration = Duration::from_secs(5);
 /// A record older than this is not believed: its process is gone or cut off.
 pub(crate) const BELIEVED: Duration = Duration::from_secs(15);
+
+/// The record of a process that has been silent for so long is taken away by the next one that starts.
+const FORGOTTEN: Duration = Duration::from_secs(3600);
 
 /// One connector's or one subscription's state.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -34,13 +38,38 @@ pub(crate) struct StatusRecord {
     /// Changes that a source keeps for the bus; null where it is not known.
     #[serde(default)]
     pub(crate) retained: Option<u64>,
+    /// Partitions of the live topic behind `fresh_through`; null where one process always has all.
+    #[serde(default)]
+    pub(crate) partitions: Option<Vec<i32>>,
+    /// Which process: several may hold parts of one subscription.
+    #[serde(default)]
+    pub(crate) instance: String,
     /// When this was written, microseconds.
     pub(crate) at: i64,
 }
 
 impl StatusRecord {
     pub(crate) fn key(&self) -> String {
-        format!("{}/{}", self.kind, self.name)
+        format!("{}/{}/{}", self.kind, self.name, self.instance)
+    }
+
+    /// Takes the records of former processes away that this one follows, so that their number stays bounded: those that have ended,
+    /// and those that have been silent for long.
+    pub(crate) async fn tidy(&self, log: &dyn Log) -> Result<(), LogError> {
+        for (key, value) in log.table(TOPIC).await? {
+            let Ok(other) = serde_json::from_slice::<Self>(&value) else { continue };
+            let same = other.kind == self.kind && other.name == self.name && other.instance != self.instance;
+            let silent = self.at.saturating_sub(other.at) > FORGOTTEN.as_micros() as i64;
+            if same && (other.has_ended() || silent) {
+                log.remove(TOPIC, &key).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether its process has said that it ends.
+    pub(crate) fn has_ended(&self) -> bool {
+        matches!(self.state.as_str(), "stopped" | "halted")
     }
 
     pub(crate) async fn write(&self, log: &dyn Log) -> Result<(), LogError> {
@@ -50,10 +79,15 @@ impl StatusRecord {
 
     /// State as `status` tells it.
     pub(crate) fn believed_state(&self, now: i64) -> &str {
-        let ended = matches!(self.state.as_str(), "stopped" | "halted");
         let age = now.saturating_sub(self.at);
-        if !ended && age > BELIEVED.as_micros() as i64 { "unreachable" } else { &self.state }
+        if !self.has_ended() && age > BELIEVED.as_micros() as i64 { "unreachable" } else { &self.state }
     }
+}
+
+/// This process among others of the same name.
+pub(crate) fn instance() -> String {
+    static INSTANCE: OnceLock<String> = OnceLock::new();
+    INSTANCE.get_or_init(|| format!("{:016x}", rand::random::<u64>())).clone()
 }
 
 /// Microseconds since 1970 UTC.
@@ -63,22 +97,11 @@ pub(crate) fn now() -> i64 {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::status_merge::tests::record;
 
     #[test]
     fn a_silent_process_is_unreachable_and_a_stopped_one_is_stopped() {
-        let mut record = StatusRecord {
-            kind: "connector".into(),
-            name: "a.b".into(),
-            state: "live".into(),
-            cause: None,
-            events: 0,
-            last_event_time: None,
-            fresh_through: None,
-            quarantined: 0,
-            retained: None,
-            at: 0,
-        };
+        let mut record = record("one", "live", 0);
         assert_eq!(record.believed_state(14_000_000), "live");
         assert_eq!(record.believed_state(16_000_000), "unreachable");
         record.state = "stopped".into();

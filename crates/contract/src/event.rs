@@ -98,10 +98,10 @@ impl Lane {
         }
     }
 
-    /// `lt.<family>.<lane>`.
+    /// `lt.<stem>.<lane>`; the stem is a family, or a family and a publisher where each has topics of its own.
     #[must_use]
-    pub fn topic(self, family: &str) -> String {
-        format!("lt.{family}.{}", self.as_str())
+    pub fn topic(self, stem: &str) -> String {
+        format!("lt.{stem}.{}", self.as_str())
     }
 }
 

@@ -2,11 +2,14 @@
 //!
 //! The ledger keeps one entry per (table, key): the version of each column group and a row mark. Each group takes its
 //! newest value; a delete counts for the whole row and leaves a mark, so that a late update cannot resurrect. A revocation
-//! that comes before the event of its record leaves a mark for that record alone.
+//! that comes before the event of its record leaves a mark for that record alone. Versions of different families are never
+//! compared: the mark is of the family that creates and deletes the row.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+
+use crate::target::TargetTable;
 
 /// What the ledger knows of one row.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,57 +69,90 @@ pub enum Verdict {
     Older,
 }
 
+/// One group's value as a write offers it.
+#[derive(Clone, Copy, Debug)]
+pub struct Offer<'a> {
+    /// Index of the group in the table.
+    pub group: usize,
+    /// `ce_sequence` of the event.
+    pub version: &'a str,
+    /// Keyed hash (hex) of the record number.
+    pub record: Option<&'a str>,
+}
+
 impl LedgerEntry {
     /// Judges values for groups, each with the version of its event, and takes the newer ones into the entry. An equal version
     /// is written too, so that a replay repairs a row that was damaged by hand; the sink writes only rows that differ.
-    pub fn offer(&mut self, groups: &[(&str, &str, Option<&str>)]) -> Verdict {
+    pub fn offer(&mut self, table: &TargetTable, values: &[Offer<'_>]) -> Verdict {
         let mut write = Vec::new();
-        for (index, (group, version, record)) in groups.iter().enumerate() {
-            let marked = self.mark.as_ref().is_some_and(|mark| mark.version.as_str() > *version);
-            let newer = self.groups.get(*group).is_none_or(|known| known.version.as_str() <= *version);
-            if newer && !marked && !self.is_revoked(group, version, *record) {
-                let record = record.map(str::to_owned);
-                self.groups
-                    .insert((*group).to_owned(), GroupVersion { version: (*version).to_owned(), record });
+        for (index, offer) in values.iter().enumerate() {
+            let group = &table.groups[offer.group];
+            let newest = self.groups.get(&group.name).map(|known| known.version.as_str());
+            let newest = newest.max(self.mark_for(group.decides_row));
+            if newest.is_none_or(|newest| newest <= offer.version) && !self.is_revoked(&group.name, offer) {
+                let (version, record) = (offer.version.to_owned(), offer.record.map(str::to_owned));
+                self.groups.insert(group.name.clone(), GroupVersion { version, record });
                 write.push(index);
             }
         }
-        self.forget_outdated();
+        self.forget_outdated(table);
         if write.is_empty() { Verdict::Older } else { Verdict::Write(write) }
     }
 
-    /// Judges a delete or void of the whole row by the rule that a value newer than the delete of any group keeps the row. Leaves a mark.
-    pub fn remove(&mut self, version: &str) -> Verdict {
-        let newer_mark = self.mark.as_ref().is_some_and(|mark| mark.version.as_str() > version);
-        let newer_value = self.groups.values().any(|known| known.version.as_str() > version);
-        if newer_mark {
+    /// Judges a delete or void of the whole row by the rule that a value newer than the delete keeps the row. Leaves a mark. What
+    /// other families wrote has no say; their versions stay, so that nothing older than what is gone comes back.
+    pub fn remove(&mut self, table: &TargetTable, version: &str) -> Verdict {
+        if self.mark_for(true).is_some_and(|mark| mark > version) {
             return Verdict::Older;
         }
+        let newer = |(name, known): (&String, &GroupVersion)| {
+            table.decides_row(name) && known.version.as_str() > version
+        };
+        let newer_value = self.groups.iter().any(newer);
         self.mark = Some(RowMark { version: version.to_owned() });
         if !newer_value {
-            self.groups.clear();
+            self.groups.retain(|name, _| !table.decides_row(name));
         }
-        self.forget_outdated();
+        self.forget_outdated(table);
         if newer_value { Verdict::Older } else { Verdict::Remove }
     }
 
-    /// Judges a revocation of the record whose hash is `record` for one group: it counts only if that very record wrote
-    /// the group's newest value. Otherwise the record's event may come later: the revocation is remembered until it cannot.
-    pub fn revoke(&mut self, group: &str, version: &str, record: &str) -> Verdict {
-        match self.groups.get(group) {
-            Some(known) if known.record.as_deref() == Some(record) && known.version.as_str() <= version => {
-                Verdict::Remove
-            }
-            _ => {
-                self.remember(group, version, record);
-                Verdict::Older
-            }
+    /// Judges a revocation of the record whose hash is `record` for the groups that its event writes: it counts if that very record
+    /// wrote the newest value of one of them. Otherwise the record's event may come later: the revocation is remembered for all of
+    /// them until it cannot.
+    pub fn revoke(&mut self, table: &TargetTable, groups: &[usize], version: &str, record: &str) -> Verdict {
+        let names = || groups.iter().map(|group| table.groups[*group].name.as_str());
+        let wrote = |name: &str| {
+            self.groups.get(name).is_some_and(|known| {
+                known.record.as_deref() == Some(record) && known.version.as_str() <= version
+            })
+        };
+        if names().any(wrote) {
+            return Verdict::Remove;
         }
+        for name in names() {
+            self.remember(name, version, record);
+        }
+        self.forget_outdated(table);
+        Verdict::Older
     }
 
-    fn is_revoked(&self, group: &str, version: &str, record: Option<&str>) -> bool {
+    /// Whether a write of another family must not create the row: the family that decides about it has deleted it once.
+    #[must_use]
+    pub fn forbids_creation(&self, table: &TargetTable, groups: &[usize]) -> bool {
+        self.mark.is_some() && groups.iter().any(|group| !table.groups[*group].decides_row)
+    }
+
+    /// The row's mark, where it is of the same order as the versions that it is compared with.
+    fn mark_for(&self, decides_row: bool) -> Option<&str> {
+        self.mark.as_ref().filter(|_| decides_row).map(|mark| mark.version.as_str())
+    }
+
+    fn is_revoked(&self, group: &str, offer: &Offer<'_>) -> bool {
         self.revoked.iter().any(|known| {
-            known.group == group && Some(known.record.as_str()) == record && known.version.as_str() > version
+            known.group == group
+                && Some(known.record.as_str()) == offer.record
+                && known.version.as_str() > offer.version
         })
     }
 
@@ -131,78 +167,146 @@ impl LedgerEntry {
                 record: record.to_owned(),
             }),
         }
-        self.forget_outdated();
     }
 
     /// Forgets the revocations that come to nothing: what they forbid is forbidden by a newer value or mark as well.
-    fn forget_outdated(&mut self) {
-        let Self { groups, mark, revoked } = self;
+    fn forget_outdated(&mut self, table: &TargetTable) {
+        let mut revoked = std::mem::take(&mut self.revoked);
         revoked.retain(|known| {
-            let value = groups.get(&known.group).map(|value| value.version.as_str());
-            let mark = mark.as_ref().map(|mark| mark.version.as_str());
-            value.max(mark).is_none_or(|newest| newest < known.version.as_str())
+            let value = self.groups.get(&known.group).map(|value| value.version.as_str());
+            let newest = value.max(self.mark_for(table.decides_row(&known.group)));
+            newest.is_none_or(|newest| newest < known.version.as_str())
         });
+        self.revoked = revoked;
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::target::{ColumnGroup, VersionStore};
+
+    /// Groups `a` and `b` of the family that decides about the row, `c` of another.
+    fn table() -> TargetTable {
+        let group =
+            |name: &str| ColumnGroup { name: name.to_owned(), columns: Vec::new(), decides_row: name != "c" };
+        TargetTable {
+            table: "t".to_owned(),
+            key: Vec::new(),
+            groups: ["a", "b", "c"].map(group).into(),
+            version: VersionStore::Ledger,
+        }
+    }
+
+    /// A table and an entry of it.
+    struct Case(TargetTable, LedgerEntry);
+
+    impl Case {
+        fn new() -> Self {
+            Self(table(), LedgerEntry::default())
+        }
+
+        fn offer(&mut self, values: &[(&str, &str, Option<&str>)]) -> Verdict {
+            let index =
+                |name: &str| self.0.groups.iter().position(|group| group.name == name).expect("group");
+            let offers: Vec<Offer<'_>> = values
+                .iter()
+                .map(|(name, version, record)| Offer { group: index(name), version, record: *record })
+                .collect();
+            self.1.offer(&self.0, &offers)
+        }
+
+        fn remove(&mut self, version: &str) -> Verdict {
+            self.1.remove(&self.0, version)
+        }
+
+        fn revoke(&mut self, groups: &[usize], version: &str, record: &str) -> Verdict {
+            self.1.revoke(&self.0, groups, version, record)
+        }
+    }
 
     #[test]
-    fn each_group_takes_its_newest_value_in_either_order() {
-        let mut entry = LedgerEntry::default();
+    fn each_group_takes_its_newest_value() {
+        let mut entry = Case::new();
         assert_eq!(entry.offer(&[("a", "5", None), ("b", "5", None)]), Verdict::Write(vec![0, 1]));
-        assert_eq!(entry.offer(&[("a", "4", None), ("c", "4", None)]), Verdict::Write(vec![1]));
+        assert_eq!(entry.offer(&[("a", "4", None), ("b", "6", None)]), Verdict::Write(vec![1]));
         assert_eq!(entry.offer(&[("a", "5", None)]), Verdict::Write(vec![0]), "equal repairs");
-        assert_eq!(entry.offer(&[("b", "4", None)]), Verdict::Older);
+        assert_eq!(entry.offer(&[("a", "1", None)]), Verdict::Older);
     }
 
     #[test]
     fn a_late_update_cannot_resurrect_a_deleted_row() {
-        let mut entry = LedgerEntry::default();
+        let mut entry = Case::new();
         entry.offer(&[("a", "3", None)]);
         assert_eq!(entry.remove("5"), Verdict::Remove);
         assert_eq!(entry.offer(&[("a", "4", None)]), Verdict::Older);
-        assert_eq!(
-            entry.offer(&[("a", "6", None)]),
-            Verdict::Write(vec![0]),
-            "a newer insert creates it again"
-        );
+        assert_eq!(entry.offer(&[("a", "6", None)]), Verdict::Write(vec![0]));
         assert_eq!(entry.remove("5"), Verdict::Older, "a replayed delete leaves the newer row");
     }
 
     #[test]
-    fn a_revocation_undoes_only_its_own_record() {
-        let mut entry = LedgerEntry::default();
+    fn a_delete_counts_whatever_another_family_wrote() {
+        let mut entry = Case::new();
+        entry.offer(&[("a", "3", None)]);
+        entry.offer(&[("c", "9", None)]);
+        assert_eq!(entry.remove("5"), Verdict::Remove, "9 is of another writer");
+        assert_eq!(entry.offer(&[("c", "8", None)]), Verdict::Older, "older than what went with the row");
+        assert!(entry.1.forbids_creation(&entry.0, &[2]) && !entry.1.forbids_creation(&entry.0, &[0, 1]));
+        entry.offer(&[("a", "6", None)]);
+        assert_eq!(entry.offer(&[("c", "9", None)]), Verdict::Write(vec![0]), "equal repairs");
+    }
+
+    #[test]
+    fn a_mark_says_nothing_about_the_versions_of_another_family() {
+        let mut entry = Case::new();
+        entry.offer(&[("a", "3", None)]);
+        entry.remove("5");
+        entry.offer(&[("a", "6", None)]);
+        assert_eq!(entry.offer(&[("c", "1", None)]), Verdict::Write(vec![0]));
+    }
+
+    #[test]
+    fn a_revocation_undoes_only_what_its_record_wrote() {
+        let mut entry = Case::new();
         entry.offer(&[("a", "3", Some("r1"))]);
-        assert_eq!(entry.revoke("a", "5", "r2"), Verdict::Older);
-        assert_eq!(entry.revoke("a", "5", "r1"), Verdict::Remove);
+        assert_eq!(entry.revoke(&[0], "5", "r2"), Verdict::Older);
+        assert_eq!(entry.revoke(&[0], "5", "r1"), Verdict::Remove);
+    }
+
+    #[test]
+    fn a_record_whose_first_group_was_overwritten_is_known_by_the_others() {
+        let mut entry = Case::new();
+        entry.offer(&[("a", "3", Some("r1")), ("b", "3", Some("r1"))]);
+        entry.offer(&[("a", "4", Some("r2"))]);
+        assert_eq!(entry.revoke(&[0, 1], "5", "r1"), Verdict::Remove);
     }
 
     #[test]
     fn a_revocation_that_overtakes_its_event_forbids_it_and_nothing_else() {
-        let mut entry = LedgerEntry::default();
-        entry.offer(&[("a", "3", Some("r1")), ("b", "3", Some("r1"))]);
-        assert_eq!(entry.revoke("a", "5", "r2"), Verdict::Older, "r2 has not come yet");
-        assert_eq!(entry.offer(&[("a", "4", Some("r2")), ("b", "4", Some("r2"))]), Verdict::Write(vec![1]));
-        assert_eq!(entry.groups["a"].record.as_deref(), Some("r1"), "what was there before stays");
+        let mut entry = Case::new();
+        entry.offer(&[("a", "3", Some("r1"))]);
+        assert_eq!(entry.revoke(&[0, 1], "5", "r2"), Verdict::Older, "r2 has not come yet");
+        assert_eq!(entry.offer(&[("a", "4", Some("r2")), ("b", "4", Some("r2"))]), Verdict::Older);
+        assert_eq!(entry.1.groups["a"].record.as_deref(), Some("r1"), "what was there before stays");
         assert_eq!(entry.offer(&[("a", "4", Some("r3"))]), Verdict::Write(vec![0]), "another record");
-        assert_eq!(entry.offer(&[("a", "6", Some("r2"))]), Verdict::Write(vec![0]), "registered again");
-        assert_eq!(entry.revoked, Vec::new(), "older events than the newest value are refused anyway");
+        let again = [("a", "6", Some("r2")), ("b", "6", Some("r2"))];
+        assert_eq!(entry.offer(&again), Verdict::Write(vec![0, 1]), "registered again");
+        assert_eq!(entry.1.revoked, Vec::new(), "older events than the newest value are refused anyway");
     }
 
     #[test]
     fn a_remembered_revocation_is_kept_once_with_its_newest_version() {
-        let mut entry = LedgerEntry::default();
+        let mut entry = Case::new();
         for version in ["5", "7", "6"] {
-            assert_eq!(entry.revoke("a", version, "r1"), Verdict::Older);
+            assert_eq!(entry.revoke(&[0], version, "r1"), Verdict::Older);
         }
         let newest = Revoked { group: "a".to_owned(), version: "7".to_owned(), record: "r1".to_owned() };
-        assert_eq!(entry.revoked, vec![newest]);
+        assert_eq!(entry.1.revoked, vec![newest]);
         entry.remove("8");
-        assert_eq!(entry.revoked, Vec::new());
-        entry.revoke("a", "7", "r1");
-        assert_eq!(entry.revoked, Vec::new(), "the row's mark forbids it");
+        assert_eq!(entry.1.revoked, Vec::new());
+        entry.revoke(&[0], "7", "r1");
+        assert_eq!(entry.1.revoked, Vec::new(), "the row's mark forbids it");
+        entry.revoke(&[2], "7", "r1");
+        assert_eq!(entry.1.revoked.len(), 1, "the mark has no say about another family's record");
     }
 }

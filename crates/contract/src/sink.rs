@@ -75,8 +75,8 @@ pub enum Action<'a> {
     Delete {
         /// `ce_sequence`.
         version: &'a str,
-        /// `Some` for a revocation: counts only if this record (hash, hex) wrote the group of this index.
-        revokes: Option<(usize, &'a str)>,
+        /// `Some` for a revocation.
+        revokes: Option<Revokes<'a>>,
     },
     /// Sets a column of the row to a time (`soft`); the row stays.
     Void {
@@ -89,8 +89,8 @@ pub enum Action<'a> {
         at: i64,
         /// `ce_sequence`.
         version: &'a str,
-        /// As in [`Action::Delete`].
-        revokes: Option<(usize, &'a str)>,
+        /// `Some` for a revocation.
+        revokes: Option<Revokes<'a>>,
     },
     /// Sets the group's columns to null (`hard` for a delivery that only updates): the record behind them is gone.
     Clear {
@@ -98,9 +98,18 @@ pub enum Action<'a> {
         group: usize,
         /// `ce_sequence`.
         version: &'a str,
-        /// As in [`Action::Delete`].
+        /// For a revocation, hash (hex) of the record: counts only if it wrote this group.
         revokes: Option<&'a str>,
     },
+}
+
+/// A revocation: counts only if the record wrote the newest value of one of the groups that its event writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Revokes<'a> {
+    /// Keyed hash (hex) of the record number.
+    pub record: &'a str,
+    /// Indexes of the groups in the table.
+    pub groups: &'a [usize],
 }
 
 /// One group's new values.

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use lienthong_schemas::Cell;
 
 use crate::position::{Lineage, Position};
+use crate::predicate::PredicateType;
 
 /// What is captured from one table, computed from the participant's YAML.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,13 +48,24 @@ pub struct RowChange<'a> {
     pub before: Option<&'a [Cell<'a>]>,
     /// Cells in the order of [`TableCapture::columns`].
     pub after: Option<&'a [Cell<'a>]>,
-    /// A value that could not be read as a cell; the cell is null then, and the row must go to quarantine.
-    pub broken: Option<BrokenValue>,
+    /// Every value that could not be read as a cell; the cell is null then. What needs such a value must go to quarantine.
+    pub broken: &'a [BrokenValue],
+}
+
+/// Whether a value is of the row before the change or after it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// [`RowChange::before`].
+    Before,
+    /// [`RowChange::after`].
+    After,
 }
 
 /// A value in the source that no cell can hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BrokenValue {
+    /// Where it stood.
+    pub side: Side,
     /// Index into [`TableCapture::columns`].
     pub column: usize,
     /// Short rule name, such as `not-a-number` or `infinite-date`.
@@ -114,6 +126,11 @@ pub struct ColumnInfo {
 pub trait Source: Send {
     /// Connects, takes the lock, checks that what `prepare` made is there, and reads the lineage. May be called again after an error.
     async fn open(&mut self) -> Result<Lineage, SourceError>;
+
+    /// What the cells of an open source's table are, in the order of [`TableCapture::columns`]; empty where only a row tells.
+    fn column_types(&self, _table: usize) -> Vec<PredicateType> {
+        Vec::new()
+    }
 
     /// Sets where the next poll goes on from, after `open`; `None` starts the first load. (Two calls, because the lock comes
     /// before the claim in the log, and the position is known only after it.)

@@ -13,6 +13,14 @@ pub struct TargetTable {
     pub version: VersionStore,
 }
 
+impl TargetTable {
+    /// Whether this group's versions can be compared with the row's mark. A group of an earlier agreement has none to compare.
+    #[must_use]
+    pub fn decides_row(&self, group: &str) -> bool {
+        self.groups.iter().any(|known| known.name == group && known.decides_row)
+    }
+}
+
 /// Columns that are always written together.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ColumnGroup {
@@ -20,6 +28,9 @@ pub struct ColumnGroup {
     pub name: String,
     /// Columns in the order in which cells are given.
     pub columns: Vec<TargetColumn>,
+    /// Whether the family that writes the group also creates and deletes the table's rows. Only then are the group's versions and
+    /// the row's mark of one order: two families have two writers, whose sequences cannot be compared.
+    pub decides_row: bool,
 }
 
 /// One written column.

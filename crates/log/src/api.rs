@@ -10,6 +10,7 @@ use lienthong_contract::position::{Lineage, Position};
 use lienthong_contract::sink::OffsetState;
 
 use crate::record::{Batch, LogBatch};
+use crate::topic::{TopicSpec, TopicState};
 
 /// A partition of a topic.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -18,34 +19,6 @@ pub struct TopicPartition {
     pub topic: Arc<str>,
     /// Partition.
     pub partition: i32,
-}
-
-/// A topic as contracts want it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TopicSpec {
-    /// `lt.civil_status.live`.
-    pub name: String,
-    /// Fixed at creation.
-    pub partitions: i32,
-    /// Kafka only.
-    pub replication: i32,
-    /// Kafka only.
-    pub min_insync_replicas: i32,
-    /// `None` keeps for ever.
-    pub retention: Option<Duration>,
-    /// Keeps the newest record per key instead of a time.
-    pub compacted: bool,
-}
-
-/// A topic as the log has it, and in what it differs from its specification.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TopicState {
-    /// Name.
-    pub name: String,
-    /// `None`: the topic does not exist.
-    pub partitions: Option<i32>,
-    /// One sentence per difference: what is, what should be.
-    pub differences: Vec<String>,
 }
 
 /// First and next offset of a partition.
@@ -200,6 +173,11 @@ pub trait Log: Send + Sync {
     /// First offset whose record time is at least `time` (microseconds); `None` past the end.
     async fn offset_at(&self, source: &TopicPartition, time: i64) -> Result<Option<i64>, LogError>;
 
+    /// Where a reader that has no state of its own may begin, at the newest such place at or below the offset `wanted`, or else at the
+    /// oldest: offset 0 while the log holds it, or where the epoch and the sequence are vouched for (on Kafka by a valid checkpoint).
+    /// A partition of a side topic begins anywhere. An error when the log holds no such place.
+    async fn start_at(&self, source: &TopicPartition, wanted: i64) -> Result<OffsetState, LogError>;
+
     /// What exists against what should.
     async fn describe_topics(&self, wanted: &[TopicSpec]) -> Result<Vec<TopicState>, LogError>;
 
@@ -208,6 +186,9 @@ pub trait Log: Send + Sync {
 
     /// Puts the newest value per key to a compacted side topic (`lt.status`).
     async fn put(&self, topic: &str, key: &[u8], value: &[u8]) -> Result<(), LogError>;
+
+    /// Takes a key out of a compacted side topic.
+    async fn remove(&self, topic: &str, key: &[u8]) -> Result<(), LogError>;
 
     /// The newest value per key of a compacted side topic.
     async fn table(&self, topic: &str) -> Result<BTreeMap<Vec<u8>, Vec<u8>>, LogError>;
@@ -234,6 +215,9 @@ pub trait Log: Send + Sync {
     /// The text of a schema.
     async fn schema(&self, id: u32) -> Result<Arc<str>, LogError>;
 
+    /// Every registered version of a schema, oldest first; none when nobody has registered one.
+    async fn schema_versions(&self, topic: &str, full_name: &str) -> Result<Vec<Arc<str>>, LogError>;
+
     /// Registers a schema (`schema register` alone calls this), compatibility BACKWARD_TRANSITIVE.
     async fn register_schema(&self, topic: &str, full_name: &str, schema: &str) -> Result<u32, LogError>;
 }
@@ -242,12 +226,12 @@ pub trait Log: Send + Sync {
 #[derive(Debug, thiserror::Error)]
 pub enum WriterError {
     /// A newer claim stands in the log: another connector has taken over.
-    #[error("another connector of {participant} has taken over (claim {claim})")]
+    #[error("another connector of {participant} has taken over{}", place(.claim))]
     Fenced {
         /// Whose.
         participant: String,
-        /// The newer claim.
-        claim: i64,
+        /// The newer claim; `None` when only its presence was asked for.
+        claim: Option<i64>,
     },
     /// A record was not taken; what follows must not be sent.
     #[error("the log did not take a record: {0}")]
@@ -263,6 +247,11 @@ pub enum WriterError {
     /// The log failed.
     #[error(transparent)]
     Log(#[from] LogError),
+}
+
+/// Where the claim stands, in brackets, when that is known.
+fn place(claim: &Option<i64>) -> String {
+    claim.map(|claim| format!(" (claim {claim})")).unwrap_or_default()
 }
 
 /// Why the log failed. Never carries values.
@@ -306,10 +295,30 @@ pub enum LogError {
     /// No space is left; nothing acknowledged is lost.
     #[error("no space is left for the log at {0}")]
     DiskFull(String),
+    /// A property or a file of the log's address cannot be used; nothing was asked yet.
+    #[error("{problem}; fix: {fix}")]
+    Options {
+        /// What is wrong.
+        problem: String,
+        /// What to do.
+        fix: String,
+    },
     /// Access is refused.
     #[error("the log refuses access: {0}")]
     Refused(String),
     /// A bug or a broken record.
     #[error("the log is inconsistent: {0}")]
     Inconsistent(String),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::WriterError;
+
+    #[test]
+    fn a_claim_is_named_only_when_it_is_known() {
+        let told = |claim| WriterError::Fenced { participant: "moj.test".to_owned(), claim }.to_string();
+        assert_eq!(told(None), "another connector of moj.test has taken over");
+        assert_eq!(told(Some(7)), "another connector of moj.test has taken over (claim 7)");
+    }
 }

@@ -4,6 +4,7 @@
 //! zombies' late records or heartbeats' framing. `kafka` is the only place that knows rdkafka.
 
 pub mod api;
+mod checked;
 pub mod control;
 pub mod embedded;
 pub mod kafka;
@@ -11,6 +12,9 @@ pub mod marks;
 pub mod murmur2;
 pub mod record;
 pub mod rules;
+mod topic;
 
 pub use api::*;
+pub use checked::CheckedLog;
 pub use record::{Batch, LogBatch, RecordRef};
+pub use topic::{Difference, TopicSpec, TopicState};

@@ -40,25 +40,67 @@ pub struct NewRecord<'a> {
     pub time: i64,
 }
 
+/// Of no record.
+const NO_TIMES: (i64, i64) = (i64::MAX, i64::MIN);
+
+/// Where [`Batch::push`] put a record, and what its part was before.
+#[derive(Clone, Copy, Debug)]
+pub struct Pushed {
+    /// Index of its part.
+    pub part: usize,
+    at: usize,
+    times: (i64, i64),
+    time: i64,
+}
+
 impl Batch {
     /// Appends one record.
-    pub fn push(&mut self, target: &TopicPartition, record: &NewRecord<'_>) {
+    ///
+    /// # Errors
+    /// When the record is beyond the log's bounds; the batch is as it was.
+    pub fn push(&mut self, target: &TopicPartition, record: &NewRecord<'_>) -> Result<Pushed, TooLong> {
+        check(record)?;
         let index = match self.parts.iter().position(|part| part.target == *target) {
             Some(index) => index,
             None => {
                 self.parts.push(PartitionBody {
                     target: target.clone(),
                     count: 0,
-                    times: (i64::MAX, i64::MIN),
+                    times: NO_TIMES,
                     body: Vec::new(),
                 });
                 self.parts.len() - 1
             }
         };
         let part = &mut self.parts[index];
+        let pushed = Pushed { part: index, at: part.body.len(), times: part.times, time: record.time };
         part.count += 1;
         part.times = (part.times.0.min(record.time), part.times.1.max(record.time));
         encode(&mut part.body, record);
+        Ok(pushed)
+    }
+
+    /// Moves the records that were pushed last into a batch of their own; `last` is what [`Batch::push`] said of them, in order.
+    #[must_use]
+    pub fn split_off(&mut self, last: &[Pushed]) -> Self {
+        let mut later = Self::default();
+        for (index, first) in last.iter().enumerate() {
+            // The first of a part cuts it, the others lie behind.
+            if last[..index].iter().any(|earlier| earlier.part == first.part) {
+                continue;
+            }
+            let part = &mut self.parts[first.part];
+            let body = part.body.split_off(first.at);
+            let mut moved = PartitionBody { target: part.target.clone(), count: 0, times: NO_TIMES, body };
+            for pushed in last.iter().filter(|pushed| pushed.part == first.part) {
+                moved.count += 1;
+                moved.times = (moved.times.0.min(pushed.time), moved.times.1.max(pushed.time));
+            }
+            part.count -= moved.count;
+            part.times = first.times;
+            later.parts.push(moved);
+        }
+        later
     }
 
     /// Records in all.
@@ -80,8 +122,35 @@ impl Batch {
     }
 }
 
-/// Appends one record in the body layout.
-pub fn encode(body: &mut Vec<u8>, record: &NewRecord<'_>) {
+/// Longest record in the body layout: the longest datum that contracts allow, and room for key and headers.
+pub const MAX_RECORD_BYTES: usize = (1 << 20) + (1 << 16);
+
+/// A record beyond the log's bounds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{0} of a record is longer than the log takes")]
+pub struct TooLong(&'static str);
+
+/// Every length must fit the layout's number for it, and the whole record its bound.
+fn check(record: &NewRecord<'_>) -> Result<(), TooLong> {
+    let fits = |bytes: &[u8]| bytes.len() <= usize::from(u16::MAX);
+    if !fits(record.key) {
+        return Err(TooLong("the key"));
+    }
+    if record.headers.len() > usize::from(u16::MAX) {
+        return Err(TooLong("the list of headers"));
+    }
+    if record.headers.iter().any(|(name, value)| name.len() > usize::from(u8::MAX) || !fits(value)) {
+        return Err(TooLong("a header"));
+    }
+    let headers: usize = record.headers.iter().map(|(name, value)| name.len() + value.len() + 3).sum();
+    if record.key.len() + headers + record.value.len() + 16 > MAX_RECORD_BYTES {
+        return Err(TooLong("the whole"));
+    }
+    Ok(())
+}
+
+/// Appends one record, which [`check`] has passed, in the body layout.
+fn encode(body: &mut Vec<u8>, record: &NewRecord<'_>) {
     let start = body.len();
     body.extend_from_slice(&[0; 4]);
     body.extend_from_slice(&record.time.to_le_bytes());
@@ -99,7 +168,8 @@ pub fn encode(body: &mut Vec<u8>, record: &NewRecord<'_>) {
     body[start..start + 4].copy_from_slice(&rest.to_le_bytes());
 }
 
-/// As [`encode`], for headers whose names are not known when the program is built. Leaves `body` as it was on failure.
+/// Appends one record in the body layout, with headers whose names are not known when the program is built. Leaves `body` as it was
+/// on failure.
 ///
 /// # Errors
 /// When key, a header's name or value, or their number is too long for the layout.
@@ -263,7 +333,7 @@ mod tests {
         let mut batch = Batch::default();
         for time in [5, -2] {
             let headers: &[(&'static str, &[u8])] = &[("ce_id", b"1"), ("ce_subject", "ư".as_bytes())];
-            batch.push(&target, &NewRecord { key: b"k", headers, value: b"v", time });
+            batch.push(&target, &NewRecord { key: b"k", headers, value: b"v", time }).expect("it fits");
         }
         let part = &batch.parts[0];
         assert_eq!((part.count, part.times), (2, (-2, 5)));
@@ -275,5 +345,49 @@ mod tests {
         for cut in 0..at {
             assert!(RecordRef::read(&part.body[..cut], 0).is_err());
         }
+    }
+
+    #[test]
+    fn a_record_that_the_layout_cannot_hold_is_refused_and_leaves_the_batch_as_it_was() {
+        let target = TopicPartition { topic: "lt.a.live".into(), partition: 0 };
+        let long = vec![b'x'; 70_000];
+        let whole = vec![b'x'; MAX_RECORD_BYTES];
+        let mut batch = Batch::default();
+        let headers: &[(&'static str, &[u8])] = &[("ce_subject", &long)];
+        let mut refused = |key: &[u8], headers, value: &[u8]| {
+            batch
+                .push(&target, &NewRecord { key, headers, value, time: 1 })
+                .expect_err("too long")
+                .to_string()
+        };
+        assert!(refused(&long, &[], b"v").starts_with("the key"));
+        assert!(refused(b"k", headers, b"v").starts_with("a header"));
+        assert!(refused(b"k", &[], &whole).starts_with("the whole"));
+        assert!(batch.is_empty() && batch.parts.is_empty());
+        let most = NewRecord { key: b"k", headers: &[], value: &whole[..MAX_RECORD_BYTES - 17], time: 1 };
+        batch.push(&target, &most).expect("it fits");
+        assert_eq!(batch.bytes(), MAX_RECORD_BYTES);
+    }
+
+    #[test]
+    fn what_was_pushed_last_is_split_off_whole() {
+        let place = |partition| TopicPartition { topic: "lt.a.live".into(), partition };
+        let mut batch = Batch::default();
+        let mut push = |partition, time| {
+            let record = NewRecord { key: b"k", headers: &[], value: b"v", time };
+            batch.push(&place(partition), &record).expect("it fits")
+        };
+        push(0, 5);
+        let last = [push(0, 9), push(1, 9), push(0, 9)];
+        let later = batch.split_off(&last);
+        assert_eq!((batch.len(), batch.parts[0].times, batch.parts[0].count), (1, (5, 5), 1));
+        let found: Vec<_> =
+            later.parts.iter().map(|part| (part.target.partition, part.count, part.times)).collect();
+        assert_eq!(found, [(0, 2, (9, 9)), (1, 1, (9, 9))]);
+        let mut at = 0;
+        for _ in 0..2 {
+            at = RecordRef::read(&later.parts[0].body, at).expect("a record").1;
+        }
+        assert_eq!(at, later.parts[0].body.len());
     }
 }

@@ -46,7 +46,7 @@ async fn a_batch_is_one_row_per_partition_with_offsets_count_times_sum_and_body(
         let headers: [(&'static str, &[u8]); 1] = [("ce_id", id.as_bytes())];
         let record =
             NewRecord { key: id.as_bytes(), headers: &headers, value: &[7; 330], time: 5000 - number };
-        batch.push(&place(number as u64 % 2), &record);
+        batch.push(&place(number as u64 % 2), &record).expect("it fits");
     }
     writer.append(&batch).await.expect("append");
     let sql = Connection::open(file(folder.path())).expect("file");
@@ -124,7 +124,7 @@ async fn an_append_under_an_old_epoch_is_refused_and_nothing_of_it_stands_in_the
     let everything = "select (select count(*) from batch) + (select sum(next_offset) from lane)";
     let before = count(&sql, everything);
     match first.append(&source::batch(3..6, |_| false)).await {
-        Err(WriterError::Fenced { claim, .. }) => assert_eq!(claim, second.epoch()),
+        Err(WriterError::Fenced { claim, .. }) => assert_eq!(claim, Some(second.epoch())),
         other => panic!("{other:?}"),
     }
     let again = first.heartbeat(1).await;

@@ -173,7 +173,7 @@ fn one(number: u64) -> Batch {
     let id = format!("e{number}");
     let headers: [(&'static str, &[u8]); 1] = [("ce_id", id.as_bytes())];
     let record = NewRecord { key: id.as_bytes(), headers: &headers, value: b"v", time: micros() };
-    batch.push(&place(number % PARTITIONS), &record);
+    batch.push(&place(number % PARTITIONS), &record).expect("it fits");
     batch
 }
 

@@ -4,14 +4,15 @@
 
 mod kafka;
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use kafka::Namespace;
 use kafka::source::{self, PARTITIONS, TOPIC, body, participant, place, spec};
 use lienthong_contract::sink::OffsetState;
-use lienthong_log::kafka::{KafkaLog, KafkaLogin, KafkaOptions, KafkaSasl};
+use lienthong_log::kafka::{KafkaLog, KafkaLogin, KafkaOptions, KafkaSasl, KafkaTls};
 use lienthong_log::{
-    ConsumeOptions, Consumer, Delivered, Log, LogError, TopicPartition, Writer, WriterError,
+    CheckedLog, ConsumeOptions, Consumer, Delivered, Log, LogError, TopicPartition, Writer, WriterError,
 };
 use lienthong_testkit::eventually;
 use lienthong_testkit::private_kafka::PrivateKafka;
@@ -109,6 +110,22 @@ async fn a_writer_whose_checkpoint_retention_has_passed_refuses_to_run() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_no_checkpoint_vouches_for_the_rest_nobody_begins() {
+    let namespace = Namespace::shared();
+    let log = namespace.log();
+    source::prepare(&log).await;
+    let mut writer = writer(&log).await.expect("writer");
+    writer.append(&source::batch(0..30, |_| false)).await.expect("append");
+    let _leave = writer.checkpoint(&body(30)).await.expect("checkpoint");
+    writer.append(&source::batch(30..60, |_| false)).await.expect("append");
+    cut(&namespace, &place(0), 15).await;
+    let error = log.start_at(&place(0), 0).await.expect_err("in the middle").to_string();
+    assert!(error.contains("begins at offset 15") && error.contains("start the connector"), "{error}");
+    let _leave = writer.checkpoint(&body(60)).await.expect("checkpoint");
+    assert_eq!(log.start_at(&place(0), 0).await.expect("start").next_offset, 21);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_changed_partition_count_is_refused() {
     let namespace = Namespace::shared();
     let log = namespace.log();
@@ -167,10 +184,73 @@ async fn settings_that_endanger_records_are_described() {
     let wanted = [spec(TOPIC, PARTITIONS as i32, false)];
     let mut said = String::new();
     let known = eventually(Duration::from_secs(20), async || {
-        said = log.describe_topics(&wanted).await?[0].differences.join("; ");
+        said = format!("{:?}", log.describe_topics(&wanted).await?[0].differences);
         Ok(["for 60 s", "for ever", "compact,delete", "unclean"].iter().all(|word| said.contains(word)))
     });
     known.await.unwrap_or_else(|_| panic!("{said}"));
+}
+
+async fn alter(namespace: &Namespace, topic: &str, property: &str, value: &str) {
+    let name = format!("{}{topic}", namespace.prefix);
+    let change = AlterConfig::new(ResourceSpecifier::Topic(&name)).set(property, value);
+    namespace.admin().alter_configs([&change], &AdminOptions::new()).await.expect("altered");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_topic_whose_settings_endanger_a_promise_is_neither_written_nor_delivered_from() {
+    let namespace = Namespace::shared();
+    let log = Arc::new(namespace.log());
+    source::prepare(log.as_ref()).await;
+    let specs = vec![spec(TOPIC, PARTITIONS as i32, false), spec("lt.positions", 1, true)];
+    let checked = CheckedLog::new(log, specs.clone());
+    let options = ConsumeOptions {
+        group: "g".into(),
+        topics: vec![TOPIC.into()],
+        fetch_bytes: 1 << 20,
+        session: Duration::from_secs(6),
+    };
+    writer(&checked).await.expect("as its contract says");
+    for (topic, property, value, wanted) in [
+        ("lt.positions", "cleanup.policy", "delete", "compact"),
+        ("lt.positions", "unclean.leader.election.enable", "true", "false"),
+        (TOPIC, "cleanup.policy", "compact", "delete"),
+        (TOPIC, "retention.ms", "60000", "retention.ms=-1"),
+        (TOPIC, "retention.bytes", "1000", "-1"),
+        (TOPIC, "unclean.leader.election.enable", "true", "false"),
+        (TOPIC, "message.timestamp.type", "LogAppendTime", "CreateTime"),
+    ] {
+        alter(&namespace, topic, property, value).await;
+        let mut said = String::new();
+        let refused = eventually(Duration::from_secs(20), async || {
+            let ended = checked.consume(&options).await.map(|_| ()).err();
+            said = ended.as_ref().map(ToString::to_string).unwrap_or_default();
+            Ok(matches!(ended, Some(LogError::Topic { .. })))
+        });
+        refused.await.unwrap_or_else(|_| panic!("{topic} {property}: {said}"));
+        assert!([topic, property, wanted, "fix: "].iter().all(|word| said.contains(word)), "{said}");
+        let opened = writer(&checked).await.map(|_| ());
+        assert!(matches!(opened, Err(WriterError::Log(LogError::Topic { .. }))), "{opened:?}");
+        // Altering replaces all settings of the topic; the brokers' own defaults are not all ours.
+        for (topic, policy) in [("lt.positions", "compact"), (TOPIC, "delete")] {
+            let name = format!("{}{topic}", namespace.prefix);
+            let change = AlterConfig::new(ResourceSpecifier::Topic(&name))
+                .set("cleanup.policy", policy)
+                .set("retention.ms", "-1");
+            namespace.admin().alter_configs([&change], &AdminOptions::new()).await.expect("altered");
+        }
+        let free = eventually(Duration::from_secs(20), async || Ok(checked.consume(&options).await.is_ok()));
+        free.await.unwrap_or_else(|_| panic!("{property} is as it should be again"));
+    }
+    // More copies in sync than the topic asks for.
+    let strict =
+        KafkaLog::connect(KafkaOptions { replication: Some(2), ..namespace.options() }).expect("clients");
+    let mut more = specs;
+    for spec in &mut more {
+        (spec.replication, spec.min_insync_replicas) = (2, 2);
+    }
+    let error =
+        CheckedLog::new(Arc::new(strict), more).consume(&options).await.map(|_| ()).expect_err("too few");
+    assert!(error.to_string().contains("min.insync.replicas is 1; it should be 2"), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -179,6 +259,20 @@ async fn brokers_that_are_down_are_named() {
     let log = KafkaLog::connect(options).expect("clients");
     let error = log.watermarks(&place(0)).await.expect_err("nobody there");
     assert!(matches!(&error, LogError::Unreachable { address, .. } if address == "127.0.0.1:9"), "{error:?}");
+}
+
+#[test]
+fn a_file_that_cannot_be_used_is_a_mistake_of_the_configuration() {
+    let folder = tempfile::tempdir().expect("folder");
+    let (absent, broken) = (folder.path().join("absent.pem"), folder.path().join("broken.pem"));
+    std::fs::write(&broken, "no certificate").expect("file");
+    for ca in [absent, broken] {
+        let tls = Some(KafkaTls { ca: Some(ca), ..KafkaTls::default() });
+        let options = KafkaOptions { tls, ..KafkaOptions::new("127.0.0.1:9", "https://127.0.0.1:9") };
+        let error = KafkaLog::connect(options).expect_err("not usable");
+        assert!(matches!(error, LogError::Options { .. }), "{error:?}");
+        assert!(error.to_string().contains("fix: correct `log`"), "{error}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -9,6 +9,7 @@ mod revocation;
 mod rule;
 mod tables;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -17,6 +18,8 @@ use lienthong_contract::target::TargetTable;
 use lienthong_router::subscription::{
     DeliveryRule, RevocationRule, Subscription, SubscriptionKeys, Validity,
 };
+
+use lienthong_schemas::FieldPath;
 
 use crate::keys::Keys;
 
@@ -75,6 +78,18 @@ impl Subscriber {
     /// The topics that it is served from.
     pub fn topics(&self) -> impl Iterator<Item = &str> {
         self.families.iter().flat_map(|part| part.topics.iter().map(String::as_str))
+    }
+
+    /// Every event that it takes, with the fields that are delivered or looked at; revocations included.
+    pub fn reads(&self) -> impl Iterator<Item = (&str, BTreeSet<FieldPath>)> {
+        self.families.iter().flat_map(|part| {
+            let rules = part.rules.iter().map(|rule| {
+                let fields = rule.fields.iter().chain(&rule.paths).cloned();
+                (rule.event.as_str(), fields.collect())
+            });
+            let revocation = |rule: &RevocationRule| rule.paths.iter().cloned().collect();
+            rules.chain(part.revocations.iter().map(move |rule| (rule.event.as_str(), revocation(rule))))
+        })
     }
 
     /// The families that it takes part in.

@@ -26,4 +26,4 @@ pub use log_address::{KafkaAddress, LogAddress, Login, Sasl, SaslMechanism, Tls}
 pub use ministry::Participant;
 pub use secret::Secret;
 pub use settings::Telemetry;
-pub use site::{FILE, Overrides, Site};
+pub use site::{FILE, Overrides, Site, contract_texts};

@@ -69,7 +69,7 @@ pub struct Sasl {
 /// How a password is proven.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SaslMechanism {
-    /// Sent as it is; only under TLS.
+    /// Sent as it is: refused without TLS.
     Plain,
     /// SCRAM with SHA-256.
     ScramSha256,
@@ -263,6 +263,11 @@ fn kafka_map(reader: &mut Reader<'_>, node: &Node) -> Option<KafkaAddress> {
     let replication = replication.and_then(|node| reader.integer(node, "replication", (1, MAX_REPLICATION)));
     let tls = map.get("tls").and_then(|node| tls(reader, node));
     let sasl = map.get("sasl").and_then(|node| sasl(reader, node));
+    let plain = sasl.as_ref().is_some_and(|sasl| sasl.mechanism == SaslMechanism::Plain);
+    if let Some(node) = map.get("sasl").filter(|_| plain && map.get("tls").is_none()) {
+        let message = "`sasl` with PLAIN sends the password as it is, and `log` has no `tls`";
+        reader.problem(node.at, message, "add `tls`, or use SCRAM-SHA-512");
+    }
     let brokers: Vec<String> = brokers?.into_iter().map(|broker| broker.value).collect();
     let registry = registry?;
     Some(KafkaAddress {

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use lienthong_schemas::check::ContractTexts;
 use lienthong_schemas::{Catalogue, Problem};
 
 use crate::agreement::{self, Subscriber};
@@ -81,6 +82,46 @@ impl Site {
                 Err(problems)
             }
         }
+    }
+
+    /// The texts of a site's contracts, or of those that ship where it has none: for looking at them when they may be broken.
+    ///
+    /// # Errors
+    /// Files that cannot be read.
+    pub fn contract_texts(folder: &Path) -> Result<ContractTexts, Vec<Problem>> {
+        let around = Surroundings { folder, variables: &|_| None };
+        let mut loader = Loader { around, problems: Vec::new(), warnings: Vec::new() };
+        let mut schemas = None;
+        loader.file(&folder.join(FILE), |reader, root| {
+            schemas = Some(settings::read(reader, root, true).folders.schemas);
+            // Mistakes in the rest of the file are for `check` to tell.
+            reader.problems.clear();
+        });
+        let Some(schemas) = schemas else { return Err(loader.problems) };
+        contract_texts(&folder.join(schemas.path))
+    }
+
+    /// A site's subscribers, compiled against other contracts than its own; `None` when the folder is no site.
+    ///
+    /// # Errors
+    /// Every problem of the site's settings and agreements under those contracts.
+    pub fn subscribers_under(
+        folder: &Path,
+        catalogue: &Catalogue,
+    ) -> Option<Result<Vec<Subscriber>, Vec<Problem>>> {
+        if !folder.join(FILE).is_file() {
+            return None;
+        }
+        let variables = |name: &str| std::env::var(name).ok();
+        let around = Surroundings { folder, variables: &variables };
+        let mut loader = Loader { around, problems: Vec::new(), warnings: Vec::new() };
+        let mut settings = None;
+        loader.file(&folder.join(FILE), |reader, root| settings = Some(settings::read(reader, root, true)));
+        let subscribers = match settings {
+            Some(settings) => loader.subscribers(&settings.folders.agreements, Some(catalogue)),
+            None => Vec::new(),
+        };
+        Some(if loader.problems.is_empty() { Ok(subscribers) } else { Err(loader.problems) })
     }
 
     /// Ids of the publishing participants, in order.
@@ -253,6 +294,18 @@ impl Loader<'_> {
         }
         Vec::new()
     }
+}
+
+/// The texts of a folder of contracts with its catalogue and history; those that ship when there is no such folder.
+///
+/// # Errors
+/// Files that cannot be read.
+pub fn contract_texts(folder: &Path) -> Result<ContractTexts, Vec<Problem>> {
+    if !folder.is_dir() {
+        return Ok(ContractTexts::shipped());
+    }
+    let (texts, problems) = contracts::texts(folder);
+    if problems.is_empty() { Ok(texts) } else { Err(problems) }
 }
 
 fn once(reader: &mut Reader<'_>, known: &mut Known, what: &str, id: Option<&Text>) {

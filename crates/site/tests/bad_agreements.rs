@@ -189,6 +189,32 @@ fn a_version_column_is_refused_where_one_version_is_not_enough() {
 }
 
 #[test]
+fn a_version_column_is_refused_where_a_revocation_must_know_its_record() {
+    let folder = Folder::new();
+    let text = folder.text(VSS);
+    let (one, _) = text.split_once("  - event: civil_status.death").expect("there are two entries");
+    let column = "key: [child_pin]\n      version: {column: v}\n      columns:\n";
+    folder.write(VSS, &one.replace("key: [child_pin]\n      columns:\n", column));
+    let parts = ["cannot tell which record wrote a row", "write version: ledger"];
+    only(&folder, "agreements/vss.yaml:14:16: ", &parts);
+    folder.replace(VSS, "on_revoked: {soft: {column: voided_at}}", "on_revoked: ignore");
+    assert_eq!(folder.problems(), Vec::<String>::new());
+}
+
+#[test]
+fn a_row_that_no_column_tells_to_be_the_records_own_is_refused() {
+    let folder = Folder::new();
+    folder.replace(VSS, "on_revoked: {soft: {column: voided_at}}", "on_revoked: hard");
+    folder.replace(VSS, "        ho: child.family_name\n", "");
+    folder.replace(VSS, "ngay_sinh: {date: child.birth_date", "died_on: {date: child.birth_date");
+    let parts =
+        ["every column of `civil_status.birth.registered` is written by other events too", "registration_no"];
+    only(&folder, "agreements/vss.yaml:8:5: ", &parts);
+    folder.replace(VSS, "on_revoked: hard\n  - event", "on_revoked: ignore\n  - event");
+    assert_eq!(folder.problems(), Vec::<String>::new());
+}
+
+#[test]
 fn versions_of_one_table_that_differ_are_refused() {
     let folder = Folder::new();
     folder.replace(

@@ -215,6 +215,8 @@ fn a_wrong_log_address_is_refused() {
     refused(SITE, "sqlite:var/log.db", half, "2:48", &["`cert` and `key` belong together"]);
     let missing = "{kafka: [\"b:1\"], registry: http://r, tls: {ca: no.pem}}";
     refused(SITE, "sqlite:var/log.db", missing, "2:53", &["`ca`: the file `no.pem` cannot be read", "PEM"]);
+    let plain = "{kafka: [\"b:1\"], registry: http://r, sasl: {mechanism: PLAIN, username: u, password: p}}";
+    refused(SITE, "sqlite:var/log.db", plain, "2:49", &["PLAIN sends the password as it is", "add `tls`"]);
 }
 
 #[test]
@@ -276,7 +278,8 @@ fn mistakes_in_the_sites_own_contracts_are_told_with_the_others() {
         "{problems:#?}"
     );
     assert!(
-        problems[2].starts_with("schemas/avro/civil_status/birth.registered.avsc:1:1: not an Avro"),
+        problems[2]
+            .starts_with("schemas/avro/civil_status/birth.registered.avsc:1:1: the contract is not JSON"),
         "{problems:#?}"
     );
     assert!(problems[3].starts_with("schemas/catalogue.yaml:4:"), "{problems:#?}");

@@ -9,7 +9,7 @@ use lienthong_connectors::Database;
 use lienthong_contract::target::VersionStore;
 use lienthong_router::subscription::{ColumnMap, Effect, IfMissing, Partial, Policy};
 use lienthong_site::{LogAddress, Login, Overrides, Site, Tls};
-use support::{Folder, MOJ, PASSWORD, SITE, VSS, load};
+use support::{Folder, MOJ, PASSWORD, SITE, VSS, load, only};
 
 fn example(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/examples").join(name)
@@ -196,7 +196,8 @@ fn a_version_column_and_pseudonyms_are_taken_over() {
     let (one, _) = text.split_once("  - event: civil_status.death").expect("there are two entries");
     folder.write(
         VSS,
-        &one.replace("key: [child_pin]", "key: [child_pin]\n      version: {column: lienthong_version}"),
+        &one.replace("key: [child_pin]", "key: [child_pin]\n      version: {column: lienthong_version}")
+            .replace("{soft: {column: voided_at}}", "ignore"),
     );
     folder.replace(VSS, "ho: child.family_name", "token: {pseudonym: child.pin}");
     let site = with_keys(&folder);
@@ -318,4 +319,78 @@ fn no_secret_is_ever_shown() {
             "{problems:?}"
         );
     }
+}
+
+const BENEFITS: &str = r#"participant: PARTICIPANT
+organisation: Somebody
+source:
+  kind: sqlite
+  url: benefits.db
+  capture: {mode: outbox, table: lienthong_outbox}
+publishes:
+  - event: benefit.decision.made
+    from: {table: decision, key: [decision_no]}
+    fields:
+      decision_no: decision_no
+      pin: pin
+      benefit_kind: {value: funeral}
+      decided_on: decided_on
+      outcome: outcome
+      fund: {value: insurance}
+"#;
+
+const CASES: &str = r#"agreement: psp.cases/2026-01
+subscriber: psp.cases
+purpose: P14
+legal_basis: "Decree 63/2024/ND-CP"
+valid: {from: 2026-01-01, until: 2027-12-31}
+target: {kind: sqlite, url: cases.db}
+delivers:
+  - event: benefit.decision.made
+    fields: [decision_no, pin, outcome]
+    into: {table: decision, key: [decision_no], columns: {decision_no: decision_no, outcome: outcome}}
+    on_revoked: hard
+"#;
+
+#[test]
+fn each_publisher_of_a_family_writes_topics_of_its_own_and_a_subscription_reads_them_all() {
+    let folder = Folder::new();
+    for (file, participant) in [("vss", "vss.insurance"), ("moh", "moh.social-protection")] {
+        folder.write(&format!("ministries/{file}.yaml"), &BENEFITS.replace("PARTICIPANT", participant));
+    }
+    folder.write("agreements/psp.yaml", CASES);
+    let site = with_keys(&folder);
+    let topics = |id: &str| {
+        let participant = site.participant(id).expect("it is listed");
+        lienthong_capture::run::topics(&participant.publications)
+    };
+    assert_eq!(topics("vss.insurance"), ["lt.benefit.vss.insurance.bulk", "lt.benefit.vss.insurance.live"]);
+    let moh = ["lt.benefit.moh.social-protection.bulk", "lt.benefit.moh.social-protection.live"];
+    assert_eq!(topics("moh.social-protection"), moh);
+    let psp = site.subscriber("psp.cases").expect("it is listed");
+    let subscription = &psp.subscriptions(site.keys().expect("they are written"))[0];
+    assert_eq!(subscription.family, "benefit");
+    let mut read = subscription.topics.clone();
+    read.sort();
+    let mut written = [topics("vss.insurance"), topics("moh.social-protection")].concat();
+    written.sort();
+    assert_eq!(read, written, "all topics of all publishers, and no other");
+}
+
+#[test]
+fn a_participant_outside_the_list_may_not_publish() {
+    let folder = Folder::new();
+    folder.write("ministries/tax.yaml", &BENEFITS.replace("PARTICIPANT", "mof.tax"));
+    let told =
+        "`benefit.decision.made` belongs to `vss.insurance`, `moh.social-protection`, not to `mof.tax`";
+    only(&folder, "ministries/tax.yaml:8:12: ", &[told, "list the participant under `publishers`"]);
+}
+
+#[test]
+fn rows_of_several_publishers_are_told_apart_by_their_record() {
+    let folder = Folder::new();
+    let by_person =
+        CASES.replace("key: [decision_no]", "key: [pin]").replace("{decision_no: decision_no,", "{pin: pin,");
+    folder.write("agreements/psp.yaml", &by_person);
+    only(&folder, "agreements/psp.yaml:10:", &["several publishers", "`decision_no`"]);
 }

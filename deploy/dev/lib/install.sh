@@ -36,7 +36,7 @@ install_packages() {
 
 apt_get() { apt-get -q -o DPkg::Lock::Timeout=600 -o Dpkg::Options::=--force-confold -o Acquire::Retries=3 "$@"; }
 
-maven() { mvn -q -B "$@" >"$cache/maven.log" 2>&1 || { show_log "$cache/maven.log"; fail "Maven could not fetch the servers' jars: is Maven Central reachable (proxy, certificates, ~/.m2/settings.xml)?"; }; }
+maven() { mvn -q -B "$@" >"$cache/maven.log" 2>&1 || { show_log "$cache/maven.log"; fail "Maven could not fetch the servers' jars: is Maven Central reachable (proxy, certificates, ~/.m2/settings.xml)? The jars of Kafka $kafka_version may be named by LIENTHONG_TEST_KAFKA_LIBS instead"; }; }
 
 # Into a folder of its own, then by one rename under its name: a run that looks meanwhile sees all of it or nothing.
 fetch_kafka() {
@@ -90,6 +90,26 @@ fetch_dataset() {
   chmod 755 "$part/home"
   publish_folder "$part/home" "$foreign_db" || [ -d "$foreign_db" ] || fail "cannot write $foreign_db"
   rm -rf "$part"
+}
+
+# What the build and the tests need although the servers run elsewhere, a line each: brokers that tests start and kill themselves,
+# and the example's foreign database. What only has to be fetched is not missing.
+missing_beside_servers() {
+  openssl_is_there || echo "pkg-config and the headers of OpenSSL and zlib (Debian: pkg-config libssl-dev zlib1g-dev)"
+  { have cc && have c++ && have make; } || echo "a C and C++ compiler and make (Debian: build-essential)"
+  java_is_there || echo "Java 17 or newer, for brokers that tests start themselves (Debian: default-jre-headless)"
+  kafka_is_given || [ -d "$kafka_libs" ] || have mvn || echo "Maven, to fetch Kafka's jars (Debian: maven), or LIENTHONG_TEST_KAFKA_LIBS=the libs folder of Kafka $kafka_version"
+  dataset_is_there || { have curl && have unzip; } ||
+    echo "curl and unzip, to fetch $foreign_wheel (Debian: curl unzip), or LIENTHONG_TEST_FOREIGN_DB=its dataset.db"
+}
+
+kafka_is_given() { [ -n "${LIENTHONG_TEST_KAFKA_LIBS:-}" ]; }
+
+# Under the lock: what is fetched without root's rights.
+fetch_locked() {
+  rm -rf "$cache"/part.*
+  kafka_is_given || fetch_kafka
+  fetch_dataset
 }
 
 # Whether everything is in place for starting the servers here.

@@ -85,6 +85,51 @@ async fn an_event_of_a_schema_that_nobody_registered_halts() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_subscription_begins_where_the_log_still_holds_everything_and_says_so() {
+    let mut world = World::new(1).await;
+    for number in 0..6 {
+        world.say(&[Said::birth(number + 1, &number.to_string(), "An")]).await;
+    }
+    world.checkpoint().await;
+    world.trim(0, 4);
+    let mut vss = Subscriber::new(&world).await;
+    let status = vss.once().await.expect("delivers the rest");
+    assert_eq!((vss.rows().len(), vss.next_offset(LIVE, 0)), (2, 6));
+    let notice = status.notice().expect("said");
+    assert!(notice.contains(&format!("offset 4 of {LIVE}/0")), "{notice}");
+    // From now on it has a place of its own: nothing is said again, and a loss is a loss.
+    world.say(&[Said::birth(7, "7", "Binh"), Said::birth(8, "8", "Chi")]).await;
+    assert_eq!(vss.once().await.expect("goes on").notice(), None);
+    assert_eq!(vss.rows().len(), 4);
+    for number in 9..12 {
+        world.say(&[Said::birth(number, &number.to_string(), "Dung")]).await;
+    }
+    world.trim(0, 9);
+    let text = halted(&vss.once().await.expect_err("a loss"));
+    assert!(text.contains("offsets 8 to 8 are gone") && text.contains("offset table"), "{text}");
+    // What the halt says is the cure: it begins anew and takes nothing back.
+    vss.conn
+        .execute("delete from lienthong_offset where topic = ?1 and partition = 0", [LIVE])
+        .expect("deleted");
+    vss.once().await.expect("begins anew");
+    assert_eq!((vss.rows().len(), vss.next_offset(LIVE, 0)), (6, 11));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_subscription_of_a_topic_whose_records_are_all_gone_ends_once_and_keeps_its_place() {
+    let mut world = World::new(1).await;
+    world.say(&[Said::birth(1, "1", "An")]).await;
+    world.checkpoint().await;
+    world.trim(0, 1);
+    let mut vss = Subscriber::new(&world).await;
+    vss.once().await.expect("there is nothing");
+    assert_eq!((vss.rows().len(), vss.next_offset(LIVE, 0)), (0, 1));
+    world.say(&[Said::birth(2, "2", "Binh")]).await;
+    vss.once().await.expect("delivers");
+    assert_eq!(vss.rows().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_target_or_an_agreement_that_does_not_fit_halts_before_the_first_record() {
     let mut world = World::new(1).await;
     let mut vss = Subscriber::new(&world).await;
@@ -106,7 +151,7 @@ async fn what_retention_took_halts_with_the_gap_and_the_repair() {
     faults.expire.store(true, Ordering::SeqCst);
     let log = Arc::new(FaultyLog { inner: Arc::clone(&world.log), faults });
     let text = halted(&vss.start_on(log, vss.sinks()).ended().await.expect_err("expired"));
-    assert!(text.contains("offsets 0 to 4 are gone") && text.contains("snapshot"), "{text}");
+    assert!(text.contains("offsets 0 to 4 are gone") && text.contains("from the publisher"), "{text}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -217,4 +262,29 @@ async fn a_group_is_told_how_far_it_is_for_lag_tools() {
     let group = vss.subscription.group();
     let told = world.log.group_offsets(&group, &[LIVE.to_owned()]).await.expect("offsets");
     assert_eq!(told.get(&world.place(LIVE, "1")).copied(), Some(vss.next_offset(LIVE, 0)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_subscription_reads_the_topics_of_every_publisher_and_each_has_an_order_of_its_own() {
+    const HANOI: &str = "lt.civil_status.hanoi.births.live";
+    const DANANG: &str = "lt.civil_status.danang.births.live";
+    let mut world = World::new(2).await;
+    let mut psp = Subscriber::new(&world).await;
+    world.publisher("hanoi.births", HANOI).await;
+    world.publisher("danang.births", DANANG).await;
+    psp.subscription.topics = vec![HANOI.to_owned(), DANANG.to_owned()];
+    world.say_in(HANOI, &[Said::birth(7, "hanoi 1", "An"), Said::birth(8, "hanoi 2", "Binh")]).await;
+    world.say_in(DANANG, &[Said::birth(1, "danang 1", "Chi")]).await;
+    // What the family's own topic held would belong to nobody.
+    world.say(&[Said::birth(9, "nobody", "Dung")]).await;
+    assert_eq!(psp.once().await.expect("both are read").events, 3);
+
+    // A new writer of one publisher begins a new epoch in its own topic only: the other goes on under its old one.
+    world.publisher("hanoi.births", HANOI).await;
+    world.say_in(DANANG, &[Said::birth(2, "danang 2", "Em")]).await;
+    world.say_in(HANOI, &[Said::birth(9, "hanoi 1", "Anh")]).await;
+    psp.once().await.expect("both go on");
+    let people = |sql: &str| psp.number(&format!("select count(*) from insured where {sql}"));
+    assert_eq!((psp.rows().len(), people("pin like 'hanoi%'"), people("pin like 'danang%'")), (4, 2, 2));
+    assert_eq!(people("pin = 'nobody'"), 0);
 }

@@ -203,6 +203,10 @@ impl Log for FaultyLog {
         self.inner.offset_at(source, time).await
     }
 
+    async fn start_at(&self, source: &TopicPartition, wanted: i64) -> Result<OffsetState, LogError> {
+        self.inner.start_at(source, wanted).await
+    }
+
     async fn describe_topics(&self, wanted: &[TopicSpec]) -> Result<Vec<TopicState>, LogError> {
         self.inner.describe_topics(wanted).await
     }
@@ -213,6 +217,10 @@ impl Log for FaultyLog {
 
     async fn put(&self, topic: &str, key: &[u8], value: &[u8]) -> Result<(), LogError> {
         self.inner.put(topic, key, value).await
+    }
+
+    async fn remove(&self, topic: &str, key: &[u8]) -> Result<(), LogError> {
+        self.inner.remove(topic, key).await
     }
 
     async fn table(&self, topic: &str) -> Result<BTreeMap<Vec<u8>, Vec<u8>>, LogError> {
@@ -243,6 +251,10 @@ impl Log for FaultyLog {
 
     async fn schema(&self, id: u32) -> Result<Arc<str>, LogError> {
         self.inner.schema(id).await
+    }
+
+    async fn schema_versions(&self, topic: &str, full_name: &str) -> Result<Vec<Arc<str>>, LogError> {
+        self.inner.schema_versions(topic, full_name).await
     }
 
     async fn register_schema(&self, topic: &str, full_name: &str, schema: &str) -> Result<u32, LogError> {

@@ -38,6 +38,22 @@ async fn each_column_group_takes_its_newest_value_in_either_order() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deletion_reaches_a_row_that_has_left_the_filter() {
+    let mut world = World::new(1).await;
+    let mut vss = Subscriber::new(&world).await;
+    vss.subscription.rules[0].filter = Some(office_filter("event.office_code == '00001'"));
+    world.say(&[Said::birth(1, "1", "An"), Said::birth(2, "2", "Binh")]).await;
+    let moved = |version, pin| Said { office: "00002".into(), ..Said::birth(version, pin, "moved") };
+    world.say(&[moved(3, "1").of(Operation::Update), moved(4, "3")]).await;
+    vss.once().await.expect("delivered");
+    assert_eq!(vss.rows(), ["1|An|00001|-|-", "2|Binh|00001|-|-"]);
+    world.say(&[moved(5, "1").of(Operation::Delete), moved(6, "3").of(Operation::Delete)]).await;
+    vss.once().await.expect("delivered");
+    assert_eq!(vss.rows(), ["2|Binh|00001|-|-"]);
+    assert_eq!(vss.receipted(), (6, 2), "what is outside is not told to the subscriber");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_transaction_and_many_transactions_leave_the_same_rows() {
     let story = [
         Said::birth(1, "1", "a"),

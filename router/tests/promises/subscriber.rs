@@ -196,8 +196,13 @@ fn subscription() -> Subscription {
             ColumnGroup {
                 name: "name".into(),
                 columns: vec![column("name", CellKind::Text), column("office", CellKind::Text)],
+                decides_row: true,
             },
-            ColumnGroup { name: "died_on".into(), columns: vec![column("died_on", CellKind::Date)] },
+            ColumnGroup {
+                name: "died_on".into(),
+                columns: vec![column("died_on", CellKind::Date)],
+                decides_row: true,
+            },
         ],
         version: VersionStore::Ledger,
     };

@@ -95,6 +95,8 @@ pub struct World {
     pub log: Arc<dyn Log>,
     pub partitions: i32,
     writer: Box<dyn Writer>,
+    /// Writers of other publishers, by their live topic.
+    others: BTreeMap<String, Box<dyn Writer>>,
     codecs: BTreeMap<&'static str, Codec>,
     sent: u64,
 }
@@ -129,7 +131,7 @@ impl World {
             }
         }
         let writer = Self::open_writer(log.as_ref()).await;
-        Self { folder, log, partitions, writer, codecs, sent: 0 }
+        Self { folder, log, partitions, writer, others: BTreeMap::new(), codecs, sent: 0 }
     }
 
     async fn open_writer(log: &dyn Log) -> Box<dyn Writer> {
@@ -137,9 +139,51 @@ impl World {
         log.open_writer(&participant, &[LIVE.to_owned(), BULK.to_owned()]).await.expect("writer").0
     }
 
+    /// Another participant publishes the same events in a live topic of its own; called again, it takes over from itself.
+    pub async fn publisher(&mut self, participant: &str, topic: &str) {
+        let spec = TopicSpec {
+            name: topic.to_owned(),
+            partitions: self.partitions,
+            replication: 1,
+            min_insync_replicas: 1,
+            retention: None,
+            compacted: false,
+        };
+        self.log.create_topics(&[spec]).await.expect("topic");
+        for (name, schema) in [(FENCE_NAME, FENCE_SCHEMA), (HEARTBEAT_NAME, HEARTBEAT_SCHEMA)] {
+            self.log.register_schema(topic, name, schema).await.expect("control schema");
+        }
+        let participant = ParticipantId::new(participant).expect("participant");
+        let (writer, _) = self.log.open_writer(&participant, &[topic.to_owned()]).await.expect("writer");
+        self.others.insert(topic.to_owned(), writer);
+    }
+
     /// Another writer takes over: a new epoch in every partition.
     pub async fn next_writer(&mut self) {
         self.writer = Self::open_writer(self.log.as_ref()).await;
+    }
+
+    /// Covers what was said so far, so that the next writer need not read it back.
+    pub async fn checkpoint(&mut self) {
+        let body = lienthong_log::CheckpointBody {
+            position: "s".into(),
+            lineage: lienthong_contract::position::Lineage { parts: Vec::new() },
+            lineage_epoch: 1,
+            counter: 0,
+        };
+        let _leave = self.writer.checkpoint(&body).await.expect("checkpoint");
+    }
+
+    /// Takes everything before an offset of a live partition away, as retention does.
+    pub fn trim(&self, partition: i32, before: i64) {
+        let sql = rusqlite::Connection::open(self.folder.path().join("log.db")).expect("file");
+        let lane = "(select lane.id from lane join topic on topic.id = lane.topic where name = ?1 and partition = ?2)";
+        for statement in [
+            format!("delete from batch where base_offset + count <= ?3 and lane = {lane}"),
+            format!("update lane set low = ?3 where id = {lane}"),
+        ] {
+            sql.execute(&statement, rusqlite::params![LIVE, partition, before]).expect("trimmed");
+        }
     }
 
     pub fn place(&self, topic: &str, pin: &str) -> TopicPartition {
@@ -157,7 +201,8 @@ impl World {
             let value = self.value(said);
             self.push(&mut batch, topic, said, &value);
         }
-        self.writer.append(&batch).await.expect("append");
+        let writer = self.others.get_mut(topic).unwrap_or(&mut self.writer);
+        writer.append(&batch).await.expect("append");
     }
 
     /// Appends an event whose value is these bytes.
@@ -173,7 +218,7 @@ impl World {
         let headers: [(&'static str, &[u8]); 2] =
             [("ce_specversion", b"1.0"), ("ce_type", b"civil_status.marriage.registered")];
         let record = NewRecord { key: pin.as_bytes(), headers: &headers, value: b"{}", time: NEW_YEAR };
-        batch.push(&self.place(LIVE, pin), &record);
+        batch.push(&self.place(LIVE, pin), &record).expect("it fits");
         self.writer.append(&batch).await.expect("append");
     }
 
@@ -195,7 +240,7 @@ impl World {
         ];
         let time = NEW_YEAR + said.version as i64;
         let record = NewRecord { key: said.pin.as_bytes(), headers: &headers, value, time };
-        batch.push(&self.place(topic, &said.pin), &record);
+        batch.push(&self.place(topic, &said.pin), &record).expect("it fits");
     }
 
     fn value(&self, said: &Said) -> Vec<u8> {

@@ -5,12 +5,8 @@ use std::sync::Arc;
 
 use serde_saphyr::{Location, Spanned};
 
-use super::file::{
-    CatalogueFile, ClassesFile, EventFile, FamilyFile, Name, PurposeFile, RevokesFile, TopicFile,
-};
-use super::{
-    Catalogue, Classification, EventContract, Family, PurposeFields, Revokes, SubjectRule, TopicSpec,
-};
+use super::file::{CatalogueFile, ClassesFile, EventFile, Name, PurposeFile, RevokesFile, SubjectFile};
+use super::{Catalogue, Classification, EventContract, PurposeFields, Revokes, Standards, SubjectRule};
 use crate::path::FieldPath;
 use crate::problem::{Problem, nearest};
 use crate::schema::{FieldType, RecordSchema};
@@ -43,22 +39,22 @@ fn place(location: &Location) -> (u64, u64) {
     (location.line(), location.column())
 }
 
-fn at<T>(spanned: &Spanned<T>) -> (u64, u64) {
+pub(super) fn at<T>(spanned: &Spanned<T>) -> (u64, u64) {
     place(&spanned.referenced)
 }
 
-struct Builder<'f> {
+pub(super) struct Builder<'f> {
     file: &'f str,
     schemas: &'f BTreeMap<String, RecordSchema>,
     problems: Vec<Problem>,
 }
 
 impl Builder<'_> {
-    fn problem(&mut self, at: (u64, u64), message: impl Into<String>, fix: impl Into<String>) {
+    pub(super) fn problem(&mut self, at: (u64, u64), message: impl Into<String>, fix: impl Into<String>) {
         self.problems.push(Problem::new(self.file, at, message, fix));
     }
 
-    fn unknown<'c>(
+    pub(super) fn unknown<'c>(
         &mut self,
         name: &Name,
         what: &str,
@@ -73,8 +69,12 @@ impl Builder<'_> {
     }
 
     fn catalogue(&mut self, file: &CatalogueFile) -> Catalogue {
-        let families =
-            file.families.iter().map(|(name, family)| (name.clone(), self.family(name, family))).collect();
+        let retention = self.retention(&file.retention);
+        let families = file
+            .families
+            .iter()
+            .map(|(name, family)| (name.clone(), self.family(name, family, &retention)))
+            .collect();
         let mut events = BTreeMap::new();
         for (name, event) in &file.events {
             match self.schemas.get(name) {
@@ -94,49 +94,9 @@ impl Builder<'_> {
             }
         }
         let purposes = file.purposes.iter().map(|(id, title)| (id.clone(), title.value.clone())).collect();
-        let catalogue = Catalogue { purposes, families, events };
+        let catalogue = Catalogue { purposes, retention, families, events };
         self.revocations(&catalogue, file);
         catalogue
-    }
-
-    fn family(&mut self, name: &str, family: &Spanned<FamilyFile>) -> Family {
-        let file = &family.value;
-        let snake = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
-        if name.is_empty() || !name.chars().all(snake) {
-            let message = format!("`{name}` cannot be part of a topic's name");
-            self.problem(at(family), message, "use lower case letters, digits and _");
-        }
-        if file.owner.value.is_empty() {
-            self.problem(
-                at(&file.owner),
-                "the family has no owner",
-                "name the participant that keeps the records",
-            );
-        }
-        Family {
-            name: name.to_owned(),
-            title: file.title.clone(),
-            owner: file.owner.value.clone(),
-            live: self.topic(&file.topics.live),
-            bulk: self.topic(&file.topics.bulk),
-        }
-    }
-
-    fn topic(&mut self, topic: &Spanned<TopicFile>) -> TopicSpec {
-        let file = &topic.value;
-        if file.partitions == 0 || file.replication == 0 || file.retention_days == 0 {
-            self.problem(at(topic), "a topic needs partitions, copies and days", "use 1 or more");
-        }
-        if file.min_insync_replicas == 0 || file.min_insync_replicas > file.replication {
-            let message = "min_insync_replicas must lie between 1 and replication";
-            self.problem(at(topic), message, "use replication - 1, at least 1");
-        }
-        TopicSpec {
-            partitions: file.partitions,
-            replication: file.replication,
-            min_insync_replicas: file.min_insync_replicas,
-            retention_days: file.retention_days,
-        }
     }
 
     fn event(
@@ -154,16 +114,28 @@ impl Builder<'_> {
             let fix = format!("name it {}.<what>", file.family.value);
             self.problem(at(&file.family), format!("`{name}` does not begin with its family"), fix);
         }
+        let several =
+            catalogue.families.get(&file.family.value).is_some_and(|family| family.value.per.is_some());
+        if several && file.record_number.is_none() {
+            let message =
+                format!("`{name}` has several publishers and no record_number to tell their records apart");
+            self.problem(at(event), message, "name the field whose value is unique among all publishers");
+        }
         EventContract {
             name: name.to_owned(),
             family: file.family.value.clone(),
             title: file.title.clone(),
             legal_source: file.legal_source.clone(),
             schema: Arc::new(schema.clone()),
-            subject: self.subject(event, schema),
+            subjects: self.subjects(event, schema),
             record_number: file.record_number.as_ref().and_then(|name| self.leaf(name, schema)),
             delta: file.delta.as_ref().and_then(|name| self.delta(name, schema)),
             revokes: file.revokes.as_ref().map(|revokes| self.revokes(revokes, schema)),
+            standards: Standards {
+                osia: file.standards.osia.clone(),
+                dci: file.standards.dci.clone(),
+                crvs: file.standards.crvs.clone(),
+            },
             classes: self.classes(event, schema),
             purposes: self.purposes(file, schema, &catalogue.purposes),
         }
@@ -206,8 +178,28 @@ impl Builder<'_> {
         Some(path)
     }
 
-    fn subject(&mut self, event: &Spanned<EventFile>, schema: &RecordSchema) -> SubjectRule {
-        let rule = &event.value.subject;
+    fn subjects(&mut self, event: &Spanned<EventFile>, schema: &RecordSchema) -> Vec<SubjectRule> {
+        let file = &event.value;
+        match (&file.subject, &file.subjects) {
+            (Some(rule), None) => vec![self.subject(event, rule, schema)],
+            (None, Some(rules)) if !rules.is_empty() => {
+                rules.iter().map(|rule| self.subject(event, rule, schema)).collect()
+            }
+            _ => {
+                let fix =
+                    "write subject: [fields], or subjects: [[fields], [fields]] for one event per person";
+                self.problem(at(event), "the event needs either `subject` or `subjects`", fix);
+                Vec::new()
+            }
+        }
+    }
+
+    fn subject(
+        &mut self,
+        event: &Spanned<EventFile>,
+        rule: &SubjectFile,
+        schema: &RecordSchema,
+    ) -> SubjectRule {
         let mut paths = Vec::new();
         let mut nullable = Vec::new();
         for name in &rule.fields {

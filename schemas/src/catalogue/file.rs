@@ -13,6 +13,7 @@ pub(super) type Name = Spanned<String>;
 #[serde(deny_unknown_fields)]
 pub(super) struct CatalogueFile {
     pub(super) purposes: BTreeMap<String, Spanned<String>>,
+    pub(super) retention: BTreeMap<String, Spanned<RetentionFile>>,
     pub(super) families: BTreeMap<String, Spanned<FamilyFile>>,
     pub(super) events: BTreeMap<String, Spanned<EventFile>>,
 }
@@ -21,8 +22,20 @@ pub(super) struct CatalogueFile {
 #[serde(deny_unknown_fields)]
 pub(super) struct FamilyFile {
     pub(super) title: String,
-    pub(super) owner: Name,
+    pub(super) owner: Option<Name>,
+    /// Only `publisher`, together with `publishers` and without `owner`.
+    pub(super) per: Option<Name>,
+    pub(super) publishers: Option<Vec<Name>>,
+    pub(super) retention: Name,
     pub(super) topics: LanesFile,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RetentionFile {
+    pub(super) title: String,
+    pub(super) live_days: u32,
+    pub(super) bulk_days: u32,
 }
 
 #[derive(Deserialize)]
@@ -38,7 +51,6 @@ pub(super) struct TopicFile {
     pub(super) partitions: u32,
     pub(super) replication: u16,
     pub(super) min_insync_replicas: u16,
-    pub(super) retention_days: u32,
 }
 
 #[derive(Deserialize)]
@@ -47,12 +59,24 @@ pub(super) struct EventFile {
     pub(super) family: Name,
     pub(super) title: String,
     pub(super) legal_source: String,
-    pub(super) subject: SubjectFile,
+    /// One of `subject` and `subjects`.
+    pub(super) subject: Option<SubjectFile>,
+    pub(super) subjects: Option<Vec<SubjectFile>>,
     pub(super) record_number: Option<Name>,
     pub(super) delta: Option<Name>,
     pub(super) classification: ClassesFile,
     pub(super) purposes: BTreeMap<String, Spanned<PurposeFile>>,
     pub(super) revokes: Option<RevokesFile>,
+    #[serde(default)]
+    pub(super) standards: StandardsFile,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct StandardsFile {
+    pub(super) osia: Vec<String>,
+    pub(super) dci: Vec<String>,
+    pub(super) crvs: Vec<String>,
 }
 
 #[derive(Default, Deserialize)]

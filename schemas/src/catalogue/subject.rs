@@ -5,9 +5,17 @@ use crate::date;
 use crate::path::FieldPath;
 use crate::uuid_text;
 
-/// Last part of the paths that hold a personal identification number. Its value is the subject as it stands;
-/// every other key gets its kind in front, so that a registration number can never be taken for a person.
-pub const PERSON_FIELD: &str = "pin";
+/// Whether a path holds a personal identification number: its last part is `pin` or ends in `_pin`, as in `holder_pin`.
+/// Such a value is the subject as it stands, so that all events about a person share one order; every other key gets
+/// its kind in front, so that a registration number can never be taken for a person.
+#[must_use]
+pub fn is_person(path: &FieldPath) -> bool {
+    let last = path.last();
+    last == "pin" || last.ends_with("_pin")
+}
+
+/// Longest subject in bytes. It is a record's key and one of its headers, and part of every look at a ledger; a longer one is no key.
+pub const MAX_SUBJECT_BYTES: usize = 1024;
 
 /// How the subject key of an event is found in its fields.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,7 +41,7 @@ impl SubjectRule {
         match self {
             SubjectRule::First(fields) => fields.iter().find_map(|field| {
                 let mut key = String::new();
-                if field.last() != PERSON_FIELD {
+                if !is_person(field) {
                     key.push_str(field.last());
                     key.push(':');
                 }
@@ -94,6 +102,15 @@ mod tests {
         assert_eq!(with(Cell::Null).as_deref(), Some("registration_no:123"));
         assert_eq!(with(Cell::Str("")).as_deref(), Some("registration_no:123"));
         assert_eq!(rule.subject(|_| Cell::Null), None);
+    }
+
+    #[test]
+    fn a_person_has_one_key_whatever_the_field_is_called() {
+        let key = |field: &str| SubjectRule::First(vec![field.into()]).subject(|_| Cell::Str("001326000001"));
+        for field in ["pin", "child.pin", "holder_pin", "old_pin"] {
+            assert_eq!(key(field).as_deref(), Some("001326000001"), "{field}");
+        }
+        assert_eq!(key("spin").as_deref(), Some("spin:001326000001"));
     }
 
     #[test]

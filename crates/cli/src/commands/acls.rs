@@ -112,37 +112,43 @@ fn grant(
     Grant { resource, names, operations }
 }
 
-/// Writes its own families and nobody else's; reads them again only to find where it stopped.
+/// Writes its own families and nobody else's; reads them again only to find where it stopped. Looks first whether the topics are as
+/// their contracts say.
 fn connector(site: &Site, id: &str) -> Option<Role> {
     let participant = site.participant(id)?;
     let own = lienthong_capture::topics(&participant.publications);
     Some(Role {
         name: id.to_owned(),
-        why: "writes its own families, its claims and its quarantine; reads back what it wrote itself",
+        why: "writes its own families, its claims, its state and its quarantine; reads back what it wrote itself",
         grants: vec![
-            topics(own.into_iter().chain(["lt.positions".to_owned()]), &["Read", "Write"]),
-            topics(["lt.status".to_owned(), format!("lt.quarantine.{id}")], &["Write"]),
+            topics(
+                own.into_iter().chain(["lt.positions", "lt.status"].map(str::to_owned)),
+                &["Read", "Write", "DescribeConfigs"],
+            ),
+            topics([format!("lt.quarantine.{id}")], &["Write", "DescribeConfigs"]),
             readers(),
         ],
     })
 }
 
+/// Where it begins without an offset row, checkpoints say.
 fn router(site: &Site) -> Role {
     let served = site.subscribers().flat_map(|subscriber| subscriber.topics().map(str::to_owned));
     Role {
         name: ROUTER.to_owned(),
-        why: "reads the families of this site's agreements, as the groups of its subscriptions",
+        why: "reads the families of this site's agreements, as the groups of its subscriptions; tells its state",
         grants: vec![
-            topics(served, &["Read"]),
+            topics(served.chain(["lt.positions".to_owned()]), &["Read", "DescribeConfigs"]),
+            topics(["lt.status".to_owned()], &["Read", "Write", "DescribeConfigs"]),
             groups(subscriptions(site), &["Read"]),
-            topics(["lt.status".to_owned()], &["Write"]),
+            readers(),
         ],
     }
 }
 
 fn monitor(site: &Site) -> Role {
-    let families = site.catalogue.families().flat_map(|family| [family.live_topic(), family.bulk_topic()]);
-    let told = ["lt.status", "lt.receipts"].map(str::to_owned);
+    let families = site.catalogue.families().flat_map(|family| family.topics().map(|(name, _)| name));
+    let told = ["lt.positions", "lt.status", "lt.receipts"].map(str::to_owned);
     let quarantines = site.participants().map(|id| format!("lt.quarantine.{id}"));
     Role {
         name: MONITOR.to_owned(),

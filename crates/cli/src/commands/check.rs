@@ -27,17 +27,13 @@ pub(super) fn run(global: &Global, paths: &[PathBuf]) -> Result<(), Failure> {
             Ok(())
         }
         Err(problems) => {
-            let told: Vec<String> = problems
-                .iter()
-                .filter(|problem| concerns(problem, &wanted))
-                .map(ToString::to_string)
-                .collect();
+            let told: Vec<_> = problems.iter().filter(|problem| concerns(problem, &wanted)).collect();
             if told.is_empty() {
                 let elsewhere = format!("none in these paths; {} elsewhere in the site", problems.len());
                 output::rows(output, &["mistakes"], &[vec![json!(elsewhere)]]);
                 return Ok(());
             }
-            Err(Failure::problems(told))
+            Err(output::mistakes(output, told))
         }
     }
 }

@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use lienthong_capture::quarantine::QuarantineKeys;
 use lienthong_capture::{CaptureOptions, Connector, State, Status};
+use lienthong_log::Log;
 use lienthong_schemas::nearest;
-use lienthong_site::Participant;
+use lienthong_site::{Keys, Participant};
+use serde_json::json;
 use tokio::sync::watch;
 
 use super::Context;
@@ -14,14 +16,17 @@ use crate::args::Connect;
 use crate::exit::{Code, Failure};
 use crate::observe::Observer;
 use crate::observe_connector;
+use crate::output;
 use crate::progress::{Counts, Progress, Title};
 use crate::reporter::{Reports, report};
-use crate::status_record::{StatusRecord, now};
+use crate::status_record::{StatusRecord, instance, now};
 
 /// Rows per batch: large enough that costs per batch vanish, small enough for 64 MiB with three batches in hand.
 const BATCH_ROWS: usize = 4_000;
 /// Rows set aside before the connector halts.
 const QUARANTINE_LIMIT: u64 = 10_000;
+/// While only heartbeats are written, a checkpoint follows them so often: no topic keeps records for less than hours.
+const IDLE_CHECKPOINT: Duration = Duration::from_secs(60);
 /// `--once` gives up on a dependency after this, unless told otherwise.
 const ONCE_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -29,11 +34,14 @@ pub(super) async fn run(context: &Context, options: &Connect) -> Result<(), Fail
     let compiled = participant(context, &options.participant)?;
     if options.prepare || options.print_ddl {
         let mut admin = lienthong_connectors::source_admin(&compiled.source, compiled.tables.clone());
+        let id = &options.participant;
         if options.print_ddl {
-            println!("{}", admin.ddl().await?);
+            let ddl = admin.ddl().await?;
+            output::done(context.output, &ddl, &json!({"participant": id, "ddl": ddl}));
         } else {
             admin.prepare().await?;
-            println!("{}: outbox and triggers are in place", options.participant);
+            let sentence = format!("{id}: outbox and triggers are in place");
+            output::done(context.output, &sentence, &json!({"participant": id, "prepared": true}));
         }
         return Ok(());
     }
@@ -50,25 +58,9 @@ async fn serve(
     observer: &Observer,
 ) -> Result<(), Failure> {
     let keys = context.keys()?;
-    let log = context.log()?;
-    let connector = Connector {
-        participant: compiled.participant.clone(),
-        source: lienthong_connectors::open_source(&compiled.source, compiled.tables.clone()),
-        tables: compiled.tables.clone().into(),
-        publications: Arc::clone(&compiled.publications),
-        log: Arc::clone(&log),
-        keys: QuarantineKeys { subject: keys.subject.clone(), seal: keys.seal.clone() },
-    };
-    let capture = CaptureOptions {
-        once: options.once,
-        batch_rows: BATCH_ROWS,
-        heartbeat: options.heartbeat,
-        quarantine_limit: QUARANTINE_LIMIT,
-        timeout: context.timeout.or(options.once.then_some(ONCE_TIMEOUT)),
-        clock: now,
-        meters: observer.connector_meters(&options.participant),
-        traces: observer.traces.clone(),
-    };
+    let log = context.checked_log()?;
+    let connector = connector(compiled, keys, &log);
+    let capture = capture(context, options.once, options.heartbeat, &options.participant, observer);
     let (sender, receiver) = watch::channel(Status::default());
     let reporter = tokio::spawn(report(log, options.participant.clone(), receiver.clone()));
     let title = Title { kind: "connector", name: options.participant.clone() };
@@ -84,7 +76,11 @@ async fn serve(
     if let Err(error) = reported {
         return Err(anyhow::Error::new(error).into());
     }
-    println!("{}: {events} events published, {quarantined} rows set aside", options.participant);
+    output::done(
+        context.output,
+        &format!("{}: {events} events published, {quarantined} rows set aside", options.participant),
+        &json!({"participant": options.participant, "events": events, "quarantined": quarantined}),
+    );
     if context.shutdown.is_cancelled() {
         return Err(Failure::interrupted());
     }
@@ -94,6 +90,39 @@ async fn serve(
         return Err(Failure::new(Code::Differences, line));
     }
     Ok(())
+}
+
+/// A participant's connector, ready to run.
+pub(super) fn connector(compiled: &Participant, keys: &Keys, log: &Arc<dyn Log>) -> Connector {
+    Connector {
+        participant: compiled.participant.clone(),
+        source: lienthong_connectors::open_source(&compiled.source, compiled.tables.clone()),
+        tables: compiled.tables.clone().into(),
+        publications: Arc::clone(&compiled.publications),
+        log: Arc::clone(log),
+        keys: QuarantineKeys { subject: keys.subject.clone(), seal: keys.seal.clone() },
+    }
+}
+
+/// How every connector of this binary runs.
+pub(super) fn capture(
+    context: &Context,
+    once: bool,
+    heartbeat: Duration,
+    participant: &str,
+    observer: &Observer,
+) -> CaptureOptions {
+    CaptureOptions {
+        once,
+        batch_rows: BATCH_ROWS,
+        heartbeat,
+        idle_checkpoint: IDLE_CHECKPOINT,
+        quarantine_limit: QUARANTINE_LIMIT,
+        timeout: context.timeout.or(once.then_some(ONCE_TIMEOUT)),
+        clock: now,
+        meters: observer.connector_meters(participant),
+        traces: observer.traces.clone(),
+    }
 }
 
 fn participant<'a>(context: &'a Context, id: &str) -> Result<&'a Participant, Failure> {
@@ -117,6 +146,8 @@ impl Reports for Status {
             fresh_through: self.fresh_through,
             quarantined: self.quarantined,
             retained: self.retained,
+            partitions: None,
+            instance: instance(),
             at: now(),
         }
     }

@@ -3,13 +3,28 @@
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rand::RngCore as _;
+use serde_json::json;
 
+use crate::args::Global;
 use crate::exit::Failure;
+use crate::output::{self, Output};
 
-pub(super) fn new(site: &Path) -> Result<(), Failure> {
+pub(super) fn new(global: &Global) -> Result<(), Failure> {
+    let output = Output::new(global.output, global.color);
+    for (path, written) in create(&global.site)? {
+        let (file, state) =
+            (path.display().to_string(), if written { "written" } else { "is there already, left alone" });
+        output::done(output, &format!("{file}: {state}"), &json!({"file": file, "written": written}));
+    }
+    Ok(())
+}
+
+/// Makes the key files that are missing; tells of each whether it was made.
+pub(super) fn create(site: &Path) -> Result<Vec<(PathBuf, bool)>, Failure> {
+    let mut files = Vec::new();
     for path in lienthong_site::key_files(site) {
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder)?;
@@ -21,13 +36,11 @@ pub(super) fn new(site: &Path) -> Result<(), Failure> {
                 let text: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
                 writeln!(created, "{text}")?;
                 created.sync_all()?;
-                println!("{}: written", path.display());
+                files.push((path, true));
             }
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-                println!("{}: is there already, left alone", path.display());
-            }
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => files.push((path, false)),
             Err(error) => return Err(anyhow::Error::new(error).context(path.display().to_string()).into()),
         }
     }
-    Ok(())
+    Ok(files)
 }

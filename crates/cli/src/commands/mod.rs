@@ -3,6 +3,7 @@
 mod acls;
 mod check;
 pub(crate) mod connect;
+mod demo;
 mod keys;
 pub(crate) mod route;
 mod schema;
@@ -14,13 +15,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::CommandFactory as _;
-use lienthong_log::Log;
+use lienthong_log::{CheckedLog, Log};
 use lienthong_site::{Overrides, Site};
 use tokio_util::sync::CancellationToken;
 
 use crate::args::{Cli, Command, Global, Keys};
 use crate::exit::Failure;
-use crate::output::Output;
+use crate::output::{self, Output};
+use crate::signals::Stop;
 use crate::{engine, signals};
 
 /// What every command is given.
@@ -33,12 +35,29 @@ pub(crate) struct Context {
     pub(crate) timeout: Option<Duration>,
     /// Cancelled at the first signal.
     pub(crate) shutdown: CancellationToken,
+    /// Cancelled some seconds after it.
+    late: CancellationToken,
 }
 
 impl Context {
-    fn load(global: &Global, shutdown: CancellationToken) -> Result<Self, Failure> {
-        let site = load(global)?;
-        Ok(Self { site, output: Output::new(global.output, global.color), timeout: global.timeout, shutdown })
+    pub(crate) fn load(global: &Global, stop: Stop) -> Result<Self, Failure> {
+        let output = Output::new(global.output, global.color);
+        let site = Site::load(&global.site, &Overrides { log: global.log.clone() })
+            .map_err(|problems| output::mistakes(output, &problems))?;
+        Ok(Self { site, output, timeout: global.timeout, shutdown: stop.asked, late: stop.late })
+    }
+
+    /// Runs a service's work. What still waits for a silent dependency some seconds after the signal is dropped: for everything that
+    /// is under way that is the same as a kill, which is safe at any instant.
+    async fn in_time(&self, work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+        tokio::select! {
+            biased;
+            ended = work => ended,
+            () = self.late.cancelled() => {
+                tracing::warn!("a dependency is silent; what was under way is dropped");
+                Err(Failure::interrupted())
+            }
+        }
     }
 
     /// The site's keys, which `keys new` makes.
@@ -50,29 +69,38 @@ impl Context {
     pub(crate) fn log(&self) -> Result<Arc<dyn Log>, Failure> {
         engine::open(&self.site.log)
     }
-}
 
-fn load(global: &Global) -> Result<Site, Failure> {
-    Site::load(&global.site, &Overrides { log: global.log.clone() })
-        .map_err(|problems| Failure::problems(problems.iter().map(ToString::to_string).collect()))
+    /// As [`Context::log`], for processes that write or deliver: they use no topic whose difference from its contract endangers a
+    /// promise.
+    pub(crate) fn checked_log(&self) -> Result<Arc<dyn Log>, Failure> {
+        let specs = topics::wanted(&self.site.catalogue, self.site.participants());
+        Ok(Arc::new(CheckedLog::new(self.log()?, specs)))
+    }
 }
 
 /// Runs the command.
 pub(crate) async fn run(cli: Cli) -> Result<(), Failure> {
     let global = &cli.global;
-    let shutdown = signals::shutdown()?;
+    let stop = signals::stop()?;
     match &cli.command {
         Command::Completions { shell } => {
             clap_complete::generate(*shell, &mut Cli::command(), "lienthong", &mut std::io::stdout());
             Ok(())
         }
-        Command::Keys { action: Keys::New } => keys::new(&global.site),
+        Command::Keys { action: Keys::New } => keys::new(global),
         Command::Check { paths } => check::run(global, paths),
-        Command::Connect(options) => connect::run(&Context::load(global, shutdown)?, options).await,
-        Command::Route(options) => route::run(&Context::load(global, shutdown)?, options).await,
-        Command::Status(options) => status::run(&Context::load(global, shutdown)?, options.watch).await,
-        Command::Topics { action } => topics::run(&Context::load(global, shutdown)?, action).await,
-        Command::Tail(options) => tail::run(&Context::load(global, shutdown)?, options).await,
-        Command::Schema { action } => schema::run(&Context::load(global, shutdown)?, action).await,
+        Command::Demo(options) => demo::run(global, options, stop.asked).await,
+        Command::Connect(options) => {
+            let context = Context::load(global, stop)?;
+            context.in_time(connect::run(&context, options)).await
+        }
+        Command::Route(options) => {
+            let context = Context::load(global, stop)?;
+            context.in_time(route::run(&context, options)).await
+        }
+        Command::Status(options) => status::run(&Context::load(global, stop)?, options.watch).await,
+        Command::Topics { action } => topics::run(&Context::load(global, stop)?, action).await,
+        Command::Tail(options) => tail::run(&Context::load(global, stop)?, options).await,
+        Command::Schema { action } => schema::run(global, action, stop).await,
     }
 }

@@ -21,7 +21,7 @@ use crate::observe_subscription::{self, Ends};
 use crate::output;
 use crate::progress::{Counts, Progress, Title};
 use crate::reporter::{Reports, report};
-use crate::status_record::{StatusRecord, now};
+use crate::status_record::{StatusRecord, instance, now};
 
 /// `--once` gives up on a dependency after this, unless told otherwise.
 const ONCE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -29,7 +29,7 @@ const ONCE_TIMEOUT: Duration = Duration::from_secs(30);
 pub(super) async fn run(context: &Context, options: &Route) -> Result<(), Failure> {
     let subscribers = subscribers(context, &options.subscribers)?;
     if options.prepare || options.print_ddl {
-        return prepare(&subscribers, options.print_ddl).await;
+        return prepare(context, &subscribers, options.print_ddl).await;
     }
     let observer = Observer::start(context, "lienthong-route", options.metrics).await?;
     let done = serve(context, options, subscribers, &observer).await;
@@ -44,7 +44,7 @@ async fn serve(
     observer: &Observer,
 ) -> Result<(), Failure> {
     let keys = context.keys()?;
-    let log = context.log()?;
+    let log = context.checked_log()?;
     let ends = Ends::default();
     let mut routers = JoinSet::new();
     let mut running = Vec::new();
@@ -57,7 +57,7 @@ async fn serve(
             let progress = Progress::start(title, receiver.clone());
             observe_subscription::watch(observer, &subscription, &ends, receiver.clone());
             running.push((name.clone(), receiver, reporter, progress));
-            let router = router(context, options, subscriber, subscription, &log, observer);
+            let router = router(context, options.once, subscriber, subscription, &log, observer);
             let shutdown = context.shutdown.clone();
             routers.spawn(async move { (name, router.run(shutdown, sender).await) });
         }
@@ -94,9 +94,10 @@ fn finish(context: &Context, failures: Vec<(String, RouterError)>) -> Result<(),
     Err(Failure::several(failures.into_iter().map(|(name, error)| Failure::from(error).about(&name))))
 }
 
-fn router(
+/// A subscription's router, ready to run.
+pub(super) fn router(
     context: &Context,
-    options: &Route,
+    once: bool,
     subscriber: &Subscriber,
     subscription: Arc<Subscription>,
     log: &Arc<dyn Log>,
@@ -114,23 +115,26 @@ fn router(
         parallel,
         meters: observer.subscription_meters(whose, &subscription.group()),
         traces: observer.traces.clone(),
-        once: options.once,
-        timeout: context.timeout.or(options.once.then_some(ONCE_TIMEOUT)),
+        once,
+        timeout: context.timeout.or(once.then_some(ONCE_TIMEOUT)),
         ..RouterOptions::default()
     };
     Router::new(Arc::clone(log), subscription, sink, options)
 }
 
-async fn prepare(subscribers: &[&Subscriber], print: bool) -> Result<(), Failure> {
+async fn prepare(context: &Context, subscribers: &[&Subscriber], print: bool) -> Result<(), Failure> {
     for subscriber in subscribers {
         let mut admin = sink_admin(&subscriber.target);
+        let id = &subscriber.id;
         if print {
-            println!("-- {}\n{}", subscriber.id, admin.ddl().await?);
+            let ddl = admin.ddl().await?;
+            output::done(context.output, &format!("-- {id}\n{ddl}"), &json!({"subscriber": id, "ddl": ddl}));
             continue;
         }
         admin.prepare().await?;
         open_sink(&subscriber.target, subscriber.tables.clone()).check().await?;
-        println!("{}: the tables of the bus are in place, the target tables fit", subscriber.id);
+        let sentence = format!("{id}: the tables of the bus are in place, the target tables fit");
+        output::done(context.output, &sentence, &json!({"subscriber": id, "prepared": true}));
     }
     Ok(())
 }
@@ -169,12 +173,14 @@ impl Reports for Status {
             kind: "subscription".into(),
             name: name.into(),
             state: state.into(),
-            cause: cause.map(str::to_owned),
+            cause: cause.map(str::to_owned).or_else(|| self.notice()),
             events: self.events,
             last_event_time: self.last_event_time,
             fresh_through: self.fresh_through,
             quarantined: 0,
             retained: None,
+            partitions: Some(self.live_partitions()),
+            instance: instance(),
             at: now(),
         }
     }

@@ -1,5 +1,6 @@
 //! `status`: what every process says of itself, and how far the groups are.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use lienthong_log::Log;
@@ -9,6 +10,7 @@ use serde_json::{Value, json};
 use super::Context;
 use crate::exit::Failure;
 use crate::output;
+use crate::status_merge::merge;
 use crate::status_record::{StatusRecord, TOPIC, now};
 
 const COLUMNS: [&str; 10] = [
@@ -28,10 +30,11 @@ pub(super) async fn run(context: &Context, watch: bool) -> Result<(), Failure> {
     let log = context.log()?;
     loop {
         let rows = rows(context, log.as_ref()).await?;
-        output::rows(context.output, &COLUMNS, &rows);
         if !watch {
+            output::rows(context.output, &COLUMNS, &rows);
             return Ok(());
         }
+        output::again(context.output, &COLUMNS, &rows);
         tokio::select! {
             () = tokio::time::sleep(Duration::from_secs(2)) => {}
             () = context.shutdown.cancelled() => return Err(Failure::interrupted()),
@@ -42,15 +45,19 @@ pub(super) async fn run(context: &Context, watch: bool) -> Result<(), Failure> {
 async fn rows(context: &Context, log: &dyn Log) -> Result<Vec<Vec<Value>>, Failure> {
     let now = now();
     let mut rows = Vec::new();
+    let mut all: BTreeMap<(String, String), Vec<StatusRecord>> = BTreeMap::new();
     for value in log.table(TOPIC).await?.values() {
         // A record of a newer version is shown as what it is, not dropped.
         match serde_json::from_slice::<StatusRecord>(value) {
-            Ok(record) => {
-                let behind = behind(context, log, &record).await?;
-                rows.push(row(&record, behind, now));
-            }
+            Ok(record) => all.entry((record.kind.clone(), record.name.clone())).or_default().push(record),
             Err(_) => rows.push(vec![json!("unknown"), json!("written by another version")]),
         }
+    }
+    for ((_, name), records) in all {
+        let family = name.split_once('/').and_then(|(_, family)| context.site.catalogue.family(family));
+        let Some(record) = merge(records, family.map(|family| family.live.partitions), now) else { continue };
+        let behind = behind(context, log, &record).await?;
+        rows.push(row(&record, behind, now));
     }
     Ok(rows)
 }
@@ -60,7 +67,7 @@ async fn behind(context: &Context, log: &dyn Log, record: &StatusRecord) -> Resu
     let Some((subscriber, family)) = record.name.split_once('/') else { return Ok(None) };
     let Some(family) = context.site.catalogue.family(family) else { return Ok(None) };
     let group = group(subscriber, &family.name);
-    let topics = [family.live_topic(), family.bulk_topic()];
+    let topics: Vec<String> = family.topics().map(|(name, _)| name).collect();
     let told = log.group_offsets(&group, &topics).await?;
     if told.is_empty() {
         return Ok(None);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bumpalo::Bump;
-use lienthong_contract::event::{Lane, header};
+use lienthong_contract::event::header;
 use lienthong_contract::sink::OffsetState;
 use lienthong_log::{Log, LogBatch, RecordRef, TopicPartition};
 use lienthong_schemas::{Cell, DecodePlan, FieldPath, RecordSchema, date, frame, nearest};
@@ -54,11 +54,10 @@ pub(super) async fn run(context: &Context, options: &Tail) -> Result<(), Failure
         plans: HashMap::new(),
         left: options.limit.unwrap_or(u64::MAX),
     };
-    let lanes = [(Lane::Live, &family.live), (Lane::Bulk, &family.bulk)];
-    let partitions: Vec<TopicPartition> = lanes
-        .into_iter()
-        .flat_map(|(lane, spec)| {
-            let topic: Arc<str> = lane.topic(&family.name).into();
+    let partitions: Vec<TopicPartition> = family
+        .topics()
+        .flat_map(|(topic, spec)| {
+            let topic: Arc<str> = topic.into();
             (0..i32::try_from(spec.partitions).unwrap_or(i32::MAX))
                 .map(move |partition| TopicPartition { topic: Arc::clone(&topic), partition })
         })
@@ -72,8 +71,11 @@ async fn follow(
     partitions: Vec<TopicPartition>,
     mut printer: Printer,
 ) -> Result<(), Failure> {
-    let mut states: Vec<_> =
-        partitions.into_iter().map(|partition| (partition, OffsetState::START)).collect();
+    let mut states = Vec::with_capacity(partitions.len());
+    for partition in partitions {
+        let state = beginning(printer.log.as_ref(), &partition, printer.since).await?;
+        states.push((partition, state));
+    }
     loop {
         let mut moved = false;
         for (partition, state) in &mut states {
@@ -99,6 +101,27 @@ async fn follow(
             () = context.shutdown.cancelled() => return Err(Failure::interrupted()),
         }
     }
+}
+
+/// Where to begin: at the time that was asked for, or as early as the log allows. A time lies in the middle of a writer's records:
+/// reading begins at a place before it that a checkpoint vouches for, and what is older is passed over.
+async fn beginning(
+    log: &dyn Log,
+    source: &TopicPartition,
+    since: Option<i64>,
+) -> Result<OffsetState, Failure> {
+    let marks = log.watermarks(source).await?;
+    let wanted = match since {
+        None => 0,
+        Some(time) => log.offset_at(source, time).await?.unwrap_or(marks.high),
+    };
+    let state = log.start_at(source, wanted).await?;
+    // Whether what is gone was later than the time that was asked for, nobody knows.
+    if state.next_offset > wanted || (marks.low > 0 && wanted <= marks.low) {
+        let TopicPartition { topic, partition } = source;
+        tracing::warn!(%topic, partition, offset = state.next_offset, "begins here: what stood before is gone or cannot be judged");
+    }
+    Ok(state)
 }
 
 /// The subject never stands on the command line, where others could see it.
@@ -181,11 +204,12 @@ impl Printer {
         let decoder = self.decoder(id).await?;
         let (arena, mut cells) = (Bump::new(), Vec::new());
         decoder.plan.decode(datum, &arena, &mut cells).map_err(anyhow::Error::new)?;
+        let value = if self.show_values { shown } else { redacted };
         let values: Map<String, Value> = decoder
             .paths
             .iter()
             .zip(&cells)
-            .map(|(path, cell)| (path.as_str().to_owned(), self.value(cell)))
+            .map(|(path, cell)| (path.as_str().to_owned(), value(cell)))
             .collect();
         Ok(values.into())
     }
@@ -202,27 +226,59 @@ impl Printer {
         self.plans.insert(id, Arc::clone(&decoder));
         Ok(decoder)
     }
+}
 
-    fn value(&self, cell: &Cell<'_>) -> Value {
-        if !self.show_values {
-            return if cell.is_null() { Value::Null } else { json!(format!("{cell:?}")) };
-        }
-        let written = |write: &dyn Fn(&mut String)| {
-            let mut text = String::new();
-            write(&mut text);
-            json!(text)
-        };
-        match cell {
-            Cell::Null => Value::Null,
-            Cell::Bool(value) => json!(value),
-            Cell::I64(value) => json!(value),
-            Cell::F64(value) => json!(value),
-            Cell::Str(text) => json!(text),
-            Cell::Date(days) => written(&|out| date::format_date(*days, out)),
-            Cell::Timestamp(micros) => written(&|out| date::format_timestamp(*micros, out)),
-            Cell::Time(micros) => json!(micros),
-            Cell::List(items) => items.iter().map(|item| self.value(item)).collect(),
-            Cell::Bytes(_) | Cell::Decimal(_) | Cell::Uuid(_) => json!(format!("{cell:?}")),
+/// A value as JSON has it, else as a text column would: decimals with all digits, bytes in hexadecimal.
+fn shown(cell: &Cell<'_>) -> Value {
+    match cell {
+        Cell::Null => Value::Null,
+        Cell::Bool(value) => json!(value),
+        Cell::I64(value) => json!(value),
+        Cell::F64(value) => json!(value),
+        Cell::List(items) => items.iter().map(shown).collect(),
+        Cell::Str(_)
+        | Cell::Bytes(_)
+        | Cell::Decimal(_)
+        | Cell::Uuid(_)
+        | Cell::Date(_)
+        | Cell::Time(_)
+        | Cell::Timestamp(_) => json!(lienthong_connectors::render(cell)),
+    }
+}
+
+/// What may be told of a value that is not shown.
+fn redacted(cell: &Cell<'_>) -> Value {
+    if cell.is_null() { Value::Null } else { json!(format!("{cell:?}")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use lienthong_schemas::Decimal;
+
+    use super::*;
+
+    #[test]
+    fn every_kind_of_value_is_shown_when_asked_for_and_only_then() {
+        let list = [Cell::Str("x"), Cell::Null, Cell::Bytes(&[0, 255])];
+        let cases = [
+            (Cell::Null, json!(null)),
+            (Cell::Bool(true), json!(true)),
+            (Cell::I64(-42), json!(-42)),
+            (Cell::F64(1.5), json!(1.5)),
+            (Cell::Decimal(Decimal { unscaled: &[0xcf, 0xc7], scale: 3 }), json!("-12.345")),
+            (Cell::Str("Xã 1"), json!("Xã 1")),
+            (Cell::Bytes(&[0, 255, 16]), json!("00ff10")),
+            (Cell::Date(9_196), json!("1995-03-07")),
+            (Cell::Time(86_399_000_001), json!("23:59:59.000001")),
+            (Cell::Timestamp(0), json!("1970-01-01T00:00:00.000000Z")),
+            (Cell::Uuid([0x14; 16]), json!("14141414-1414-1414-1414-141414141414")),
+            (Cell::List(&list), json!(["x", null, "00ff"])),
+        ];
+        for (cell, expected) in cases {
+            assert_eq!(shown(&cell), expected, "{}", cell.kind());
+            if !cell.is_null() {
+                assert_ne!(redacted(&cell), expected, "{}", cell.kind());
+            }
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use lienthong_log::TopicSpec;
-use lienthong_schemas::{Catalogue, Family};
+use lienthong_schemas::Catalogue;
 use lienthong_site::LogAddress;
 use serde_json::{Value, json};
 
@@ -44,7 +44,7 @@ async fn report(context: &Context, wanted: &[TopicSpec]) -> Result<(), Failure> 
         .map(|state| {
             let differences = match state.partitions {
                 None => "does not exist; fix: lienthong topics create".to_owned(),
-                Some(_) => state.differences.join("; "),
+                Some(_) => state.differences.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "),
             };
             vec![json!(state.name), json!(state.partitions), json!(differences)]
         })
@@ -63,12 +63,13 @@ fn row(topic: &TopicSpec) -> Vec<Value> {
     vec![json!(topic.name), json!(topic.partitions), json!(days), json!(topic.compacted)]
 }
 
-/// Every topic of a site: two per family, the bus's own, and one for quarantine per participant.
+/// Every topic of a site: two per family and publisher that has its own, the bus's own, and one for quarantine per participant.
 pub(crate) fn wanted<'a>(
     catalogue: &Catalogue,
     participants: impl Iterator<Item = &'a str>,
 ) -> Vec<TopicSpec> {
-    let families = catalogue.families().flat_map(|family| [lane(family, false), lane(family, true)]);
+    let families =
+        catalogue.families().flat_map(|family| family.topics().map(|(name, spec)| topic(name, spec)));
     let widest = catalogue.families().map(|family| &family.live).max_by_key(|live| live.replication);
     let (replication, min_insync) =
         widest.map_or((1, 1), |live| (i32::from(live.replication), i32::from(live.min_insync_replicas)));
@@ -90,9 +91,7 @@ pub(crate) fn wanted<'a>(
     topics
 }
 
-fn lane(family: &Family, bulk: bool) -> TopicSpec {
-    let (name, spec) =
-        if bulk { (family.bulk_topic(), &family.bulk) } else { (family.live_topic(), &family.live) };
+fn topic(name: String, spec: lienthong_schemas::TopicSpec) -> TopicSpec {
     TopicSpec {
         name,
         partitions: i32::try_from(spec.partitions).unwrap_or(i32::MAX),

@@ -36,10 +36,10 @@ use rusqlite::Connection;
 use tokio::sync::Notify;
 
 use crate::api::{
-    ConsumeOptions, Consumer, Log, LogError, Recovered, TopicPartition, TopicSpec, TopicState, Watermarks,
-    Writer, WriterError,
+    ConsumeOptions, Consumer, Log, LogError, Recovered, TopicPartition, Watermarks, Writer, WriterError,
 };
 use crate::record::LogBatch;
+use crate::topic::{TopicSpec, TopicState};
 use fault::Fault;
 use file::Durability;
 
@@ -185,6 +185,13 @@ impl Log for EmbeddedLog {
         })
     }
 
+    async fn start_at(&self, source: &TopicPartition, wanted: i64) -> Result<OffsetState, LogError> {
+        self.inner.run(|sql| {
+            let lane = topics::lane(sql, source)?;
+            read::start_at(sql, &self.inner.path, &lane, wanted)
+        })
+    }
+
     async fn describe_topics(&self, wanted: &[TopicSpec]) -> Result<Vec<TopicState>, LogError> {
         self.inner.run(|sql| topics::describe(sql, wanted))
     }
@@ -195,6 +202,10 @@ impl Log for EmbeddedLog {
 
     async fn put(&self, topic: &str, key: &[u8], value: &[u8]) -> Result<(), LogError> {
         self.inner.run(|sql| side::put(sql, topic, key, value))
+    }
+
+    async fn remove(&self, topic: &str, key: &[u8]) -> Result<(), LogError> {
+        self.inner.run(|sql| side::remove(sql, topic, key))
     }
 
     async fn table(&self, topic: &str) -> Result<BTreeMap<Vec<u8>, Vec<u8>>, LogError> {
@@ -227,6 +238,10 @@ impl Log for EmbeddedLog {
 
     async fn schema(&self, id: u32) -> Result<Arc<str>, LogError> {
         self.inner.run(|sql| schemas::text(sql, id))
+    }
+
+    async fn schema_versions(&self, topic: &str, full_name: &str) -> Result<Vec<Arc<str>>, LogError> {
+        self.inner.run(|sql| schemas::versions(sql, topic, full_name))
     }
 
     async fn register_schema(&self, topic: &str, full_name: &str, schema: &str) -> Result<u32, LogError> {

@@ -61,7 +61,7 @@ pub(super) fn highest_claim(sql: &Connection, participant: &str) -> Result<i64, 
 pub(super) fn refuse_fenced(sql: &Connection, participant: &str, epoch: i64) -> Result<(), Fault> {
     match highest_claim(sql, participant)? {
         claim if claim > epoch => {
-            Err(WriterError::Fenced { participant: participant.to_owned(), claim }.into())
+            Err(WriterError::Fenced { participant: participant.to_owned(), claim: Some(claim) }.into())
         }
         claim if claim == epoch => Ok(()),
         _ => Err(WriterError::Broken {

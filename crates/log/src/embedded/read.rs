@@ -214,6 +214,31 @@ pub(super) fn offset_at(sql: &Connection, path: &Path, lane: &Lane, time: i64) -
     Ok(found)
 }
 
+/// Where a reader without a state may begin. Zombies' records never stand in the file and every row tells its epoch and sequence, so
+/// that every offset which the file holds is such a place.
+pub(super) fn start_at(
+    sql: &Connection,
+    path: &Path,
+    lane: &Lane,
+    wanted: i64,
+) -> Result<OffsetState, Fault> {
+    let next_offset = wanted.clamp(lane.low, lane.next_offset);
+    if next_offset == 0 {
+        return Ok(OffsetState::START);
+    }
+    let mut state = OffsetState { next_offset, epoch: lane.epoch, sequence: lane.sequence, fresh_through: 0 };
+    scan(sql, path, lane, next_offset, |stored| {
+        if let Some(mark) = stored.mark(next_offset - stored.base_offset) {
+            (state.epoch, state.sequence) = (mark.epoch, mark.sequence - 1);
+        }
+        Ok(false)
+    })?;
+    if !crate::marks::is_family_topic(&lane.source.topic) {
+        (state.epoch, state.sequence) = (-1, 0);
+    }
+    Ok(state)
+}
+
 /// Says that retention has passed a reader.
 pub(super) fn expired(source: &TopicPartition, wanted: i64, low: i64) -> LogError {
     LogError::Topic {
@@ -221,6 +246,6 @@ pub(super) fn expired(source: &TopicPartition, wanted: i64, low: i64) -> LogErro
             "retention of {}/{} has passed offset {wanted}; the oldest record still there is {low}",
             source.topic, source.partition
         ),
-        fix: "repair the reader's copy with a snapshot, then start it at the oldest offset".into(),
+        fix: "bring what is missing to the reader by other means, then let it begin anew at a place that the log still holds".into(),
     }
 }

@@ -12,7 +12,7 @@ use crate::api::LogError;
 
 /// Whether a new schema reads what every former one of its subject has written (BACKWARD_TRANSITIVE). The error is one sentence for
 /// people.
-fn check(new: &str, former: &[String]) -> Result<(), String> {
+fn check(new: &str, former: &[Arc<str>]) -> Result<(), String> {
     let parse = |text: &str| RecordSchema::parse(text).map_err(|error| error.to_string());
     let new = parse(new)?;
     for old in former {
@@ -60,12 +60,7 @@ pub(super) fn register(
     if let Some(id) = find(&transaction, &subject, &text)? {
         return Ok(id);
     }
-    let former: Vec<String> = transaction
-        .prepare_cached(
-            "select text from schema_version join schema_text on schema_text.id = schema where subject = ?1 order by version",
-        )?
-        .query_map([&subject], |row| row.get(0))?
-        .collect::<Result<_, _>>()?;
+    let former = of_subject(&transaction, &subject)?;
     check(&text, &former).map_err(|why| LogError::Schema {
         problem: format!("the new version of {subject} cannot read what was written before: {why}"),
         fix: "keep former fields readable, give new ones a default, or begin a new event type".into(),
@@ -79,6 +74,19 @@ pub(super) fn register(
     )?;
     transaction.commit()?;
     Ok(id)
+}
+
+/// Every version of a subject, oldest first.
+pub(super) fn versions(sql: &Connection, topic: &str, full_name: &str) -> Result<Vec<Arc<str>>, Fault> {
+    of_subject(sql, &subject(topic, full_name))
+}
+
+fn of_subject(sql: &Connection, subject: &str) -> Result<Vec<Arc<str>>, Fault> {
+    let mut statement = sql.prepare_cached(
+        "select text from schema_version join schema_text on schema_text.id = schema where subject = ?1 order by version",
+    )?;
+    let texts = statement.query_map([subject], |row| row.get(0))?.collect::<Result<_, _>>()?;
+    Ok(texts)
 }
 
 fn find(sql: &Connection, subject: &str, text: &str) -> Result<Option<u32>, Fault> {

@@ -25,6 +25,13 @@ pub(super) fn put(sql: &Connection, topic: &str, key: &[u8], value: &[u8]) -> Re
     Ok(())
 }
 
+/// Takes a key out.
+pub(super) fn remove(sql: &Connection, topic: &str, key: &[u8]) -> Result<(), Fault> {
+    let id = side_topic(sql, topic)?;
+    sql.prepare_cached("delete from keyed where topic = ?1 and key = ?2")?.execute(params![id, key])?;
+    Ok(())
+}
+
 /// Newest value of every key.
 pub(super) fn table(sql: &Connection, topic: &str) -> Result<BTreeMap<Vec<u8>, Vec<u8>>, Fault> {
     let id = side_topic(sql, topic)?;

@@ -6,7 +6,8 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::fault::Fault;
 use super::file::immediate;
-use crate::api::{LogError, TopicPartition, TopicSpec, TopicState};
+use crate::api::{LogError, TopicPartition};
+use crate::topic::{CREATE, Difference, TopicSpec, TopicState, absent, is_shorter, kept, retention_ms};
 
 /// One partition as the file has it now.
 #[derive(Clone, Debug)]
@@ -81,7 +82,7 @@ pub(super) fn topic_id(sql: &Connection, name: &str) -> Result<i64, Fault> {
 }
 
 fn missing(name: &str) -> LogError {
-    LogError::Topic { problem: format!("the log has no {name}"), fix: "run `lienthong topics create`".into() }
+    LogError::Topic { problem: format!("the log has no {name}"), fix: CREATE.into() }
 }
 
 /// What exists against what should.
@@ -95,37 +96,34 @@ pub(super) fn describe(sql: &Connection, wanted: &[TopicSpec]) -> Result<Vec<Top
                 Ok((row.get::<_, i32>(0)?, row.get::<_, Option<i64>>(1)?, row.get::<_, bool>(2)?))
             })
             .optional()?;
-        let mut differences = Vec::new();
-        match found {
-            None => differences
-                .push(format!("{} does not exist; it should have {} partitions", spec.name, spec.partitions)),
-            Some((partitions, retention, compacted)) => {
-                if partitions != spec.partitions {
-                    differences.push(format!(
-                        "{} has {partitions} partitions; it should have {}",
-                        spec.name, spec.partitions
-                    ));
-                }
-                if retention != retention_ms(spec) {
-                    let (is, should) = (kept(retention), kept(retention_ms(spec)));
-                    differences
-                        .push(format!("{} keeps records {is}; it should keep them {should}", spec.name));
-                }
-                if compacted != spec.compacted {
-                    let word = |compacted| if compacted { "compacted" } else { "not compacted" };
-                    differences.push(format!(
-                        "{} is {}; it should be {}",
-                        spec.name,
-                        word(compacted),
-                        word(spec.compacted)
-                    ));
-                }
-            }
-        }
+        let differences = match found {
+            None => vec![absent(spec)],
+            Some(found) => differences(spec, found),
+        };
         let partitions = found.map(|(partitions, ..)| partitions);
         states.push(TopicState { name: spec.name.clone(), partitions, differences });
     }
     Ok(states)
+}
+
+fn differences(spec: &TopicSpec, found: (i32, Option<i64>, bool)) -> Vec<Difference> {
+    let (partitions, retention, compacted) = found;
+    let mut all = Vec::new();
+    let mut differ = |property: &'static str, found: String, wanted: String, endangers: bool| {
+        if found != wanted {
+            let fix =
+                "correct the contract, or begin a new log file: topics of a file do not change".to_owned();
+            all.push(Difference { topic: spec.name.clone(), property, found, wanted, endangers, fix });
+        }
+    };
+    differ("the number of partitions", partitions.to_string(), spec.partitions.to_string(), true);
+    let policy = |compacted: bool| if compacted { "compact" } else { "delete" }.to_owned();
+    differ("the clean-up", policy(compacted), policy(spec.compacted), true);
+    if !spec.compacted {
+        let (found, wanted) = (retention.unwrap_or(-1), retention_ms(spec));
+        differ("the retention", kept(found), kept(wanted), is_shorter(found, wanted));
+    }
+    all
 }
 
 /// Creates what is missing; never changes what is there.
@@ -141,7 +139,7 @@ pub(super) fn create(sql: &mut Connection, wanted: &[TopicSpec]) -> Result<(), F
         }
         let created = transaction.execute(
             "insert into topic(name, partitions, retention_ms, compacted) values(?1, ?2, ?3, ?4) on conflict do nothing",
-            params![spec.name, spec.partitions, retention_ms(spec), spec.compacted],
+            params![spec.name, spec.partitions, Some(retention_ms(spec)).filter(|ms| *ms >= 0), spec.compacted],
         )?;
         if created == 1 {
             let topic = transaction.last_insert_rowid();
@@ -155,12 +153,4 @@ pub(super) fn create(sql: &mut Connection, wanted: &[TopicSpec]) -> Result<(), F
     }
     transaction.commit()?;
     Ok(())
-}
-
-fn retention_ms(spec: &TopicSpec) -> Option<i64> {
-    spec.retention.map(|retention| i64::try_from(retention.as_millis()).unwrap_or(i64::MAX))
-}
-
-fn kept(retention: Option<i64>) -> String {
-    retention.map_or_else(|| "for ever".to_owned(), |ms| format!("for {} s", ms / 1000))
 }

@@ -262,15 +262,15 @@ pub(super) fn not_created(options: &KafkaOptions, error: &KafkaError) -> LogErro
         KafkaError::ClientConfig(_, _, name, _) => format!("the client does not take the property {name}"),
         other => other.to_string(),
     };
-    LogError::Unreachable { address: options.brokers.clone(), reason }
+    LogError::Options {
+        problem: format!("no client for the log at {} can be made: {reason}", options.brokers),
+        fix: "correct `log` in lienthong.yaml, and see that the files it names can be read".into(),
+    }
 }
 
 /// Says that a topic does not exist.
 pub(super) fn missing(topic: &str) -> LogError {
-    LogError::Topic {
-        problem: format!("the log has no {topic}"),
-        fix: "run `lienthong topics create`".into(),
-    }
+    LogError::Topic { problem: format!("the log has no {topic}"), fix: crate::topic::CREATE.into() }
 }
 
 /// The brokers have answered and do not let us; trying again does not help. `lienthong topics acls` prints what each role needs.

@@ -5,11 +5,17 @@ use std::time::Duration;
 
 use rdkafka::ClientConfig;
 
+use crate::record::MAX_RECORD_BYTES;
+
 /// How long a question to the brokers (metadata, offsets, topics) may take.
 pub(super) const ANSWER: Duration = Duration::from_secs(10);
 
 /// The group that readers without a group name to the brokers; nothing is ever kept under it.
 pub const READER: &str = "lienthong.reader";
+
+/// Largest request of a producer and largest record batch of a topic: above any record of the log, with what the protocol adds.
+pub(super) const MESSAGE_BYTES: usize = 2 << 20;
+const _: () = assert!(MESSAGE_BYTES > MAX_RECORD_BYTES + (1 << 16), "a record of the log must fit a batch");
 
 /// How to reach brokers and registry.
 #[derive(Clone, Debug)]
@@ -154,6 +160,7 @@ impl KafkaOptions {
             .set("compression.type", "lz4")
             .set("linger.ms", "1")
             .set("batch.size", "1000000")
+            .set("message.max.bytes", MESSAGE_BYTES.to_string())
             .set("queue.buffering.max.messages", "200000")
             .set("queue.buffering.max.kbytes", "131072")
             // Every client of every ministry must agree on the partition of a key.

@@ -11,17 +11,15 @@ use std::time::{Duration, Instant};
 use lienthong_contract::sink::OffsetState;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::Message as _;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use tokio::sync::{mpsc, oneshot};
 
 use super::client::{Shared, not_created};
 use super::decode;
-use super::held::Held;
+use super::held::Holding;
 use super::membership::{Change, Group, give_back, started_of};
 use super::read::{behind_the_end, passes};
 use crate::api::{ConsumeOptions, Delivered, LogError, TopicPartition};
-use crate::record::LogBatch;
 
 /// Requests that come while the thread waits for records are seen after so long.
 const SLICE: Duration = Duration::from_millis(20);
@@ -51,12 +49,10 @@ pub(super) struct Member {
     group: String,
     consumer: BaseConsumer<Group>,
     fetch_bytes: usize,
-    held: Vec<Held>,
+    held: Holding,
     events: VecDeque<Delivered>,
     /// Told as revoked; given back when the owner asks for the next thing.
     releasing: Option<Vec<(String, i32)>>,
-    ready_bytes: usize,
-    turn: usize,
     told: BTreeMap<(String, i32), i64>,
     told_at: Instant,
     /// When the library said that no broker answers; nothing has been heard since.
@@ -80,11 +76,9 @@ impl Member {
             group: options.group.clone(),
             consumer,
             fetch_bytes: (fetch_bytes / 2).max(1),
-            held: Vec::new(),
+            held: Holding::default(),
             events: VecDeque::new(),
             releasing: None,
-            ready_bytes: 0,
-            turn: 0,
             told: BTreeMap::new(),
             told_at: Instant::now(),
             silent_since: None,
@@ -145,7 +139,7 @@ impl Member {
             Request::Resume(source, done) => drop(done.send(self.set_paused(&source, false))),
             Request::Commit(source, next_offset) => {
                 let place = (self.shared.options.physical(&source.topic), source.partition);
-                if self.held.iter().any(|held| held.source == source) {
+                if self.held.find(&source).is_some() {
                     self.told.insert(place, next_offset);
                 }
             }
@@ -158,36 +152,32 @@ impl Member {
         if let Some(event) = self.events.pop_front() {
             return Ok(Some(event));
         }
-        if let Some(batch) = self.hand_out() {
+        if let Some(batch) = self.held.hand_out() {
             return Ok(Some(Delivered::Records(batch)));
         }
         self.tell(CommitMode::Async);
         self.listen_for_brokers()?;
         let mut wait = SLICE.min(until.saturating_duration_since(Instant::now()));
+        // Records that do not count take no room, but the owner must be heard among them too.
+        let mut seen = 0;
         loop {
             match self.consumer.poll(wait) {
                 None => break,
                 Some(Ok(message)) => {
                     self.silent_since = None;
-                    let size = decode::size(&message);
-                    let held = self.held.iter_mut().find(|held| {
-                        held.source.partition == message.partition() && held.physical == message.topic()
-                    });
-                    if let Some(held) = held {
-                        held.take(&message)?;
-                        self.ready_bytes += size;
-                    }
+                    seen += decode::size(&message);
+                    self.held.take(&message)?;
                 }
                 Some(Err(error)) => self.failed(&error)?,
             }
-            if self.ready_bytes >= self.fetch_bytes {
+            if self.held.ready_bytes() >= self.fetch_bytes || seen >= self.fetch_bytes {
                 break;
             }
             // Only what is there already joins the batch.
             wait = Duration::ZERO;
         }
         self.changes();
-        Ok(self.events.pop_front().or_else(|| self.hand_out().map(Delivered::Records)))
+        Ok(self.events.pop_front().or_else(|| self.held.hand_out().map(Delivered::Records)))
     }
 
     /// What the group has decided meanwhile.
@@ -199,18 +189,13 @@ impl Member {
                         let logical = physical.strip_prefix(&self.shared.options.prefix).unwrap_or(&physical);
                         let source = TopicPartition { topic: logical.into(), partition };
                         self.events.push_back(Delivered::Assigned(source.clone()));
-                        self.held.push(Held { source, physical, state: None, paused: false, ready: None });
+                        self.held.add(source, physical);
                     }
                 }
                 Change::Revoked(places) => {
                     for (physical, partition) in &places {
-                        let found = self.held.iter().position(|held| {
-                            held.source.partition == *partition && held.physical == *physical
-                        });
-                        if let Some(found) = found {
-                            let held = self.held.remove(found);
-                            self.ready_bytes -= held.ready_bytes().min(self.ready_bytes);
-                            self.events.push_back(Delivered::Revoked(held.source));
+                        if let Some(source) = self.held.remove(physical, *partition) {
+                            self.events.push_back(Delivered::Revoked(source));
                         }
                     }
                     self.releasing.get_or_insert_default().extend(places);
@@ -233,17 +218,15 @@ impl Member {
 
     fn start(&mut self, source: &TopicPartition, state: OffsetState) -> Result<(), LogError> {
         // A partition that went away in the meantime is told by `next`.
-        let Some(index) = self.held.iter().position(|held| held.source == *source) else { return Ok(()) };
+        let Some(index) = self.held.find(source) else { return Ok(()) };
         let marks = self.shared.watermarks(source)?;
         if state.next_offset > marks.high {
             return Err(behind_the_end(source, state.next_offset, marks.high));
         }
-        let held = &mut self.held[index];
-        self.ready_bytes -= held.ready_bytes().min(self.ready_bytes);
-        held.ready = None;
-        held.state = None;
-        let place = [(held.physical.clone(), source.partition)];
-        let before = started_of(&self.consumer, &place);
+        self.held.restart(index, None);
+        let Some(held) = self.held.get(index) else { return Ok(()) };
+        let (physical, paused) = (held.physical.clone(), held.paused);
+        let before = started_of(&self.consumer, &[(physical.clone(), source.partition)]);
         if before.count() > 0 {
             give_back(&self.consumer, &before);
         }
@@ -251,43 +234,27 @@ impl Member {
             self.events.push_back(expired(source, state.next_offset, marks.low));
             return Ok(());
         }
-        held.state = Some(state);
+        self.held.restart(index, Some(state));
         let mut list = TopicPartitionList::new();
-        let added =
-            list.add_partition_offset(&held.physical, source.partition, Offset::Offset(state.next_offset));
+        let added = list.add_partition_offset(&physical, source.partition, Offset::Offset(state.next_offset));
         // The library keeps a pause beyond the end of an assignment.
         let assigned = added
             .and_then(|()| self.consumer.resume(&list))
             .and_then(|()| self.consumer.incremental_assign(&list));
-        let paused = if held.paused { self.consumer.pause(&list) } else { Ok(()) };
+        let paused = if paused { self.consumer.pause(&list) } else { Ok(()) };
         assigned
             .and(paused)
             .map_err(|error| self.shared.error(&source.topic, &error, Some(&self.consumer.context().watch)))
     }
 
     fn set_paused(&mut self, source: &TopicPartition, paused: bool) -> Result<(), LogError> {
-        let Some(held) = self.held.iter_mut().find(|held| held.source == *source) else { return Ok(()) };
-        held.paused = paused;
-        if held.state.is_none() {
-            return Ok(());
-        }
+        let Some(index) = self.held.find(source) else { return Ok(()) };
+        self.held.set_paused(index, paused);
+        let Some(held) = self.held.get(index).filter(|held| held.state().is_some()) else { return Ok(()) };
         let mut list = TopicPartitionList::new();
         list.add_partition(&held.physical, source.partition);
         let done = if paused { self.consumer.pause(&list) } else { self.consumer.resume(&list) };
         done.map_err(|error| self.shared.error(&source.topic, &error, None))
-    }
-
-    /// The next batch that stands ready; each partition has its turn.
-    fn hand_out(&mut self) -> Option<LogBatch> {
-        let count = self.held.len();
-        let index = (0..count).map(|step| (self.turn + step) % count).find(|index| {
-            let held = &self.held[*index];
-            held.ready.is_some() && !held.paused
-        })?;
-        self.turn = index + 1;
-        let held = &mut self.held[index];
-        self.ready_bytes -= held.ready_bytes().min(self.ready_bytes);
-        held.hand_out()
     }
 
     fn failed(&mut self, error: &KafkaError) -> Result<(), LogError> {
@@ -313,7 +280,7 @@ impl Member {
         if self.silent_since.is_none_or(|since| since.elapsed() < PATIENCE) {
             return Ok(());
         }
-        let topic = self.held.first().map(|held| held.physical.as_str());
+        let topic = self.held.iter().next().map(|held| held.physical.as_str());
         match self.consumer.fetch_metadata(topic, SIGN_OF_LIFE) {
             Ok(_) => {
                 self.silent_since = None;
@@ -325,17 +292,19 @@ impl Member {
 
     /// The library does not say which partition has lost its place: look at all.
     fn find_expired(&mut self) -> Result<(), LogError> {
-        for held in &mut self.held {
-            let Some(state) = held.state else { continue };
-            let next = held.ready.as_ref().map_or(state.next_offset, |(intake, _)| intake.next_offset());
+        let mut gone = Vec::new();
+        for (index, held) in self.held.iter().enumerate() {
+            let Some(next) = held.next_offset() else { continue };
             let marks = self.shared.watermarks(&held.source)?;
             if next < marks.low {
-                held.state = None;
-                held.ready = None;
-                self.events.push_back(expired(&held.source, next, marks.low));
+                gone.push((index, expired(&held.source, next, marks.low)));
             } else if next > marks.high {
                 return Err(behind_the_end(&held.source, next, marks.high));
             }
+        }
+        for (index, event) in gone {
+            self.held.restart(index, None);
+            self.events.push_back(event);
         }
         Ok(())
     }

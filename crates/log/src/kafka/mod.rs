@@ -19,6 +19,7 @@ mod read_back;
 mod registry;
 mod sender;
 mod side;
+mod starts;
 mod tls;
 mod topics;
 mod writer;
@@ -33,10 +34,10 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use crate::api::{
-    ConsumeOptions, Consumer, Log, LogError, Recovered, TopicPartition, TopicSpec, TopicState, Watermarks,
-    Writer, WriterError,
+    ConsumeOptions, Consumer, Log, LogError, Recovered, TopicPartition, Watermarks, Writer, WriterError,
 };
 use crate::record::LogBatch;
+use crate::topic::{TopicSpec, TopicState};
 use client::{Shared, Watch, not_created, try_on_thread};
 pub use config::{KafkaLogin, KafkaOptions, KafkaSasl, KafkaTls, READER};
 
@@ -107,6 +108,11 @@ impl Log for KafkaLog {
         self.run(move |shared, _| read::offset_at(shared, &source, time)).await
     }
 
+    async fn start_at(&self, source: &TopicPartition, wanted: i64) -> Result<OffsetState, LogError> {
+        let source = source.clone();
+        self.run(move |shared, waits| starts::start_at(shared, &source, wanted, waits)).await
+    }
+
     async fn describe_topics(&self, wanted: &[TopicSpec]) -> Result<Vec<TopicState>, LogError> {
         let wanted = wanted.to_vec();
         self.run(move |shared, _| topics::describe(shared, &wanted)).await
@@ -118,7 +124,11 @@ impl Log for KafkaLog {
     }
 
     async fn put(&self, topic: &str, key: &[u8], value: &[u8]) -> Result<(), LogError> {
-        side::publish(&self.shared, topic, key, &[], value).await
+        side::publish(&self.shared, topic, key, &[], Some(value)).await
+    }
+
+    async fn remove(&self, topic: &str, key: &[u8]) -> Result<(), LogError> {
+        side::publish(&self.shared, topic, key, &[], None).await
     }
 
     async fn table(&self, topic: &str) -> Result<BTreeMap<Vec<u8>, Vec<u8>>, LogError> {
@@ -133,7 +143,7 @@ impl Log for KafkaLog {
         headers: &[(&str, &[u8])],
         value: &[u8],
     ) -> Result<(), LogError> {
-        side::publish(&self.shared, topic, key, headers, value).await
+        side::publish(&self.shared, topic, key, headers, Some(value)).await
     }
 
     async fn group_offsets(
@@ -151,6 +161,10 @@ impl Log for KafkaLog {
 
     async fn schema(&self, id: u32) -> Result<Arc<str>, LogError> {
         self.shared.registry.text(id).await
+    }
+
+    async fn schema_versions(&self, topic: &str, full_name: &str) -> Result<Vec<Arc<str>>, LogError> {
+        self.shared.registry.versions(topic, full_name).await
     }
 
     async fn register_schema(&self, topic: &str, full_name: &str, schema: &str) -> Result<u32, LogError> {

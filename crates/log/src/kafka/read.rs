@@ -14,7 +14,7 @@ use super::client::{Shared, Wanted, Watch, drop_on_thread, not_created};
 use super::config::ANSWER;
 use super::decode;
 use crate::api::{LogError, TopicPartition};
-use crate::marks::Intake;
+use crate::marks::{Intake, is_family_topic};
 use crate::record::LogBatch;
 
 /// Readers kept for later: making one costs a connection.
@@ -85,6 +85,12 @@ impl PartitionReader {
             list.add_partition_offset(topic, *partition, Offset::Offset(*offset))?;
         }
         self.consumer.assign(&list)
+    }
+
+    /// As [`Self::assign`], for one partition.
+    fn begin(&mut self, shared: &Shared, source: &TopicPartition, offset: i64) -> Result<(), LogError> {
+        let place = (shared.options.physical(&source.topic), source.partition, offset);
+        self.assign(&[place]).map_err(|error| shared.error(&source.topic, &error, None))
     }
 
     /// Stops reading, so that an idle reader costs nothing.
@@ -193,15 +199,24 @@ pub(super) fn read(
         return Ok(intake.finish(Bytes::new()));
     }
     let mut reader = PartitionReader::get(shared, Some((source, state.next_offset)))?;
-    if reader.at.is_none() || reader.at.as_ref() != Some(&(source.clone(), state.next_offset)) {
-        let place = (shared.options.physical(&source.topic), source.partition, state.next_offset);
-        reader.assign(&[place]).map_err(|error| shared.error(&source.topic, &error, None))?;
+    // Whether an end that is told now was seen by the brokers after `marks` were.
+    let mut fresh = reader.at.as_ref() != Some(&(source.clone(), state.next_offset));
+    if fresh {
+        reader.begin(shared, source, state.next_offset)?;
     }
     let mut more = None;
     while intake.next_offset() < marks.high {
         let Some(got) = reader.next(shared, &source.topic, wanted)? else {
-            // Offsets without records may end a compacted partition.
-            intake.skip_to(marks.high);
+            if !fresh {
+                // Fetched ahead before the last records came, which may wait behind it: ask again from here.
+                fresh = true;
+                reader.begin(shared, source, intake.next_offset())?;
+                continue;
+            }
+            // Offsets without records may end a compacted partition. In a family topic every offset has its record: none is passed.
+            if !is_family_topic(&source.topic) {
+                intake.skip_to(marks.high);
+            }
             break;
         };
         match got {
@@ -305,7 +320,7 @@ pub(super) fn expired(source: &TopicPartition, wanted: i64, low: i64) -> LogErro
             "retention of {}/{} has passed offset {wanted}; the oldest record still there is {low}",
             source.topic, source.partition
         ),
-        fix: "repair the reader's copy with a snapshot, then start it at the oldest offset".into(),
+        fix: "bring what is missing to the reader by other means, then let it begin anew at a place that the log still holds".into(),
     }
 }
 

@@ -118,7 +118,7 @@ fn newer(
     }
     match tail.rule().superseded(own) {
         Some(claim) if claim >= fence => {
-            WriterError::Fenced { participant: tail.participant().to_owned(), claim }
+            WriterError::Fenced { participant: tail.participant().to_owned(), claim: Some(claim) }
         }
         _ => Broken::fence_without_claim(&target.topic, target.partition, fence, own).into(),
     }

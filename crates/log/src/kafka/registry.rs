@@ -5,7 +5,7 @@ use std::error::Error as _;
 use std::sync::{Arc, Mutex, Once, PoisonError};
 use std::time::Duration;
 
-use reqwest::StatusCode;
+use reqwest::{Method, StatusCode};
 use schema_registry_converter::async_impl::schema_registry::{
     SrSettings, get_schema_by_id, perform_sr_call, post_schema,
 };
@@ -26,7 +26,7 @@ pub(super) struct Registry {
     prefix: String,
     login: Option<KafkaLogin>,
     settings: SrSettings,
-    /// For what the other client lacks: a subject's compatibility level.
+    /// For what the other client lacks: a subject's compatibility level and its versions.
     http: reqwest::Client,
     ids: Mutex<HashMap<(String, String), u32>>,
     texts: Mutex<HashMap<u32, Arc<str>>>,
@@ -80,6 +80,51 @@ impl Registry {
         Ok(text)
     }
 
+    /// Every version of a subject, oldest first.
+    pub(super) async fn versions(&self, topic: &str, full_name: &str) -> Result<Vec<Arc<str>>, LogError> {
+        let subject = self.subject(topic, full_name);
+        let Some(numbers) = self.get::<Vec<u32>>(&format!("subjects/{subject}/versions"), &subject).await?
+        else {
+            return Ok(Vec::new());
+        };
+        let mut texts = Vec::with_capacity(numbers.len());
+        for number in numbers {
+            // A version that was deleted between the two questions no longer counts.
+            let path = format!("subjects/{subject}/versions/{number}");
+            texts.extend(self.get::<Version>(&path, &subject).await?.map(|version| version.schema.into()));
+        }
+        Ok(texts)
+    }
+
+    /// What the registry answers; `None` when it has no such thing.
+    async fn get<T: serde::de::DeserializeOwned>(
+        &self,
+        path: &str,
+        subject: &str,
+    ) -> Result<Option<T>, LogError> {
+        let sent = self.request(Method::GET, path).send().await;
+        let answer = sent.map_err(|error| self.down(&error))?;
+        match answer.status() {
+            status if status.is_success() => answer.json().await.map(Some).map_err(|_| {
+                LogError::RegistryDown(format!("its answer about {subject} is not what its API promises"))
+            }),
+            StatusCode::NOT_FOUND => Ok(None),
+            status @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => {
+                Err(self.refused(status.as_u16(), &format!("look up {subject}")))
+            }
+            status => Err(LogError::RegistryDown(format!("{subject}: it answers {status}"))),
+        }
+    }
+
+    /// A question of our own, with our name and password where there are some.
+    fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
+        let request = self.http.request(method, format!("{}/{path}", self.url));
+        match &self.login {
+            Some(login) => request.basic_auth(&login.username, Some(&login.password)),
+            None => request,
+        }
+    }
+
     /// Registers a schema; the same text again gives the same id. The subject's level is set first, so that even its
     /// second version is held to it.
     pub(super) async fn register(&self, topic: &str, full_name: &str, schema: &str) -> Result<u32, LogError> {
@@ -93,19 +138,13 @@ impl Registry {
     }
 
     async fn set_level(&self, subject: &str) -> Result<(), LogError> {
-        let url = format!("{}/config/{subject}", self.url);
         let body = serde_json::json!({ "compatibility": LEVEL });
-        let request = self.http.put(url).json(&body);
-        let request = match &self.login {
-            Some(login) => request.basic_auth(&login.username, Some(&login.password)),
-            None => request,
-        };
-        let sent = request.send().await;
+        let sent = self.request(Method::PUT, &format!("config/{subject}")).json(&body).send().await;
         let status = sent.map_err(|error| self.down(&error))?.status();
         match status {
             status if status.is_success() => Ok(()),
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-                Err(self.refused(status.as_u16(), &format!("to configure {subject}")))
+                Err(self.refused(status.as_u16(), &format!("configure {subject}")))
             }
             status => Err(LogError::RegistryDown(format!(
                 "{subject}: it answers {status} when asked for compatibility {LEVEL}"
@@ -176,6 +215,12 @@ impl Registry {
     }
 }
 
+/// What the registry tells of one version.
+#[derive(serde::Deserialize)]
+struct Version {
+    schema: String,
+}
+
 #[derive(Clone, Copy)]
 enum Asked {
     Id,
@@ -203,7 +248,10 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 pub(super) fn unusable(what: &str) -> LogError {
-    LogError::RegistryDown(format!("{what} is not usable"))
+    LogError::Options {
+        problem: format!("the schema registry's client cannot use {what}"),
+        fix: "correct `log` in lienthong.yaml, and see that the files it names can be read".into(),
+    }
 }
 
 /// Without user, password and path.

@@ -11,6 +11,7 @@ use rdkafka::producer::{BaseRecord, Producer as _, ProducerContext, PurgeConfig,
 use tokio::sync::Notify;
 
 use super::client::{Shared, Watch, drop_on_thread, fatal_refusal, is_refusal, log_line, lost, not_created};
+use super::config::MESSAGE_BYTES;
 use crate::api::{LogError, WriterError};
 
 /// The library's queue is full: wait for deliveries, or so long.
@@ -35,21 +36,50 @@ struct Account {
     due: usize,
     /// Highest offset taken, per slot; -1 before the first.
     highest: Vec<i64>,
-    failed: Option<Failure>,
+    failed: Option<Failed>,
 }
 
-/// Why the brokers did not take a record.
+/// Why a writer ended.
 #[derive(Clone)]
-struct Failure {
+struct Failed {
     reason: String,
-    /// They do not let us: another writer would fare no better.
-    refused: bool,
+    cause: Cause,
 }
 
-impl From<&Failure> for WriterError {
-    fn from(failure: &Failure) -> Self {
-        let reason = failure.reason.clone();
-        if failure.refused { LogError::Refused(reason).into() } else { lost(reason) }
+/// What another writer could do about it.
+#[derive(Clone, Copy)]
+enum Cause {
+    /// It may fare better.
+    Lost,
+    /// The brokers do not let us: it would fare no better.
+    Refused,
+    /// The record itself is what the brokers do not take: sending it again would not help.
+    TooLarge,
+}
+
+impl From<&KafkaError> for Failed {
+    fn from(error: &KafkaError) -> Self {
+        let cause = match error.rdkafka_error_code() {
+            Some(RDKafkaErrorCode::MessageSizeTooLarge) => Cause::TooLarge,
+            Some(code) if is_refusal(code) => Cause::Refused,
+            _ => Cause::Lost,
+        };
+        Self { reason: error.to_string(), cause }
+    }
+}
+
+impl From<&Failed> for WriterError {
+    fn from(failed: &Failed) -> Self {
+        match failed.cause {
+            Cause::Lost => lost(failed.reason.clone()),
+            Cause::Refused => LogError::Refused(failed.reason.clone()).into(),
+            Cause::TooLarge => Self::Broken {
+                problem: "a topic does not take a record of a size that contracts allow".into(),
+                fix: format!(
+                    "set max.message.bytes of the topic to {MESSAGE_BYTES}; `lienthong topics describe` names those where it is less"
+                ),
+            },
+        }
     }
 }
 
@@ -62,11 +92,11 @@ impl ClientContext for Deliveries {
         let code = error.rdkafka_error_code();
         self.watch.error(error, reason);
         if code == Some(RDKafkaErrorCode::Fatal) {
-            self.state.fail(reason.to_owned(), false);
+            self.state.fail(Failed { reason: reason.to_owned(), cause: Cause::Lost });
         }
         // A record would wait for ever for brokers that do not let this writer in.
         if code == Some(RDKafkaErrorCode::Authentication) {
-            self.state.fail(reason.to_owned(), true);
+            self.state.fail(Failed { reason: reason.to_owned(), cause: Cause::Refused });
         }
     }
 }
@@ -89,8 +119,8 @@ impl ProducerContext for Deliveries {
                 }
             }
             Err((error, message)) => {
-                let refused = error.rdkafka_error_code().is_some_and(is_refusal);
-                self.state.fail(format!("{}: {error}", message.topic()), refused);
+                let reason = format!("{}: {error}", message.topic());
+                self.state.fail(Failed { reason, ..error.into() });
             }
         }
     }
@@ -101,8 +131,8 @@ impl State {
         self.account.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn fail(&self, reason: String, refused: bool) {
-        self.lock().failed.get_or_insert(Failure { reason, refused });
+    fn fail(&self, failed: Failed) {
+        self.lock().failed.get_or_insert(failed);
         self.changed.notify_waiters();
     }
 }
@@ -148,8 +178,8 @@ impl Sender {
         let Outgoing { topic, partition, slot, key, headers, value, time } = outgoing;
         {
             let mut account = self.state.lock();
-            if let Some(failure) = &account.failed {
-                return Err(self.told(failure));
+            if let Some(failed) = &account.failed {
+                return Err(self.told(failed));
             }
             account.due += 1;
             if account.highest.len() <= slot {
@@ -170,23 +200,25 @@ impl Sender {
                 Err((error, back)) if error.rdkafka_error_code() == Some(RDKafkaErrorCode::QueueFull) => {
                     record = back;
                     tokio::time::sleep(FULL).await;
-                    if let Some(failure) = &self.state.lock().failed {
-                        return Err(self.told(failure));
+                    if let Some(failed) = &self.state.lock().failed {
+                        return Err(self.told(failed));
                     }
                 }
                 Err((error, _)) => {
-                    self.state.fail(error.to_string(), false);
-                    return Err(lost(error.to_string()));
+                    let failed = Failed::from(&error);
+                    let told = self.told(&failed);
+                    self.state.fail(failed);
+                    return Err(told);
                 }
             }
         }
     }
 
     /// A failure as the caller is told it.
-    fn told(&self, failure: &Failure) -> WriterError {
+    fn told(&self, failed: &Failed) -> WriterError {
         match self.producer.as_ref().and_then(|producer| fatal_refusal(producer.client())) {
             Some(reason) => LogError::Refused(reason).into(),
-            None => failure.into(),
+            None => failed.into(),
         }
     }
 
@@ -199,8 +231,8 @@ impl Sender {
             changed.as_mut().enable();
             {
                 let account = self.state.lock();
-                if let Some(failure) = &account.failed {
-                    return Err(self.told(failure));
+                if let Some(failed) = &account.failed {
+                    return Err(self.told(failed));
                 }
                 if account.due == 0 {
                     return Ok(());

@@ -53,13 +53,13 @@ async fn check(shared: &Arc<Shared>, topic: &str) -> Result<(), LogError> {
     Ok(())
 }
 
-/// Sends one record and waits until it is durable.
+/// Sends one record and waits until it is durable. Without a value it takes the key out of a compacted topic.
 pub(super) async fn publish(
     shared: &Arc<Shared>,
     topic: &str,
     key: &[u8],
     headers: &[(&str, &[u8])],
-    value: &[u8],
+    value: Option<&[u8]>,
 ) -> Result<(), LogError> {
     if is_family_topic(topic) {
         return Err(LogError::Refused(format!(
@@ -73,7 +73,8 @@ pub(super) async fn publish(
     for (key, value) in headers {
         all = all.insert(Header { key, value: Some(*value) });
     }
-    let record = FutureRecord::to(&physical).key(key).payload(value).headers(all);
+    let mut record = FutureRecord::to(&physical).key(key).headers(all);
+    record.payload = value;
     // The record comes back with the error; it is dropped, never shown.
     let Err((error, _record)) = producer.send(record, Duration::from_secs(20)).await else { return Ok(()) };
     match error.rdkafka_error_code() {

@@ -8,8 +8,9 @@ use rdkafka::consumer::Consumer as _;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use super::client::{Shared, Watch, not_created};
-use super::config::ANSWER;
-use crate::api::{LogError, TopicSpec, TopicState};
+use super::config::{ANSWER, MESSAGE_BYTES};
+use crate::api::LogError;
+use crate::topic::{Difference, TopicSpec, TopicState, absent, is_shorter, kept, retention_ms};
 
 /// Settings of an existing topic by name.
 type Settings = BTreeMap<String, String>;
@@ -78,6 +79,7 @@ fn settings(shared: &Shared, spec: &TopicSpec) -> Wanted {
         ("retention.ms", retention_ms(spec).to_string()),
         ("min.insync.replicas", copies(shared, spec).1.to_string()),
         ("unclean.leader.election.enable", "false".to_owned()),
+        ("max.message.bytes", MESSAGE_BYTES.to_string()),
         ("message.timestamp.type", "CreateTime".to_owned()),
         // A source whose clock is wrong must not stop: its times are judged above the log.
         ("message.timestamp.after.max.ms", i64::MAX.to_string()),
@@ -86,10 +88,6 @@ fn settings(shared: &Shared, spec: &TopicSpec) -> Wanted {
 
 fn policy(compacted: bool) -> &'static str {
     if compacted { "compact" } else { "delete" }
-}
-
-fn retention_ms(spec: &TopicSpec) -> i64 {
-    spec.retention.map_or(-1, |retention| i64::try_from(retention.as_millis()).unwrap_or(i64::MAX))
 }
 
 fn not_made(shared: &Shared, spec: &TopicSpec, code: RDKafkaErrorCode) -> LogError {
@@ -157,9 +155,7 @@ pub(super) fn describe(shared: &Shared, wanted: &[TopicSpec]) -> Result<Vec<Topi
     let settings = all_settings(shared, &there)?;
     let state = |((spec, name), found): ((&TopicSpec, &String), &Option<(i32, i32)>)| {
         let differences = match found {
-            None => {
-                vec![format!("{} does not exist; it should have {} partitions", spec.name, spec.partitions)]
-            }
+            None => vec![absent(spec)],
             Some(counts) => differences(shared, spec, *counts, settings.get(name)),
         };
         TopicState { name: spec.name.clone(), partitions: found.map(|(count, _)| count), differences }
@@ -188,14 +184,24 @@ fn all_settings(shared: &Shared, names: &[&str]) -> Result<BTreeMap<String, Sett
     let mut all = BTreeMap::new();
     for (answer, name) in answers.into_iter().zip(names) {
         let logical = name.strip_prefix(&shared.options.prefix).unwrap_or(name);
-        let entries = answer
-            .map_err(|code| shared.error(logical, &KafkaError::AdminOp(code), None))?
-            .entries
-            .into_iter()
-            .filter_map(|entry| Some((entry.name, entry.value?)));
+        let entries = answer.map_err(|code| shared.error(logical, &KafkaError::AdminOp(code), None))?.entries;
+        if entries.is_empty() {
+            return Err(hidden(shared, logical));
+        }
+        let entries = entries.into_iter().filter_map(|entry| Some((entry.name, entry.value?)));
         all.insert((*name).to_owned(), entries.collect());
     }
     Ok(all)
+}
+
+/// Every topic has settings. The client library leaves out why the brokers do not show them.
+fn hidden(shared: &Shared, topic: &str) -> LogError {
+    match shared.partitions(topic) {
+        Ok(_) => LogError::Refused(format!(
+            "{topic}: the brokers do not show its settings; fix: give the right DescribeConfigs, which `lienthong topics acls` lists"
+        )),
+        Err(error) => error,
+    }
 }
 
 fn differences(
@@ -203,43 +209,57 @@ fn differences(
     spec: &TopicSpec,
     (partitions, replication): (i32, i32),
     settings: Option<&Settings>,
-) -> Vec<String> {
-    let name = &spec.name;
+) -> Vec<Difference> {
     let (want_copies, want_insync) = copies(shared, spec);
-    let setting =
-        |key: &str| settings.and_then(|settings| settings.get(key)).map_or("unknown", String::as_str);
+    let setting = |key: &str| settings.and_then(|settings| settings.get(key)).map(String::as_str);
+    let number = |key: &str| setting(key).and_then(|text| text.parse::<i64>().ok());
+    let word = |key: &str| setting(key).unwrap_or("unknown").to_owned();
     let mut all = Vec::new();
-    if partitions != spec.partitions {
-        all.push(format!("{name} has {partitions} partitions; it should have {}", spec.partitions));
+    let mut differ = |property: &'static str, found: String, wanted: String, endangers: bool| {
+        if found != wanted {
+            let fix = fix(shared, spec, property, &wanted);
+            all.push(Difference { topic: spec.name.clone(), property, found, wanted, endangers, fix });
+        }
+    };
+    differ(PARTITIONS, partitions.to_string(), spec.partitions.to_string(), true);
+    // With fewer copies than must be in sync nothing is taken at all: that is told by itself.
+    differ("replication", replication.to_string(), want_copies.to_string(), false);
+    let insync = number("min.insync.replicas");
+    let too_few = insync.is_none_or(|found| found < i64::from(want_insync));
+    differ("min.insync.replicas", word("min.insync.replicas"), want_insync.to_string(), too_few);
+    differ("cleanup.policy", word("cleanup.policy"), policy(spec.compacted).to_owned(), true);
+    if !spec.compacted {
+        let (found, wanted) = (number("retention.ms"), retention_ms(spec));
+        let shorter = found.is_none_or(|found| is_shorter(found, wanted));
+        differ("retention.ms", found.map_or_else(|| word("retention.ms"), kept), kept(wanted), shorter);
+        // A bound by size takes records before their time.
+        differ("retention.bytes", word("retention.bytes"), "-1".to_owned(), true);
     }
-    if replication != want_copies {
-        all.push(format!("{name} has {replication} copies; it should have {want_copies}"));
-    }
-    let insync = setting("min.insync.replicas");
-    if insync != want_insync.to_string() {
-        all.push(format!("{name} is durable with {insync} copies in sync; it should need {want_insync}"));
-    }
-    let cleanup = setting("cleanup.policy");
-    if cleanup != policy(spec.compacted) {
-        all.push(format!("{name} has the clean-up `{cleanup}`; it should be `{}`", policy(spec.compacted)));
-    }
-    let retention = setting("retention.ms");
-    if !spec.compacted && retention != retention_ms(spec).to_string() {
-        let should = kept(&retention_ms(spec).to_string());
-        all.push(format!("{name} keeps records {}; it should keep them {should}", kept(retention)));
-    }
-    if setting("unclean.leader.election.enable") != "false" {
-        all.push(format!(
-            "{name} may elect a leader that has lost records; unclean leader election must be off"
-        ));
-    }
+    // A larger bound is no difference; below the longest record there is one that the topic never takes.
+    let largest = number("max.message.bytes").map_or(0, |found| found.min(MESSAGE_BYTES as i64));
+    differ("max.message.bytes", largest.to_string(), MESSAGE_BYTES.to_string(), true);
+    differ(UNCLEAN, word(UNCLEAN), "false".to_owned(), true);
+    // Events would lose their own times.
+    differ("message.timestamp.type", word("message.timestamp.type"), "CreateTime".to_owned(), true);
     all
 }
 
-fn kept(retention: &str) -> String {
-    match retention.parse::<i64>() {
-        Ok(ms) if ms >= 0 => format!("for {} s", ms / 1000),
-        Ok(_) => "for ever".to_owned(),
-        Err(_) => format!("`{retention}`"),
+const PARTITIONS: &str = "the number of partitions";
+const UNCLEAN: &str = "unclean.leader.election.enable";
+
+fn fix(shared: &Shared, spec: &TopicSpec, property: &str, wanted: &str) -> String {
+    let topic = shared.options.physical(&spec.name);
+    match property {
+        PARTITIONS => format!(
+            "partition counts are fixed at creation: correct the contract, or move what {topic} holds to a new topic"
+        ),
+        "replication" => {
+            format!("let an administrator reassign the partitions of {topic} to {wanted} brokers each")
+        }
+        "retention.ms" => {
+            let wanted = retention_ms(spec);
+            format!("let an administrator set retention.ms={wanted} on {topic} (kafka-configs --alter)")
+        }
+        _ => format!("let an administrator set {property}={wanted} on {topic} (kafka-configs --alter)"),
     }
 }

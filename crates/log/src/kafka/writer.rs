@@ -18,7 +18,7 @@ use crate::control::{
 };
 use crate::marks::{is_family_topic, is_live_topic};
 use crate::record::{Batch, RecordRef};
-use crate::rules::{Checkpoint, Claim, PositionRecord, Progress, checkpoint_key, claim_key};
+use crate::rules::{Checkpoint, Claim, PositionRecord, Progress, checkpoint_key, claim_key, milestone_key};
 
 /// Slot of `lt.positions` in the sender; the writer's partitions come after it.
 const POSITIONS: usize = 0;
@@ -42,6 +42,8 @@ pub(super) struct KafkaWriter {
     heartbeats: BTreeMap<Arc<str>, u32>,
     progress: Progress,
     tail: Arc<Mutex<Option<Tail>>>,
+    /// Key of the newest milestone.
+    milestone: Option<String>,
     /// Any error ends a writer for good, and so does an append that its caller did not wait for.
     ended: bool,
 }
@@ -80,6 +82,7 @@ impl KafkaWriter {
             heartbeats: plan.heartbeats,
             progress: Progress::new(participant.as_str(), -1, None),
             tail: Arc::default(),
+            milestone: None,
             ended: true,
         };
         writer.claim().await?;
@@ -258,7 +261,8 @@ impl KafkaWriter {
         }
         let checkpoint = self.progress.checkpoint(body);
         let key = checkpoint_key(self.participant.as_str(), self.epoch, checkpoint.number);
-        let offset = self.put_position(&key, &PositionRecord::Checkpoint(checkpoint)).await?;
+        let record = PositionRecord::Checkpoint(checkpoint);
+        let offset = self.put_position(&key, &record).await?;
         let (shared, tail, home) = (Arc::clone(&self.shared), Arc::clone(&self.tail), self.home.clone());
         let own = self.epoch;
         let superseded = try_on_thread(move |wanted| {
@@ -271,10 +275,18 @@ impl KafkaWriter {
             Ok::<_, WriterError>(tail.rule().superseded(own))
         })
         .await?;
-        match superseded {
-            Some(claim) => Err(WriterError::Fenced { participant: self.participant.to_string(), claim }),
-            None => Ok(ForgetLeave(())),
+        if let Some(claim) = superseded {
+            return Err(WriterError::Fenced {
+                participant: self.participant.to_string(),
+                claim: Some(claim),
+            });
         }
+        let day = milestone_key(self.participant.as_str(), Utc::now().timestamp_micros());
+        if self.milestone.as_ref() != Some(&day) {
+            self.put_position(&day, &record).await?;
+            self.milestone = Some(day);
+        }
+        Ok(ForgetLeave(()))
     }
 }
 

@@ -16,15 +16,17 @@ mod positions;
 mod progress;
 mod read_back;
 mod reading;
+mod starts;
 #[cfg(test)]
 mod tests;
 
 pub use positions::{
-    Checkpoint, Claim, PartitionPoint, PositionRecord, Positions, checkpoint_key, claim_key,
+    Checkpoint, Claim, PartitionPoint, PositionRecord, Positions, checkpoint_key, claim_key, milestone_key,
 };
 pub use progress::Progress;
 pub use read_back::{ReadBack, Step};
 pub use reading::{Judgement, MarkKind, Reader, RecordMark};
+pub use starts::Starts;
 
 use crate::api::WriterError;
 

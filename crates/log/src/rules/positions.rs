@@ -124,6 +124,18 @@ pub fn checkpoint_key(participant: &str, epoch: i64, number: u64) -> String {
     format!("{participant}/{epoch}/{}", number % 2)
 }
 
+/// Milestones kept per participant.
+const MILESTONES: i64 = 400;
+const DAY: i64 = 24 * 3600 * 1_000_000;
+
+/// Key of a checkpoint that is put a second time, once a day, so that compaction keeps places to begin for late readers: the two slots
+/// of a writer that runs for months are both of today. A ring of days bounds them; validity is judged by their place in the topic as
+/// with every checkpoint. `time` in microseconds.
+#[must_use]
+pub fn milestone_key(participant: &str, time: i64) -> String {
+    format!("{participant}/day/{}", time.div_euclid(DAY).rem_euclid(MILESTONES))
+}
+
 /// One participant's history in `lt.positions`, fed in order; records of others are passed over.
 #[derive(Clone, Debug)]
 pub struct Positions {

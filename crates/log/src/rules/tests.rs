@@ -254,3 +254,49 @@ fn a_topic_that_is_not_held_is_carried_along() {
     assert_eq!(made.partitions.len(), 1);
     assert_eq!(made.partitions[0].epoch, 7);
 }
+
+fn point_at(epoch: i64, next_offset: i64, sequence: u64) -> PositionRecord {
+    let mut made = checkpoint(epoch, 0);
+    made.partitions[0].next_offset = next_offset;
+    made.partitions[0].sequence = sequence;
+    PositionRecord::Checkpoint(made)
+}
+
+#[test]
+fn a_late_reader_begins_at_zero_or_at_a_valid_checkpoint_and_never_in_between() {
+    let mut starts = Starts::new("t", 0);
+    for (offset, record) in [
+        (1, claim()),
+        (2, point_at(1, 10, 3)),
+        (3, point_at(1, 20, 8)),
+        (5, claim()),
+        // A zombie's: it stands behind the newer claim.
+        (6, point_at(1, 25, 9)),
+        (7, point_at(5, 30, 12)),
+    ] {
+        starts.observe(offset, record);
+    }
+    let place = |wanted, low, high| {
+        starts.choose(wanted, (low, high)).map(|state| (state.next_offset, state.epoch, state.sequence))
+    };
+    assert_eq!(place(0, 0, 40), Some((0, -1, 0)));
+    assert_eq!(place(19, 0, 40), Some((10, 1, 3)));
+    assert_eq!(place(26, 0, 40), Some((20, 1, 8)));
+    assert_eq!(place(0, 5, 40), Some((10, 1, 3)), "the oldest that the log holds records for");
+    assert_eq!(place(0, 11, 40), Some((20, 1, 8)));
+    assert_eq!(place(99, 11, 40), Some((30, 5, 12)));
+    assert_eq!(place(0, 31, 40), None, "nothing vouches for the rest");
+    assert_eq!(place(99, 0, 15), Some((10, 1, 3)), "the topic was cut");
+    let other = Starts::new("t", 1);
+    assert_eq!(other.choose(0, (0, 9)), Some(lienthong_contract::sink::OffsetState::START));
+}
+
+#[test]
+fn milestones_of_one_participant_are_bounded() {
+    let day = 24 * 3600 * 1_000_000;
+    let keys: std::collections::BTreeSet<String> =
+        (0..2000).map(|n| milestone_key(WHO, n * day + 5)).collect();
+    assert_eq!(keys.len(), 400);
+    assert_eq!(milestone_key(WHO, 0), milestone_key(WHO, day - 1));
+    assert_ne!(milestone_key(WHO, 0), milestone_key(WHO, day));
+}

@@ -3,6 +3,7 @@
 
 pub mod groups;
 pub mod sides;
+pub mod starting;
 pub mod writing;
 
 use std::any::Any;
@@ -23,10 +24,15 @@ pub struct Fixture {
     pub log: Arc<dyn Log>,
     /// A word that no other test uses: part of every topic, group and participant.
     pub word: String,
+    /// Takes everything before an offset away, as retention does.
+    pub trim: Trim,
     /// Whatever must live as long as the test.
     #[allow(dead_code, reason = "held, never looked at")]
     pub keep: Box<dyn Any + Send + Sync>,
 }
+
+/// See [`Fixture::trim`].
+pub type Trim = Box<dyn Fn(TopicPartition, i64) -> futures::future::BoxFuture<'static, ()> + Send + Sync>;
 
 /// Partitions of the live topic.
 pub const LIVE: i32 = 3;
@@ -35,8 +41,8 @@ pub const BULK: i32 = 2;
 
 impl Fixture {
     /// Creates the topics of the test and registers the control records' schemas.
-    pub async fn new(log: Arc<dyn Log>, word: String, keep: Box<dyn Any + Send + Sync>) -> Self {
-        let fixture = Self { log, word, keep };
+    pub async fn new(log: Arc<dyn Log>, word: String, trim: Trim, keep: Box<dyn Any + Send + Sync>) -> Self {
+        let fixture = Self { log, word, trim, keep };
         let mut positions = fixture.spec("lt.positions", 1, true);
         positions.name = "lt.positions".into();
         let specs = [
@@ -167,7 +173,7 @@ pub fn push(batch: &mut Batch, target: &TopicPartition, id: &str, time: i64, val
         ("ce_type", b"test.happened"),
         ("ce_subject", id.as_bytes()),
     ];
-    batch.push(target, &NewRecord { key: id.as_bytes(), headers: &headers, value, time });
+    batch.push(target, &NewRecord { key: id.as_bytes(), headers: &headers, value, time }).expect("it fits");
 }
 
 pub fn names(prefix: &str, range: std::ops::Range<usize>) -> Vec<String> {
@@ -214,6 +220,7 @@ macro_rules! conformance {
         $crate::conformance!(@each $make,
             writing: records_of_one_partition_keep_their_order,
             writing: sequences_are_dense_also_across_writers,
+            writing: the_longest_record_is_taken,
             writing: a_second_writer_fences_the_first,
             writing: an_idle_writer_learns_that_it_is_fenced,
             writing: any_error_ends_a_writer_for_good,
@@ -232,6 +239,11 @@ macro_rules! conformance {
             writing: an_offset_behind_the_end_is_an_error,
             writing: watermarks_are_first_and_next_offset,
             writing: offset_at_is_the_first_record_of_that_time_or_later,
+            starting: while_offset_0_is_there_a_late_reader_begins_there,
+            starting: after_retention_a_late_reader_begins_where_every_record_counts,
+            starting: a_late_reader_begins_before_the_place_that_it_asks_for,
+            starting: a_partition_whose_records_are_all_gone_has_a_beginning,
+            starting: a_side_topic_begins_anywhere,
             groups: a_member_gets_records_only_after_it_said_where_to_start,
             groups: a_waiting_member_gets_a_new_record_soon,
             groups: a_paused_partition_waits_and_loses_nothing,
@@ -244,6 +256,8 @@ macro_rules! conformance {
             sides: published_records_are_read_in_order_with_headers,
             sides: a_family_topic_takes_no_published_record,
             sides: topics_are_described_against_what_is_wanted,
+            sides: a_topic_that_endangers_a_promise_is_not_used,
+            sides: a_topic_that_keeps_more_than_its_contract_asks_is_used,
             sides: topics_are_never_changed_by_creating_them_again,
             sides: a_schema_has_one_id_and_its_text,
             sides: a_schema_is_never_registered_by_asking,

@@ -1,7 +1,7 @@
 //! Promises about side topics, topics and schemas.
 
 use super::*;
-use lienthong_log::LogError;
+use lienthong_log::{CheckedLog, ConsumeOptions, LogError};
 
 pub async fn the_newest_value_per_key_is_kept(fixture: Fixture) {
     let topic = fixture.status();
@@ -13,6 +13,10 @@ pub async fn the_newest_value_per_key_is_kept(fixture: Fixture) {
     let expected =
         BTreeMap::from([(b"connector".to_vec(), vec![4]), (b"router".to_vec(), b"running".to_vec())]);
     assert_eq!(table, expected);
+    fixture.log.remove(&topic, b"connector").await.expect("remove");
+    fixture.log.remove(&topic, b"never there").await.expect("remove");
+    let table = fixture.log.table(&topic).await.expect("table");
+    assert_eq!(table.into_keys().collect::<Vec<_>>(), [b"router".to_vec()]);
 }
 
 pub async fn published_records_are_read_in_order_with_headers(fixture: Fixture) {
@@ -54,6 +58,47 @@ pub async fn topics_are_described_against_what_is_wanted(fixture: Fixture) {
     assert_eq!(states[2].differences.len(), 1);
 }
 
+/// What an operator reads when a topic is not what its contract says.
+pub async fn a_topic_that_endangers_a_promise_is_not_used(fixture: Fixture) {
+    let short = format!("lt.short-{}.live", fixture.word);
+    let minute = TopicSpec { retention: Some(Duration::from_secs(60)), ..fixture.spec(&short, 1, false) };
+    fixture.log.create_topics(&[minute]).await.expect("create");
+    let positions = fixture.spec("lt.positions", 1, true);
+    for (spec, words) in [
+        (fixture.spec(&fixture.bulk(), BULK + 1, false), ["number of partitions", "is 2; it should be 3"]),
+        (fixture.spec(&fixture.bulk(), BULK, true), ["delete", "compact"]),
+        (fixture.spec(&short, 1, false), ["for 60 s", "for ever"]),
+    ] {
+        let topic = spec.name.clone();
+        let checked = CheckedLog::new(Arc::clone(&fixture.log), vec![spec, positions.clone()]);
+        let options = ConsumeOptions {
+            group: format!("g-{}", fixture.word),
+            topics: vec![topic.clone()],
+            fetch_bytes: 1 << 20,
+            session: Duration::from_secs(6),
+        };
+        let consumed = checked.consume(&options).await.map(|_| ()).expect_err("not used");
+        let opened = checked.open_writer(&fixture.participant(), std::slice::from_ref(&topic)).await;
+        let said = consumed.to_string();
+        assert!(said.contains(&topic) && words.iter().all(|word| said.contains(word)), "{said}");
+        assert!(matches!(consumed, LogError::Topic { .. }), "{consumed:?}");
+        assert_eq!(opened.map(|_| ()).expect_err("not used").to_string(), said);
+    }
+}
+
+pub async fn a_topic_that_keeps_more_than_its_contract_asks_is_used(fixture: Fixture) {
+    let hour = TopicSpec {
+        retention: Some(Duration::from_secs(3600)),
+        ..fixture.spec(&fixture.live(), LIVE, false)
+    };
+    let states = fixture.log.describe_topics(std::slice::from_ref(&hour)).await.expect("describe");
+    assert_eq!(states[0].differences.len(), 1, "it is told: {states:?}");
+    let checked = CheckedLog::new(Arc::clone(&fixture.log), vec![hour]);
+    checked.open_writer(&fixture.participant(), &[fixture.live()]).await.expect("used");
+    let unnamed = checked.open_writer(&fixture.participant(), &[fixture.bulk()]).await.map(|_| ());
+    assert!(unnamed.expect_err("no contract").to_string().contains(&fixture.bulk()));
+}
+
 pub async fn topics_are_never_changed_by_creating_them_again(fixture: Fixture) {
     let more = [fixture.spec(&fixture.live(), LIVE + 5, false)];
     fixture.log.create_topics(&more).await.expect("create");
@@ -80,6 +125,10 @@ pub async fn a_schema_has_one_id_and_its_text(fixture: Fixture) {
     assert_ne!(second, id);
     assert_eq!(fixture.log.schema_id(&topic, "test.Happened", SCHEMA).await.expect("old id"), id);
     assert_eq!(fixture.log.schema_id(&topic, "test.Happened", &newer).await.expect("new id"), second);
+    let versions = fixture.log.schema_versions(&topic, "test.Happened").await.expect("versions");
+    let versions: Vec<_> = versions.iter().map(|text| value(text)).collect();
+    assert_eq!(versions, [value(SCHEMA), value(&newer)], "all of them, oldest first");
+    assert!(fixture.log.schema_versions(&topic, "test.Unknown").await.expect("none").is_empty());
 }
 
 pub async fn a_schema_that_cannot_read_what_was_written_before_is_refused(fixture: Fixture) {

@@ -40,6 +40,27 @@ pub async fn sequences_are_dense_also_across_writers(fixture: Fixture) {
     assert!(seen.is_sorted_by(|left, right| left.offset < right.offset));
 }
 
+pub async fn the_longest_record_is_taken(fixture: Fixture) {
+    use lienthong_log::record::MAX_RECORD_BYTES;
+    let (mut writer, _) = fixture.writer().await;
+    // Nothing that a codec could make smaller.
+    let mut state = 1_u64;
+    let noise = std::iter::repeat_with(|| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (state >> 56) as u8
+    });
+    let value: Vec<u8> = noise.take(MAX_RECORD_BYTES - 200).collect();
+    let mut batch = Batch::default();
+    push(&mut batch, &fixture.place(0), "large", 1, &value);
+    push(&mut batch, &fixture.place(0), "small", 1, b"v");
+    writer.append(&batch).await.expect("append");
+    let (seen, _) = fixture.read_all(&fixture.place(0), OffsetState::START, 1 << 20).await;
+    assert_eq!(seen.iter().map(|seen| seen.value.len()).collect::<Vec<_>>(), [value.len(), 1]);
+    assert!(seen[0].value == value);
+    let side = fixture.side();
+    fixture.log.publish(&side, b"key", &[], &value).await.expect("side topics take as much");
+}
+
 pub async fn a_second_writer_fences_the_first(fixture: Fixture) {
     let place = fixture.place(1);
     let (mut first, _) = fixture.writer().await;
@@ -120,7 +141,7 @@ pub async fn a_fenced_writer_gets_no_leave_to_forget(fixture: Fixture) {
     let _leave = first.checkpoint(&body("valid")).await.expect("checkpoint");
     let (second, _) = fixture.writer().await;
     match first.checkpoint(&body("zombie")).await {
-        Err(WriterError::Fenced { claim, .. }) => assert_eq!(claim, second.epoch()),
+        Err(WriterError::Fenced { claim, .. }) => assert_eq!(claim, Some(second.epoch())),
         other => panic!("{other:?}"),
     }
     // And the zombie's checkpoint is not taken as valid.

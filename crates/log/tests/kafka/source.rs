@@ -64,7 +64,7 @@ pub fn batch(events: std::ops::Range<u64>, skipped: impl Fn(&str) -> bool) -> Ba
             let headers: [(&'static str, &[u8]); 2] =
                 [("ce_id", id.as_bytes()), ("ce_type", b"test.happened")];
             let record = NewRecord { key: id.as_bytes(), headers: &headers, value: &[7; 300], time: 1 };
-            batch.push(&place(number % PARTITIONS), &record);
+            batch.push(&place(number % PARTITIONS), &record).expect("it fits");
         }
     }
     batch

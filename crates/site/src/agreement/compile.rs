@@ -98,7 +98,7 @@ fn families(
         let revocations = revocations(reader, &own, catalogue);
         families.push(FamilyPart {
             family: family.name.clone(),
-            topics: vec![family.live_topic(), family.bulk_topic()],
+            topics: family.topics().map(|(name, _)| name).collect(),
             rules: own.iter().map(|(rule, placement)| delivery(reader, rule, placement)).collect(),
             revocations,
         });

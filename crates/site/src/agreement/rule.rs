@@ -3,7 +3,7 @@
 use lienthong_contract::predicate::{Predicate, PredicateField, PredicateType};
 use lienthong_contract::target::{CellKind, VersionStore};
 use lienthong_router::subscription::{ColumnMap, Effect, Policy};
-use lienthong_schemas::{Access, Catalogue, EventContract, Field, FieldPath, FieldType};
+use lienthong_schemas::{Access, Catalogue, EventContract, Family, Field, FieldPath, FieldType};
 
 use crate::node::Place;
 use crate::reader::{Reader, Text};
@@ -26,6 +26,8 @@ pub(super) struct Rule<'c> {
     pub(super) effect: Effect,
     pub(super) on_revoked: Policy,
     pub(super) on_deleted: Policy,
+    /// Whether an event may declare the record void, and the agreement undoes it then.
+    pub(super) revocable: bool,
 }
 
 /// A compiled `where`.
@@ -87,6 +89,8 @@ pub(super) fn resolve<'c>(
     });
     let Policies { on_revoked, on_deleted } = policy::resolve(reader, file, event, catalogue);
     let into = file.into.as_ref()?;
+    let revoked = catalogue.revoked_by(event.name.as_str()).next().is_some();
+    let revocable = revoked && on_revoked.as_ref().is_some_and(|policy| *policy != Policy::Ignore);
     let rule = Rule {
         at: file.at,
         event,
@@ -99,6 +103,7 @@ pub(super) fn resolve<'c>(
         effect: file.effect?,
         on_revoked: on_revoked?,
         on_deleted: on_deleted?,
+        revocable,
     };
     if rule.effect == Effect::Delete
         && let Some(column) = rule.values().next()
@@ -108,7 +113,23 @@ pub(super) fn resolve<'c>(
         reader.problem(column.at, message, "leave only the key's columns");
     }
     null_key(reader, &rule);
+    told_apart(reader, &rule, catalogue);
     Some(with_marks(rule))
+}
+
+/// Versions of two publishers do not compare, so a row may only ever come from one of them. A record number is unique
+/// among all publishers of a family: with it in the key, the row is its publisher's.
+fn told_apart(reader: &mut Reader<'_>, rule: &Rule<'_>, catalogue: &Catalogue) {
+    let several = catalogue.family(&rule.event.family).is_some_and(Family::is_per_publisher);
+    let (true, Some(number), Some(first)) = (several, &rule.event.record_number, rule.key.first()) else {
+        return;
+    };
+    if rule.key.iter().filter_map(|key| rule.column(&key.value)).any(|column| column.path == *number) {
+        return;
+    }
+    let message =
+        format!("`{}` has several publishers, and two of them could write one row", rule.event.family);
+    reader.problem(first.at, message, format!("add a column that holds `{number}` to the key"));
 }
 
 /// The column of a `soft` policy is written with the entry's values, always as null: a record that comes to life again loses its mark.

@@ -131,8 +131,7 @@ impl Merger<'_, '_, '_> {
 
     /// Only one family creates and deletes the rows of a table.
     fn lives(&mut self) {
-        let decides = |rule: &&&Rule<'_>| matches!(rule.effect, Effect::Upsert | Effect::Delete);
-        let mut deciding = self.rules.iter().filter(decides);
+        let mut deciding = self.rules.iter().filter(|rule| decides(rule));
         let Some(first) = deciding.next() else { return };
         for rule in deciding.filter(|rule| rule.event.family != first.event.family) {
             let (line, column) = first.at;
@@ -170,6 +169,28 @@ impl Merger<'_, '_, '_> {
         }
     }
 
+    /// A revocation undoes the row of one record: the ledger must be able to tell that a row is this record's.
+    fn revocable(&mut self, groups: &[super::groups::Group]) {
+        for (position, rule) in self.rules.iter().enumerate() {
+            if !rule.revocable || !decides(rule) {
+                continue;
+            }
+            let own = |group: &&super::groups::Group| {
+                let same = |writer: &usize| self.rules[*writer].event.name == rule.event.name;
+                group.writers.contains(&position) && group.writers.iter().all(same)
+            };
+            if groups.iter().find(own).is_none() {
+                let message = format!(
+                    "every column of `{}` is written by other events too, so that a revocation could not tell whose row it is",
+                    rule.event.name
+                );
+                let number = rule.event.record_number.as_ref().map_or("its number", |path| path.as_str());
+                let fix = format!("deliver a field that no other entry writes there, such as {number}");
+                self.reader.problem(rule.at, message, fix);
+            }
+        }
+    }
+
     /// Columns of the bus itself are not written from fields.
     fn reserved(&mut self) {
         let mut reserved: Vec<(&str, &str)> = Vec::new();
@@ -189,6 +210,7 @@ impl Merger<'_, '_, '_> {
 
     fn table(&mut self, index: usize) -> (TargetTable, Vec<Placement>) {
         let groups = groups(self.rules);
+        self.revocable(&groups);
         let key: Vec<String> = self.first().key.iter().map(|key| key.value.clone()).collect();
         let placements = (0..self.rules.len())
             .map(|position| {
@@ -203,6 +225,11 @@ impl Merger<'_, '_, '_> {
             let kind = self.rules.iter().find_map(|rule| rule.column(name)).map(|column| column.kind);
             kind.map(|kind| TargetColumn { name: name.clone(), kind })
         };
+        let deciding = self.rules.iter().find(|rule| decides(rule)).map(|rule| &rule.event.family);
+        let decides_row = |group: &super::groups::Group| {
+            let family = group.writers.first().map(|position| &self.rules[*position].event.family);
+            family.is_some() && family == deciding
+        };
         let table = TargetTable {
             table: self.first().table.value.clone(),
             key: key.iter().filter_map(target).collect(),
@@ -211,6 +238,7 @@ impl Merger<'_, '_, '_> {
                 .map(|group| ColumnGroup {
                     name: group.columns.first().cloned().unwrap_or_default(),
                     columns: group.columns.iter().filter_map(target).collect(),
+                    decides_row: decides_row(group),
                 })
                 .collect(),
             version,
@@ -246,10 +274,18 @@ impl Merger<'_, '_, '_> {
                     message,
                     "write version: ledger, or write all columns in every entry",
                 );
+            } else if self.rules.iter().any(|rule| rule.revocable) {
+                let message = "a version column cannot tell which record wrote a row, and a revocation undoes one record only";
+                self.reader.problem(at, message, "write version: ledger");
             }
         }
         version
     }
+}
+
+/// Whether the entry creates and deletes rows, or only writes columns of rows that are there.
+fn decides(rule: &Rule<'_>) -> bool {
+    matches!(rule.effect, Effect::Upsert | Effect::Delete)
 }
 
 fn source<'r>(rule: &'r Rule<'_>, column: &str) -> Option<(&'r str, ColumnMap)> {

@@ -60,12 +60,12 @@ impl Entry<'_, '_> {
         owner: Option<&Text>,
         catalogue: &Catalogue,
     ) -> Option<Publication> {
-        let event = self.event(owner, catalogue);
+        let found = self.event(owner, catalogue);
         let entry = self.entry;
         let from = entry.from.as_ref()?;
         let table = self.tables.table(self.reader, from);
         let when = from.when.as_ref().map(|text| self.when(text, table));
-        let event = event?;
+        let (event, stem) = found?;
         let before = self.reader.problems.len();
         let (fields, at) = match &entry.fields {
             FieldsFile::AsContract => (self.as_contract(event, table), entry.at),
@@ -83,7 +83,7 @@ impl Entry<'_, '_> {
         if self.reader.problems.len() > before {
             return None;
         }
-        let (subject, subject_slots) = subject::rule(self.reader, at, event, &fields);
+        let (subject, subject_slots) = subject::rule(self.reader, at, event, &fields)?;
         if let Some(written) = &entry.subject {
             subject::check(self.reader, written, event, &fields, self.tables.capture(table));
         }
@@ -94,6 +94,7 @@ impl Entry<'_, '_> {
         Some(Publication {
             event: event.name.clone(),
             family: event.family.clone(),
+            stem,
             entry: index,
             table,
             when: when.flatten(),
@@ -106,8 +107,12 @@ impl Entry<'_, '_> {
         })
     }
 
-    /// The event, if it is known and the participant's own.
-    fn event<'c>(&mut self, owner: Option<&Text>, catalogue: &'c Catalogue) -> Option<&'c EventContract> {
+    /// The event, if it is known and the participant's own, and the stem of the participant's topics for it.
+    fn event<'c>(
+        &mut self,
+        participant: Option<&Text>,
+        catalogue: &'c Catalogue,
+    ) -> Option<(&'c EventContract, String)> {
         let name = self.entry.event.as_ref()?;
         let Some(event) = catalogue.event(&name.value) else {
             let known = catalogue.events().map(|event| event.name.as_str());
@@ -116,18 +121,27 @@ impl Entry<'_, '_> {
             return None;
         };
         let family = catalogue.family(&event.family)?;
-        if let Some(owner) = owner.filter(|owner| owner.value != family.owner) {
-            let message = format!("`{}` belongs to `{}`, not to `{}`", event.name, family.owner, owner.raw);
-            self.reader.problem(name.at, message, "only the owner publishes: use one of its own events");
+        if let Some(stranger) = participant.filter(|id| !family.may_publish(&id.value)) {
+            let publishers = family.publishers().join("`, `");
+            let message = format!("`{}` belongs to `{publishers}`, not to `{}`", event.name, stranger.raw);
+            let fix = if family.is_per_publisher() {
+                "only those publish it: have the catalogue list the participant under `publishers`"
+            } else {
+                "only the owner publishes: use one of its own events"
+            };
+            self.reader.problem(name.at, message, fix);
         }
-        Some(event)
+        let stem = participant.map_or_else(|| family.name.clone(), |id| family.stem(&id.value));
+        Some((event, stem))
     }
 
     fn when(&mut self, text: &Text, table: usize) -> Option<When> {
         match Predicate::compile_open(&text.value, None) {
             Ok((predicate, names)) => {
                 let columns = names.iter().map(|name| self.tables.column(table, name)).collect();
-                Some(When { predicate, columns })
+                let (line, column) = text.at;
+                let place = format!("{}:{line}:{column}: `when: {}`", self.reader.file, text.raw);
+                Some(When { predicate, columns, text: text.value.clone(), place })
             }
             Err(error) => {
                 let at = self.reader.inside(text, error.column);

@@ -7,15 +7,20 @@ use lienthong_schemas::{EventContract, FieldPath, SubjectRule};
 use crate::node::Place;
 use crate::reader::{Reader, Text};
 
-/// The catalogue's rule over the fields that have a source, and the slot of each.
+/// The catalogue's rule over the fields that have a source, and the slot of each; `None` when it cannot be followed.
 pub(super) fn rule(
     reader: &mut Reader<'_>,
     at: Place,
     event: &EventContract,
     fields: &[Field],
-) -> (SubjectRule, Vec<usize>) {
+) -> Option<(SubjectRule, Vec<usize>)> {
+    let [subject] = event.subjects.as_slice() else {
+        let message = format!("`{}` goes out once per person", event.name);
+        reader.problem(at, message, "publish it with a version that sends one event to each of its subjects");
+        return None;
+    };
     let slot = |path: &FieldPath| fields.iter().position(|field| field.path == path.as_str());
-    match &event.subject {
+    Some(match subject {
         SubjectRule::First(paths) => {
             // A field without a source is never there: the next one of the list counts.
             let found: (Vec<FieldPath>, Vec<usize>) =
@@ -32,9 +37,9 @@ pub(super) fn rule(
                 let message = format!("the subject of `{}` needs `{path}`, which has no source", event.name);
                 reader.problem(at, message, format!("add `{path}` to `fields`"));
             }
-            (event.subject.clone(), paths.iter().filter_map(slot).collect())
+            (subject.clone(), paths.iter().filter_map(slot).collect())
         }
-    }
+    })
 }
 
 /// Compares `subject`, written in columns or in fields of the contract, with the catalogue's list.
@@ -46,9 +51,9 @@ pub(super) fn check(
     table: &TableCapture,
 ) {
     let wanted: Vec<(&str, Option<&str>)> = event
-        .subject
-        .fields()
+        .subjects
         .iter()
+        .flat_map(SubjectRule::fields)
         .map(|path| {
             let field = fields.iter().find(|field| field.path == path.as_str());
             (path.as_str(), field.and_then(|field| column(field, table)))

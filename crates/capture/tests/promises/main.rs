@@ -1,0 +1,10 @@
+//! What a connector promises, shown with a real database and a real log: the embedded engine, sources of both kinds.
+
+#![allow(clippy::unwrap_used, reason = "a test")]
+
+mod life;
+mod mended;
+mod order;
+mod quarantine;
+mod when;
+mod world;

@@ -1,0 +1,42 @@
+//! Why the demo cannot go on.
+
+/// Texts name files and tables, never values.
+#[derive(Debug, thiserror::Error)]
+pub enum DemoError {
+    /// A file of the demo's folder.
+    #[error("{path}: {reason}")]
+    File {
+        /// Which.
+        path: String,
+        /// What the system says.
+        reason: std::io::Error,
+    },
+    /// One of the demo's databases.
+    #[error("{database}: {reason}")]
+    Database {
+        /// Whose.
+        database: String,
+        /// What SQLite says; its statements are ours and hold no values.
+        reason: rusqlite::Error,
+    },
+    /// The nation cannot be made as asked.
+    #[error(transparent)]
+    Nation(#[from] lienthong_nation::ConfigError),
+    /// The folder holds another nation.
+    #[error(
+        "{folder} holds a nation with {held}, not {asked}; fix: leave the option out, or choose another --dir"
+    )]
+    Other {
+        /// The demo's folder.
+        folder: String,
+        /// What it was made with.
+        held: String,
+        /// What was asked for.
+        asked: String,
+    },
+}
+
+/// Names the database of an error.
+pub(crate) fn database(name: &str) -> impl Fn(rusqlite::Error) -> DemoError + '_ {
+    move |reason| DemoError::Database { database: name.to_owned(), reason }
+}

@@ -1,0 +1,20 @@
+//! The nation of `lienthong demo`: its site's files, the ministries' databases, its life, and what every subscriber must hold.
+//!
+//! **Invariant:** what a copy must hold is computed from the ministries' tables and from what the nation knows of its own dirt, by SQL
+//! written for each copy, and never by the code that delivers.
+
+mod check;
+mod copies;
+mod error;
+mod lag;
+mod life;
+mod offices;
+mod site;
+mod tokens;
+
+pub use check::{Difference, Verdict, check};
+pub use error::DemoError;
+pub use lag::{Lag, lag};
+pub use life::{Life, LifeOptions};
+pub use offices::Offices;
+pub use site::{PARTICIPANTS, SUBSCRIBERS, publisher_file, subscriber_file, write};

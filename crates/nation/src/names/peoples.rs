@@ -1,0 +1,175 @@
+//! Names of peoples other than the Kinh.
+
+use super::Pool;
+
+/// Everything that names are made of here.
+pub(super) const POOLS: &[Pool] = &[
+    FAMILY_TAY,
+    FAMILY_THAI,
+    FAMILY_HMONG,
+    FAMILY_KHMER,
+    CLAN_EDE,
+    GIVEN_HMONG_MALE,
+    GIVEN_HMONG_FEMALE,
+    GIVEN_KHMER_MALE,
+    GIVEN_KHMER_FEMALE,
+    GIVEN_EDE_MALE,
+    GIVEN_EDE_FEMALE,
+    GIVEN_SINGLE,
+    &[("A", 1), ("Thị", 1)],
+];
+
+/// Tày and Nùng.
+pub(super) const FAMILY_TAY: Pool = &[
+    ("Nông", 22),
+    ("Hoàng", 18),
+    ("Lương", 8),
+    ("Triệu", 7),
+    ("Hà", 6),
+    ("Lý", 6),
+    ("Ma", 6),
+    ("Chu", 4),
+    ("Đàm", 4),
+    ("Vi", 4),
+    ("Nguyễn", 8),
+    ("Bế", 3),
+    ("Mông", 2),
+    ("Dương", 2),
+];
+/// Thái and Mường.
+pub(super) const FAMILY_THAI: Pool = &[
+    ("Lò", 26),
+    ("Quàng", 12),
+    ("Cà", 8),
+    ("Lường", 9),
+    ("Tòng", 7),
+    ("Vì", 7),
+    ("Cầm", 6),
+    ("Hà", 5),
+    ("Bùi", 9),
+    ("Đinh", 5),
+    ("Quách", 3),
+    ("Bạc", 3),
+];
+pub(super) const FAMILY_HMONG: Pool = &[
+    ("Giàng", 20),
+    ("Vàng", 19),
+    ("Sùng", 15),
+    ("Thào", 13),
+    ("Lầu", 7),
+    ("Mùa", 7),
+    ("Hạng", 6),
+    ("Cứ", 4),
+    ("Lý", 5),
+    ("Hờ", 4),
+];
+pub(super) const FAMILY_KHMER: Pool = &[
+    ("Thạch", 26),
+    ("Danh", 18),
+    ("Kim", 13),
+    ("Sơn", 12),
+    ("Lâm", 10),
+    ("Châu", 8),
+    ("Kiên", 6),
+    ("Trà", 4),
+    ("Liêu", 3),
+];
+pub(super) const CLAN_EDE: Pool = &[
+    ("Niê", 26),
+    ("Mlô", 16),
+    ("Êban", 13),
+    ("Niê Kdăm", 9),
+    ("Ayŭn", 9),
+    ("Kbuôr", 8),
+    ("Adrơng", 7),
+    ("Byă", 6),
+    ("Ênuôl", 4),
+    ("Hwing", 2),
+];
+pub(super) const GIVEN_HMONG_MALE: Pool = &[
+    ("Pao", 9),
+    ("Chớ", 8),
+    ("Dơ", 7),
+    ("Páo", 7),
+    ("Tủa", 6),
+    ("Lử", 6),
+    ("Dế", 5),
+    ("Sính", 5),
+    ("Sử", 5),
+    ("Vảng", 4),
+    ("Chứ", 4),
+    ("Phử", 3),
+];
+pub(super) const GIVEN_HMONG_FEMALE: Pool = &[
+    ("Mỷ", 9),
+    ("Máy", 8),
+    ("Dở", 7),
+    ("Sua", 7),
+    ("Mai", 6),
+    ("Say", 6),
+    ("Dí", 5),
+    ("Xua", 5),
+    ("Chía", 4),
+    ("Pà", 4),
+    ("Ly", 4),
+];
+pub(super) const GIVEN_KHMER_MALE: Pool = &[
+    ("Sa Rương", 6),
+    ("Phol La", 5),
+    ("Sô Phol", 5),
+    ("Ra Đa", 4),
+    ("Sa Phone", 4),
+    ("Minh Tuấn", 4),
+    ("Thane", 3),
+    ("Sóc Kha", 3),
+    ("Văn Sang", 4),
+];
+pub(super) const GIVEN_KHMER_FEMALE: Pool = &[
+    ("Sô Phia", 7),
+    ("Sa Vy", 5),
+    ("Chanh Đa", 4),
+    ("Na Ry", 4),
+    ("Sây Ha", 3),
+    ("Hồng Ngọc", 4),
+    ("Sa Vươne", 3),
+    ("Thi Đa", 3),
+];
+pub(super) const GIVEN_EDE_MALE: Pool = &[
+    ("Y Bhiông", 6),
+    ("Y Thịnh", 5),
+    ("Y Moan", 5),
+    ("Y Nuên", 4),
+    ("Y Blăm", 4),
+    ("Y Wăn", 4),
+    ("Y Khoa", 4),
+    ("Y Djăng", 3),
+    ("Y Phôn", 3),
+    ("Y Suôn", 3),
+];
+pub(super) const GIVEN_EDE_FEMALE: Pool = &[
+    ("H'Hen", 6),
+    ("H'Bia", 5),
+    ("H'Linh", 5),
+    ("H'Nuên", 4),
+    ("H'Blă", 4),
+    ("H'Wơn", 4),
+    ("H'Yuên", 3),
+    ("H'Djuôn", 3),
+    ("H’Mai", 2),
+    ("H'Zăk", 3),
+];
+pub(super) const GIVEN_SINGLE: Pool = &[
+    ("Blôn", 5),
+    ("Byin", 5),
+    ("Pyưch", 4),
+    ("Hlunh", 4),
+    ("Ngơi", 4),
+    ("Brôi", 4),
+    ("Yưn", 4),
+    ("Hmrui", 3),
+    ("Đyưng", 3),
+    ("Nhưk", 3),
+    ("Kưk", 3),
+    ("Lơi", 3),
+    ("K'Brơi", 3),
+];

@@ -1,0 +1,52 @@
+//! Names of streets and hamlets, and causes of death.
+
+/// What stands after a house number, below the commune.
+pub(crate) const STREETS: &[&str] = &[
+    "Lê Lợi",
+    "Trần Hưng Đạo",
+    "Nguyễn Huệ",
+    "Nguyễn Trãi",
+    "Hai Bà Trưng",
+    "Lý Thường Kiệt",
+    "Quang Trung",
+    "Phan Chu Trinh",
+    "Hùng Vương",
+    "Điện Biên Phủ",
+    "Lê Duẩn",
+    "Nguyễn Văn Cừ",
+    "Trần Phú",
+    "Hoàng Hoa Thám",
+    "Ngô Quyền",
+    "Cách Mạng Tháng Tám",
+    "Thôn Đông",
+    "Thôn Thượng",
+    "Thôn Hạ",
+    "Xóm Mới",
+    "Ấp Mỹ Hòa",
+    "Ấp Bình Thủy",
+    "Khóm 3",
+    "Tổ dân phố Đoài",
+    "Bản Nà Tấu",
+    "Bản Mường Lạn",
+    "Buôn Ea Sút",
+    "Làng Kon Brăp",
+    "Khu phố 5",
+    "Xóm Chùa",
+];
+
+/// As death notices state them.
+pub(crate) const CAUSES: &[&str] = &[
+    "Tai biến mạch máu não",
+    "Nhồi máu cơ tim",
+    "Suy tim",
+    "Ung thư phổi",
+    "Ung thư gan",
+    "Viêm phổi",
+    "Tai nạn giao thông",
+    "Suy thận mạn",
+    "Đái tháo đường biến chứng",
+    "Bệnh phổi tắc nghẽn mạn tính",
+    "Tuổi già",
+    "Nhiễm trùng huyết",
+    "Đuối nước",
+];

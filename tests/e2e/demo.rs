@@ -1,0 +1,96 @@
+//! `lienthong demo`: the nation lives, is stopped, killed and continued, and its check finds what is wrong.
+
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use lienthong_testkit::database::Database;
+
+use crate::site::{Engine, log_address};
+
+fn demo(folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lienthong"));
+    command.arg("demo").arg("--dir").arg(folder).args(arguments).env_remove("LIENTHONG_LOG");
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+fn ended(output: &Output, code: i32) -> Result<String> {
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let complained = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.code() == Some(code), "{}: {said}\n{complained}", output.status);
+    Ok(said)
+}
+
+/// Waits until life goes on, then ends the demo in this way.
+fn interrupt(mut child: Child, name: &str) -> Result<Output> {
+    std::thread::sleep(Duration::from_secs(6));
+    ensure!(child.try_wait()?.is_none(), "it ended by itself");
+    let sent = Command::new("kill").args(["-s", name, &child.id().to_string()]).status()?;
+    ensure!(sent.success(), "no signal was sent");
+    Ok(child.wait_with_output()?)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_nation_that_is_killed_and_stopped_goes_on_and_every_row_is_right() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let options = ["--people", "400", "--rate", "30"];
+    let killed = interrupt(demo(folder.path(), &options).spawn()?, "KILL")?;
+    ensure!(killed.status.code().is_none(), "killed");
+    let stopped = interrupt(demo(folder.path(), &["--rate", "30"]).spawn()?, "INT")?;
+    let said = ended(&stopped, 0)?;
+    ensure!(said.contains("0 differences") && said.contains("lienthong tail civil_status"), "{said}");
+    let other = demo(folder.path(), &["--people", "500", "--for", "1s"]).output()?;
+    ended(&other, 2)?;
+    let json = demo(folder.path(), &["--for", "2s", "--output", "json"]).output()?;
+    let said = ended(&json, 0)?;
+    for line in said.lines().filter(|line| line.starts_with('{')) {
+        let _: serde_json::Value = serde_json::from_str(line)?;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_copy_that_was_tampered_with_is_told_and_ends_with_exit_code_5() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    ended(&demo(folder.path(), &["--people", "300", "--rate", "10", "--for", "3s"]).output()?, 0)?;
+    let url = |name: &str| format!("sqlite:{}", folder.path().join("var").join(name).display());
+    let pin = Database::open(&url("mps.population.db"))
+        .await?
+        .rows("select pin from person where length(cast(pin as blob)) = 12 limit 1")
+        .await?;
+    let pin = pin[0][0].clone().unwrap_or_default();
+    let tampers = [
+        (
+            "subscriber.mof.tax.db",
+            "delete from taxpayer where rowid in (select rowid from taxpayer limit 1)".to_owned(),
+        ),
+        ("subscriber.moh.ehr.db", "insert into health_book (registration_no) values ('invented')".to_owned()),
+        ("subscriber.psp.cases.db", "update birth_notice set facility_code = 'x' where rowid = 1".to_owned()),
+        (
+            "subscriber.vss.insurance.db",
+            "update residence set own_note = 'from nowhere' where rowid = 1".to_owned(),
+        ),
+        ("subscriber.nso.statistics.db", format!("insert into birth (token) values ('a {pin} b')")),
+    ];
+    for (name, statement) in tampers {
+        Database::open(&url(name)).await?.run(&[statement]).await?;
+    }
+    let said = ended(&demo(folder.path(), &["--rate", "1", "--for", "1s"]).output()?, 5)?;
+    for part in ["missing", "extra", "stale", "leaked", "(whole file)", "5 differences"] {
+        let found = said.contains(part) || (part == "5 differences" && said.contains("6 differences"));
+        ensure!(found, "{part} is not told: {said}");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_same_nation_lives_over_kafka() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let log = log_address(Engine::Kafka);
+    let options = ["--log", &log, "--people", "300", "--rate", "10", "--for", "10s"];
+    let said = ended(&demo(folder.path(), &options).output()?, 0)?;
+    ensure!(said.contains("0 differences"), "{said}");
+    Ok(())
+}
