@@ -17,9 +17,9 @@ check: ## formatting, clippy without a warning, and the dependency rules when ca
 test: ## every test against real servers, which it installs, starts and stops itself; ARGS="-p lienthong-router" runs some
 	@deploy/dev/test $(ARGS)
 
-demo: ## the merger of 1 July 2025 from a publisher's database to a subscriber's, in a folder of its own, without a server
-	cargo build --locked --release -p lienthong-cli -p lienthong-testkit --bin lienthong --bin admin-units
-	@deploy/dev/example-admin-units
+demo: ## builds, then a whole nation on the embedded log for half a minute; ARGS="--people 100000 --rate 50 --dir nation" are the demo's own
+	cargo build --locked --release -p lienthong-cli --bin lienthong
+	@"$${CARGO_TARGET_DIR:-target}/release/lienthong" demo $(or $(ARGS),--for 30s)
 
 dev-up: ## the servers and the site of docker-compose.yml without containers; prints addresses and three commands to try
 	@deploy/dev/up

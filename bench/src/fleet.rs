@@ -176,9 +176,8 @@ impl Drop for Service {
 pub(crate) fn inserts(first: u64, count: u64) -> Vec<String> {
     let row = |n: u64| {
         format!(
-            "('HK{n:010}','0{:011}','hộ-{n:08}','con ruột của chủ hộ','01','004','{:05}','Số {n} ngõ 12 đường Nguyễn Trãi, tổ dân phố số 7, khu dân cư Bắc Linh Đàm mở rộng','2025-07-01','2026-03-0{}')",
-            n % 97_000_000_000,
-            n % 3321,
+            "('HK{n:010}','001{:09}','hộ-{n:08}','con ruột của chủ hộ','01','001','00004','Số {n} ngõ 12 đường Nguyễn Trãi, tổ dân phố số 7, khu dân cư Bắc Linh Đàm mở rộng','2025-06-30','2026-03-0{}')",
+            n % 100_000_000,
             n % 9 + 1
         )
     };

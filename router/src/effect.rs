@@ -7,7 +7,7 @@
 
 use lienthong_contract::event::Operation;
 use lienthong_contract::sink::{Action, GroupWrite, KeyWrite, Revokes};
-use lienthong_schemas::Cell;
+use lienthong_schemas::{Cell, FieldPath};
 
 use crate::compact::Compactor;
 use crate::error::EventFault;
@@ -58,12 +58,13 @@ impl<'a> Maker<'a> {
             self.undo(rule, &rule.on_deleted, &target, head, None, out);
             return Ok(());
         }
+        let groups = self.groups(rule, head, row)?;
         let action = match rule.effect {
-            Effect::Upsert | Effect::Update { if_missing: IfMissing::Insert } => {
-                Action::Upsert(self.groups(rule, head, row)?)
-            }
-            Effect::Update { if_missing: IfMissing::Skip } => Action::Update(self.groups(rule, head, row)?),
             Effect::Delete => Action::Delete { version: head.version, revokes: None },
+            // None of the agreed fields changed.
+            _ if groups.is_empty() => return Ok(()),
+            Effect::Upsert | Effect::Update { if_missing: IfMissing::Insert } => Action::Upsert(groups),
+            Effect::Update { if_missing: IfMissing::Skip } => Action::Update(groups),
         };
         out.push(target.write(action));
         Ok(())
@@ -123,6 +124,7 @@ impl<'a> Maker<'a> {
         Ok(hash.map(|key_hash| Target { table: rule.table, key_hash, key }))
     }
 
+    /// The groups that the event speaks of; of a delta event only those whose field it lists, where null clears.
     fn groups(
         &self,
         rule: &DeliveryRule,
@@ -134,7 +136,8 @@ impl<'a> Maker<'a> {
             let values = self.projector.columns(&source.columns, row)?;
             Ok(GroupWrite { group: source.group, version: head.version, record, values })
         };
-        rule.groups.iter().map(write).collect()
+        let changed = rule.delta.map(|path| row[path]);
+        rule.groups.iter().filter(|source| speaks_of(changed, source.listed.as_ref())).map(write).collect()
     }
 
     fn undo(
@@ -184,6 +187,13 @@ impl<'a> Target<'a> {
     fn write(&self, action: Action<'a>) -> KeyWrite<'a> {
         KeyWrite { table: self.table, key_hash: self.key_hash, key: self.key, action }
     }
+}
+
+/// Whether a group's field counts. A listed record stands for all its fields.
+fn speaks_of(changed: Option<Cell<'_>>, field: Option<&FieldPath>) -> bool {
+    let (Some(changed), Some(field)) = (changed, field) else { return true };
+    let Cell::List(names) = changed else { return false };
+    names.iter().any(|name| matches!(name, Cell::Str(name) if field.lies_in(name)))
 }
 
 fn of_type(revocation: &RevocationRule, undo: &Undo, row: &[Cell<'_>]) -> bool {

@@ -123,6 +123,8 @@ pub struct DeliveryRule {
     pub on_deleted: Policy,
     /// Index into `paths` of the field that numbers the record, when the catalogue names one.
     pub record_number: Option<usize>,
+    /// For an event that changes only some fields: index into `paths` of the list that names them.
+    pub delta: Option<usize>,
 }
 
 /// A rule's filter with its inputs.
@@ -141,6 +143,8 @@ pub struct GroupSource {
     pub group: usize,
     /// One source per column of the group, in the group's order.
     pub columns: Vec<ColumnSource>,
+    /// The field that must be listed as changed for the group to be written; `None`: it always is.
+    pub listed: Option<FieldPath>,
 }
 
 /// Where a column's value comes from.
@@ -297,8 +301,11 @@ impl Subscription {
             {
                 return Err(fault("the filter's inputs do not fit"));
             }
-            if rule.record_number.is_some_and(|path| path >= rule.paths.len()) {
-                return Err(fault("no such record number"));
+            if [rule.record_number, rule.delta].into_iter().flatten().any(|path| path >= rule.paths.len()) {
+                return Err(fault("no such record number or list of changed fields"));
+            }
+            if rule.delta.is_none() && rule.groups.iter().any(|group| group.listed.is_some()) {
+                return Err(fault("a group waits to be listed, and no list is read"));
             }
         }
         self.validate_revocations()

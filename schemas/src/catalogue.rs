@@ -4,6 +4,7 @@
 
 mod build;
 mod build_family;
+mod checks;
 mod family;
 mod file;
 mod subject;
@@ -16,6 +17,7 @@ pub use subject::{MAX_SUBJECT_BYTES, SubjectRule, is_person};
 
 use crate::path::FieldPath;
 use crate::problem::Problem;
+use crate::quality::Checks;
 use crate::schema::RecordSchema;
 
 /// All families and events of a site.
@@ -71,6 +73,8 @@ pub struct EventContract {
     pub delta: Option<FieldPath>,
     /// What this event revokes.
     pub revokes: Option<Revokes>,
+    /// What its values are checked for at the source.
+    pub checks: Checks,
     /// What other people call it.
     pub standards: Standards,
     classes: BTreeMap<FieldPath, Classification>,

@@ -90,6 +90,22 @@ impl PartialDate {
         date::days_from_civil(i32::from(self.year), u32::from(self.month?), u32::from(self.day?))
     }
 
+    /// The first and the last day that it may be.
+    #[must_use]
+    pub fn days(self) -> Option<(i32, i32)> {
+        let year = i32::from(self.year);
+        let (first, last) = match self.month {
+            None => ((1, 1), (12, 31)),
+            Some(month) => {
+                let month = u32::from(month);
+                let days = self.day.map(u32::from);
+                ((month, days.unwrap_or(1)), (month, days.unwrap_or(date::days_in_month(year, month))))
+            }
+        };
+        let day = |(month, day)| date::days_from_civil(year, month, day);
+        Some((day(first)?, day(last)?))
+    }
+
     /// How much is known.
     #[must_use]
     pub fn precision(self) -> Precision {

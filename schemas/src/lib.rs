@@ -10,6 +10,7 @@
 //! | cells to Avro, Avro to cells | [`EncodePlan`], [`DecodePlan`], bounded by [`Limits`] |
 //! | schema id in front of a datum | [`frame`] |
 //! | families, owners, subjects, purposes, revocations | [`Catalogue`], [`EventContract`] |
+//! | what a source's values are checked for | [`quality`] |
 //! | house rules, compatibility in words, differences of two versions | [`check`], [`diff`] |
 //! | reference pages and AsyncAPI | [`reference`] |
 //! | the contracts that ship | [`bundled`](mod@bundled): `avro/`, `catalogue.yaml` |
@@ -60,6 +61,7 @@ pub mod frame;
 mod path;
 mod plan;
 mod problem;
+pub mod quality;
 pub mod reference;
 mod resolve;
 mod schema;
@@ -81,4 +83,5 @@ pub use frame::FrameError;
 pub use path::FieldPath;
 pub use plan::{Limits, MAX_DEPTH, PlanError};
 pub use problem::{Problem, nearest};
+pub use quality::QualityPlan;
 pub use schema::{Field, FieldType, RecordSchema, SchemaError};

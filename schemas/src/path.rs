@@ -35,7 +35,13 @@ impl FieldPath {
     /// Whether `other` is this field or lies inside it.
     #[must_use]
     pub fn covers(&self, other: &FieldPath) -> bool {
-        match other.0.strip_prefix(&self.0) {
+        other.lies_in(&self.0)
+    }
+
+    /// Whether this field is the one of that path, or lies inside it.
+    #[must_use]
+    pub fn lies_in(&self, path: &str) -> bool {
+        match self.0.strip_prefix(path) {
             Some(rest) => rest.is_empty() || rest.starts_with('.'),
             None => false,
         }

@@ -151,6 +151,24 @@ fn revocations_are_checked_against_what_they_revoke() {
 }
 
 #[test]
+fn checks_name_fields_that_can_be_checked_so() {
+    let with = |checks: &str| {
+        problem("    purposes:\n      P1", &format!("    checks: {checks}\n    purposes:\n      P1"))
+    };
+    let unknown = with("{persons: [{pin: child.pn}]}");
+    assert_eq!(unknown, "21:30: unknown field `child.pn`; fix: did you mean `child.pin`?");
+    let sex = with("{persons: [{pin: child.pin, sex: child.origin}]}");
+    assert!(sex.starts_with("21:46: `child.origin` is not an enum with male and female"), "{sex}");
+    let level = with("{units: [{code: no, level: communes}]}");
+    assert_eq!(level, "21:40: unknown level `communes`; fix: did you mean `commune`?");
+    let length = with("{max_length: {no: 0}}");
+    assert_eq!(length, "21:31: no text has 0 characters; fix: use 1 or more");
+    let record = with("{dates: [child]}");
+    assert!(record.contains("`child` is a record"), "{record}");
+    assert!(with("{person: []}").starts_with("21:"), "unknown keys have a place");
+}
+
+#[test]
 fn a_family_has_an_owner_or_is_per_publisher() {
     let owner = "    owner: moj.civil-status\n";
     let each = "    per: publisher\n    publishers: [hanoi.births, danang.births]\n";

@@ -10,6 +10,7 @@ mod kills;
 mod nation;
 mod observed;
 mod programs;
+mod quality;
 mod residents;
 mod secure;
 mod site;

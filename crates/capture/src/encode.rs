@@ -9,12 +9,13 @@ use lienthong_contract::event::{Lane, Operation, header, outbox_sequence};
 use lienthong_contract::source::{RowChange, RowOp, RowVisitor, Side, TableCapture};
 use lienthong_log::record::NewRecord;
 use lienthong_log::{Batch, TopicPartition, murmur2};
-use lienthong_schemas::{Cell, FieldPath, MAX_SUBJECT_BYTES, date, frame};
+use lienthong_schemas::quality::Flag;
+use lienthong_schemas::{Cell, FieldPath, MAX_SUBJECT_BYTES, date, frame, is_person};
 use lienthong_telemetry::{Tally, Traces};
 
 use crate::batches::Batches;
 use crate::convert::{Rule, convert, partial_date, rule_of, split_list};
-use crate::publication::{Field, FieldSource, Publication, by_table};
+use crate::publication::{Field, FieldSource, Publication, Subject, by_table};
 use crate::quarantine::{QuarantineKeys, Quarantined};
 use crate::side::{Broken, Judge};
 use crate::trace::{Traced, Tracer};
@@ -65,6 +66,9 @@ pub struct Encoder {
     batches: Batches,
     /// Places of each table's key among its columns.
     keys: Vec<Vec<usize>>,
+    /// What was found odd in the event at hand, and as a header says it; both are reused.
+    flags: Vec<Flag>,
+    flag_text: String,
     /// Rows that broke their contract and have not been taken.
     pub quarantined: Vec<Quarantined>,
     /// Time of capture for the rows to come, microseconds.
@@ -77,9 +81,9 @@ pub struct Encoder {
 struct Event<'a> {
     publication: usize,
     operation: Operation,
-    suffix: &'a str,
+    /// Which of several people, from 0; `None` where an event has one subject.
+    person: Option<usize>,
     subject: &'a str,
-    cells: &'a [Cell<'a>],
 }
 
 impl Encoder {
@@ -110,6 +114,8 @@ impl Encoder {
             value: Vec::new(),
             batches: Batches::default(),
             keys,
+            flags: Vec::new(),
+            flag_text: String::new(),
             quarantined: Vec::new(),
             recorded_time: 0,
             last_event_time: None,
@@ -166,55 +172,77 @@ impl Encoder {
         };
         let Some(last_known) = after.or(before) else { return };
         let side = if after.is_some() { Side::After } else { Side::Before };
-        let (cells, subject) = match judge.whole(side).and_then(|()| event(publication, last_known, arena)) {
-            Ok(event) => event,
-            Err(broken) => return self.quarantine(publication, row, last_known, broken),
-        };
         // A row that was set aside before this change mended it was not published as it stood then, so no subject is told to go on as
         // another one. Had a still earlier state been published under a former subject, a target that is keyed by the subject keeps
         // that row until somebody who reads the quarantine mends it; one that is keyed by the record converges.
         let former = match (operation, before) {
-            (Operation::Update, Some(before)) if judged => {
-                judge.whole(Side::Before).and_then(|()| event(publication, before, arena)).ok()
-            }
+            (Operation::Update, Some(before)) if judged => judge
+                .whole(Side::Before)
+                .and_then(|()| event(publication, before, row.time, arena, &mut self.flags))
+                .ok(),
             _ => None,
         };
-        if let Some((_, former)) = former.filter(|(_, former)| *former != subject) {
-            let rekey = Event {
-                publication: index,
-                operation: Operation::Rekey,
-                suffix: "r",
-                subject: former,
-                cells,
-            };
-            if let Err(broken) = self.emit(publication, row, &rekey) {
-                return self.quarantine(publication, row, last_known, broken);
-            }
-        }
-        let event = Event { publication: index, operation, suffix: "", subject, cells };
-        if let Err(broken) = self.emit(publication, row, &event) {
+        // What was odd before the change is not said again.
+        self.flags.clear();
+        let read = judge
+            .whole(side)
+            .and_then(|()| event(publication, last_known, row.time, arena, &mut self.flags))
+            .and_then(|(cells, subjects)| self.encode(index, operation, cells).map(|()| subjects));
+        let subjects = match read {
+            Ok(subjects) => subjects,
+            Err(broken) => return self.quarantine(publication, row, last_known, broken),
+        };
+        let former = former.map(|(_, former)| former).unwrap_or_default();
+        if let Err(broken) = self.persons(index, row, operation, former, subjects) {
             self.quarantine(publication, row, last_known, broken);
         }
     }
 
-    fn emit(
+    /// The event's data and what was odd in them, the same for every person whom it concerns.
+    fn encode(&mut self, index: usize, operation: Operation, cells: &[Cell<'_>]) -> Result<(), Broken> {
+        let publication = &self.parts.publications[index];
+        describe(&self.flags, publication, &mut self.flag_text);
+        let (live, bulk) = self.parts.schema_ids[index];
+        self.value.clear();
+        frame::write(if operation == Operation::Snapshot { bulk } else { live }, &mut self.value);
+        let encoded = publication.plan.encode(cells, &mut self.value);
+        // No field is named where it is the whole that does not fit.
+        let place = |path: String| if path.is_empty() { RECORD.to_owned() } else { path };
+        encoded.map_err(|error| (place(error.path), rule_of(error.problem)))
+    }
+
+    /// One event per person; first those who are no longer a subject are told so, under the old key.
+    fn persons(
         &mut self,
-        publication: &Publication,
+        index: usize,
         row: &RowChange<'_>,
-        event: &Event<'_>,
+        operation: Operation,
+        former: &[&str],
+        subjects: &[&str],
     ) -> Result<(), Broken> {
-        let id = self.id(publication, row, event.suffix);
+        let several = subjects.len() > 1;
+        let person = |index: usize| several.then_some(index);
+        for (at, subject) in former.iter().enumerate().filter(|(_, former)| !subjects.contains(former)) {
+            let operation = Operation::Rekey;
+            self.emit(row, &Event { publication: index, operation, person: person(at), subject })?;
+        }
+        for (at, subject) in subjects.iter().enumerate() {
+            // One person in two places of a record is one person.
+            if !subjects[..at].contains(subject) {
+                self.emit(row, &Event { publication: index, operation, person: person(at), subject })?;
+            }
+        }
+        Ok(())
+    }
+
+    fn emit(&mut self, row: &RowChange<'_>, event: &Event<'_>) -> Result<(), Broken> {
+        let publications = Arc::clone(&self.parts.publications);
+        let publication = &publications[event.publication];
+        let id = self.id(publication, row, event.person, event.operation);
         if self.parts.collected.remove(id.as_str()) {
             return Ok(());
         }
         let bulk = event.operation == Operation::Snapshot;
-        let ids = self.parts.schema_ids[event.publication];
-        self.value.clear();
-        frame::write(if bulk { ids.1 } else { ids.0 }, &mut self.value);
-        let encoded = publication.plan.encode(event.cells, &mut self.value);
-        // No field is named where it is the whole that does not fit.
-        let place = |path: String| if path.is_empty() { RECORD.to_owned() } else { path };
-        encoded.map_err(|error| (place(error.path), rule_of(error.problem)))?;
         self.parts.counter += 1;
         let (topic, partitions) = &self.lanes[event.publication][usize::from(bulk)];
         let partition = murmur2::partition(event.subject.as_bytes(), *partitions);
@@ -225,7 +253,7 @@ impl Encoder {
         let sequence = outbox_sequence(self.parts.lineage_epoch, self.parts.writer_epoch, self.parts.counter);
         let origin = self.tracer.origin(&id);
         let trace = origin.map(|origin| origin.context().header()).unwrap_or_default();
-        let headers: [(&'static str, &[u8]); 11] = [
+        let mut headers: [(&'static str, &[u8]); 12] = [
             (header::SPEC_VERSION, b"1.0"),
             (header::ID, id.as_bytes()),
             (header::SOURCE, self.parts.urn.as_bytes()),
@@ -236,15 +264,19 @@ impl Encoder {
             (header::OPERATION, event.operation.as_str().as_bytes()),
             (header::SEQUENCE, sequence.as_bytes()),
             (header::CONTENT_TYPE, header::AVRO.as_bytes()),
+            (header::QUALITY_FLAGS, self.flag_text.as_bytes()),
             (header::TRACE_PARENT, trace.as_bytes()),
         ];
-        let record = NewRecord {
-            key: event.subject.as_bytes(),
-            // An event that is not traced says nothing of traces.
-            headers: if origin.is_some() { &headers } else { &headers[..10] },
-            value: &self.value,
-            time: row.time,
-        };
+        // What is right has no flags, and what is not traced says nothing of traces.
+        let mut count = 10;
+        for (at, said) in [(10, !self.flag_text.is_empty()), (11, origin.is_some())] {
+            if said {
+                headers.swap(count, at);
+                count += 1;
+            }
+        }
+        let headers = &headers[..count];
+        let record = NewRecord { key: event.subject.as_bytes(), headers, value: &self.value, time: row.time };
         let pushed = self.batches.push(&target, &record);
         pushed.map_err(|_| (RECORD.to_owned(), "record-too-long"))?;
         self.captured.between(row.time, self.recorded_time);
@@ -258,10 +290,23 @@ impl Encoder {
         Ok(())
     }
 
-    fn id(&self, publication: &Publication, row: &RowChange<'_>, suffix: &str) -> String {
-        let mut id = String::with_capacity(row.id.len() + 12);
+    /// A pure function of lineage, change, entry, person and whether the event only moves a subject.
+    fn id(
+        &self,
+        publication: &Publication,
+        row: &RowChange<'_>,
+        person: Option<usize>,
+        operation: Operation,
+    ) -> String {
+        let mut id = String::with_capacity(row.id.len() + 14);
         // Writing to a String cannot fail.
-        let _ = write!(id, "{}-{}-{}{suffix}", self.parts.lineage_epoch, row.id, publication.entry);
+        let _ = write!(id, "{}-{}-{}", self.parts.lineage_epoch, row.id, publication.entry);
+        if let Some(person) = person {
+            let _ = write!(id, ".{person}");
+        }
+        if operation == Operation::Rekey {
+            id.push('r');
+        }
         id
     }
 
@@ -272,7 +317,7 @@ impl Encoder {
         cells: &[Cell<'_>],
         (column, rule): Broken,
     ) {
-        let id = self.id(publication, row, "");
+        let id = self.id(publication, row, None, Operation::Insert);
         let table = &self.parts.tables[row.table];
         let key: Vec<Cell<'_>> = self.keys[row.table].iter().map(|index| cells[*index]).collect();
         self.quarantined.push(Quarantined {
@@ -309,12 +354,24 @@ fn key_places(table: &TableCapture) -> Vec<usize> {
     table.key.iter().filter_map(place).collect()
 }
 
-/// The event's cells and its subject.
+/// The flags as their header says them.
+fn describe(flags: &[Flag], publication: &Publication, out: &mut String) {
+    out.clear();
+    for flag in flags {
+        let comma = if out.is_empty() { "" } else { "," };
+        // Writing to a String cannot fail.
+        let _ = write!(out, "{comma}{}@{}", flag.rule.id, publication.fields[flag.slot].path);
+    }
+}
+
+/// The event's cells, judged, and its subjects.
 fn event<'a>(
     publication: &Publication,
     row: &[Cell<'a>],
+    at: i64,
     arena: &'a Bump,
-) -> Result<(&'a [Cell<'a>], &'a str), Broken> {
+    flags: &mut Vec<Flag>,
+) -> Result<(&'a [Cell<'a>], &'a [&'a str]), Broken> {
     let mut cells = bumpalo::collections::Vec::with_capacity_in(publication.fields.len(), arena);
     for field in &publication.fields {
         let cell = value(field, row, arena).map_err(|rule| (field.path.clone(), rule))?;
@@ -323,13 +380,22 @@ fn event<'a>(
         }
         cells.push(cell);
     }
-    let cells: &'a [Cell<'a>] = cells.into_bump_slice();
-    let rule = |rule| ("subject".to_owned(), rule);
-    let subject = subject(publication, cells, arena).ok_or_else(|| rule("no-subject"))?;
-    if subject.len() > MAX_SUBJECT_BYTES {
-        return Err(rule("subject-too-long"));
+    let cells = cells.into_bump_slice_mut();
+    publication
+        .quality
+        .judge(cells, at, arena, flags)
+        .map_err(|flag| (publication.fields[flag.slot].path.clone(), flag.rule.id))?;
+    let cells: &'a [Cell<'a>] = cells;
+    let mut subjects = bumpalo::collections::Vec::with_capacity_in(publication.subjects.len(), arena);
+    for index in 0..publication.subjects.len() {
+        let broken = |rule| ("subject".to_owned(), rule);
+        let subject = subject(publication, index, cells, arena).ok_or_else(|| broken("no-subject"))?;
+        if subject.len() > MAX_SUBJECT_BYTES {
+            return Err(broken("subject-too-long"));
+        }
+        subjects.push(subject);
     }
-    Ok((cells, subject))
+    Ok((cells, subjects.into_bump_slice()))
 }
 
 fn value<'a>(field: &Field, row: &[Cell<'a>], arena: &'a Bump) -> Result<Cell<'a>, Rule> {
@@ -341,10 +407,24 @@ fn value<'a>(field: &Field, row: &[Cell<'a>], arena: &'a Bump) -> Result<Cell<'a
     }
 }
 
-fn subject<'a>(publication: &Publication, cells: &[Cell<'a>], arena: &'a Bump) -> Option<&'a str> {
-    let slots = publication.subject.fields().iter().zip(&publication.subject_slots);
-    let cell = |path: &FieldPath| {
+/// One subject's key. A person without a number is known only as the first, the second .. of a record, so where a record
+/// has several persons the place stands behind its native key: two keys, never one for both.
+fn subject<'a>(
+    publication: &Publication,
+    index: usize,
+    cells: &[Cell<'a>],
+    arena: &'a Bump,
+) -> Option<&'a str> {
+    let Subject { rule, slots } = &publication.subjects[index];
+    let slots = rule.fields().iter().zip(slots);
+    let mut person = false;
+    let mut key = rule.subject(|path: &FieldPath| {
+        person = is_person(path);
         slots.clone().find(|(field, _)| *field == path).map_or(Cell::Null, |(_, slot)| cells[*slot])
-    };
-    publication.subject.subject(cell).map(|text| &*arena.alloc_str(&text))
+    })?;
+    if publication.subjects.len() > 1 && !person {
+        // Writing to a String cannot fail.
+        let _ = write!(key, "/{}", index + 1);
+    }
+    Some(arena.alloc_str(&key))
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use lienthong_contract::predicate::Predicate;
-use lienthong_schemas::{EncodePlan, FieldType, SubjectRule};
+use lienthong_schemas::{EncodePlan, FieldType, QualityPlan, SubjectRule};
 
 /// One event type that one table feeds.
 #[derive(Debug)]
@@ -23,16 +23,25 @@ pub struct Publication {
     pub when: Option<When>,
     /// Where each slot's value comes from; parallel to the plan's slots.
     pub fields: Vec<Field>,
-    /// The catalogue's rule.
-    pub subject: SubjectRule,
-    /// The slot of each of the rule's fields, in its order.
-    pub subject_slots: Vec<usize>,
+    /// Whom the event is about: one subject, or one per person; each person gets an event of their own.
+    pub subjects: Vec<Subject>,
     /// Avro record's full name, for the registry's subject.
     pub full_name: String,
     /// Schema text, for the registry's look-up.
     pub schema_text: String,
+    /// What the values are checked for before they leave; over the same slots.
+    pub quality: QualityPlan,
     /// Cells in slot order become Avro by this.
     pub plan: EncodePlan,
+}
+
+/// How one subject is found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subject {
+    /// The catalogue's rule.
+    pub rule: SubjectRule,
+    /// The slot of each of the rule's fields, in its order.
+    pub slots: Vec<usize>,
 }
 
 /// `when`: a predicate over columns.

@@ -28,6 +28,8 @@ pub mod header {
     pub const CORRELATION_ID: &str = "ce_correlationid";
     /// The event that led to this one.
     pub const CAUSATION_ID: &str = "ce_causationid";
+    /// What the source checks found odd: `rule@field`, joined by commas; absent when nothing was. Never a value.
+    pub const QUALITY_FLAGS: &str = "ce_qualityflags";
     /// Media type of the value.
     pub const CONTENT_TYPE: &str = "content-type";
     /// W3C trace context.

@@ -38,7 +38,7 @@ macro_rules! copy {
 }
 
 /// All of them.
-pub(crate) const COPIES: [Copy; 27] = [
+pub(crate) const COPIES: [Copy; 28] = [
     copy!("mps.population", "birth" from CivilStatus."birth_registration", key 1,
         "registration_no text primary key, office_code text, registered_on text, pin text, family_name text, middle_name text,
          given_name text, sex text, birth_date text, ethnicity_code text, mother_pin text, father_pin text",
@@ -52,6 +52,11 @@ pub(crate) const COPIES: [Copy; 27] = [
         "registration_no, pin, death_date, death_place, spouse_pin",
         "select registration_no, registration_no, deceased_pin, edtf(death_date, death_date_precision), death_place, spouse_pin
          from moj.death_registration where status = 'registered'"),
+    copy!("mps.population", "marriage" from CivilStatus."marriage_registration", key 1,
+        "registration_no text primary key, kind text, effective_date text, spouse1_pin text, spouse2_pin text",
+        "registration_no, kind, effective_date, spouse1_pin, spouse2_pin",
+        "select registration_no, registration_no, kind, edtf(effective_date, effective_date_precision), spouse1_pin, spouse2_pin
+         from moj.marriage_registration where status = 'registered'"),
     copy!("mps.population", "residence" from Residence."permanent_residence", key 1,
         "residence_file_no text primary key, pin text, household_id text, relation_to_head text, province_code text, commune_code text,
          street text, valid_from text",

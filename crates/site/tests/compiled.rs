@@ -65,7 +65,7 @@ fn a_publication_is_what_its_file_says() {
     assert_eq!(table.columns, columns);
     let birth = &moj.publications[0];
     assert_eq!((birth.entry, birth.family.as_str(), birth.plan.width()), (0, "civil_status", 7));
-    assert_eq!(birth.subject_slots, [3, 0], "child.pin, then registration_no");
+    assert_eq!(birth.subjects[0].slots, [3, 0], "child.pin, then registration_no");
     assert_eq!(birth.when.as_ref().map(|when| when.columns.clone()), Some(vec![1]));
     assert!(matches!(birth.fields[6].source, FieldSource::PartialDate { date: 6, precision: 7 }));
     assert!(matches!(&birth.fields[5].source, FieldSource::Constant(text) if text == "unknown"));

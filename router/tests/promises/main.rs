@@ -2,8 +2,10 @@
 
 #![allow(clippy::unwrap_used, unreachable_pub, missing_docs, reason = "a test")]
 
+mod deltas;
 mod ends;
 mod faults;
+mod pseudonyms;
 mod rows;
 mod sharing;
 mod subscriber;

@@ -166,7 +166,7 @@ pub async fn eventually(what: &str, mut so: impl FnMut() -> bool) {
     }
 }
 
-fn paths(names: &[&str]) -> Vec<FieldPath> {
+pub fn paths(names: &[&str]) -> Vec<FieldPath> {
     names.iter().map(|name| FieldPath::new(*name)).collect()
 }
 
@@ -174,7 +174,7 @@ pub fn plain(path: usize) -> ColumnSource {
     ColumnSource { path, map: ColumnMap::Plain }
 }
 
-fn column(name: &str, kind: CellKind) -> TargetColumn {
+pub fn column(name: &str, kind: CellKind) -> TargetColumn {
     TargetColumn { name: name.into(), kind }
 }
 
@@ -238,11 +238,12 @@ fn birth() -> DeliveryRule {
         filter: None,
         table: 0,
         key: vec![plain(0)],
-        groups: vec![GroupSource { group: 0, columns: vec![plain(1), plain(2)] }],
+        groups: vec![GroupSource { group: 0, columns: vec![plain(1), plain(2)], listed: None }],
         effect: Effect::Upsert,
         on_revoked: Policy::Hard,
         on_deleted: Policy::Hard,
         record_number: Some(3),
+        delta: None,
     }
 }
 
@@ -256,10 +257,15 @@ fn death() -> DeliveryRule {
         filter: None,
         table: 0,
         key: vec![plain(0)],
-        groups: vec![GroupSource { group: 1, columns: vec![ColumnSource { path: 1, map: date }] }],
+        groups: vec![GroupSource {
+            group: 1,
+            columns: vec![ColumnSource { path: 1, map: date }],
+            listed: None,
+        }],
         effect: Effect::Update { if_missing: IfMissing::Skip },
         on_revoked: Policy::Hard,
         on_deleted: Policy::Hard,
         record_number: Some(2),
+        delta: None,
     }
 }

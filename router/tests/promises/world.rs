@@ -14,6 +14,7 @@ use tempfile::TempDir;
 
 pub const BIRTH: &str = "civil_status.birth.registered";
 pub const DEATH: &str = "civil_status.death.registered";
+pub const CORRECTED: &str = "civil_status.person.corrected";
 pub const REVOKED: &str = "civil_status.record.revoked";
 pub const LIVE: &str = "lt.civil_status.live";
 pub const BULK: &str = "lt.civil_status.bulk";
@@ -39,6 +40,8 @@ pub struct Said {
     /// The child's name; for a death its date, for a revocation the record's type.
     pub value: String,
     pub office: String,
+    /// What a correction lists as changed.
+    pub changed: &'static [&'static str],
     /// `ce_subject`, where it is not the number.
     pub subject: Option<String>,
 }
@@ -50,9 +53,14 @@ impl Said {
             operation: Operation::Insert,
             version,
             pin: pin.to_owned(),
-            registration: format!("{}-{pin}", if event == DEATH { "d" } else { "b" }),
+            registration: match event {
+                DEATH => format!("d-{pin}"),
+                CORRECTED => format!("c-{pin}"),
+                _ => format!("b-{pin}"),
+            },
             value: value.to_owned(),
             office: "00001".to_owned(),
+            changed: &[],
             subject: None,
         }
     }
@@ -63,6 +71,17 @@ impl Said {
 
     pub fn death(version: u64, pin: &str, day: &str) -> Self {
         Self::new(DEATH, version, pin, day)
+    }
+
+    /// Corrects given name and birth place of a person, as far as `changed` lists them; empty text stands for null.
+    pub fn corrected(
+        version: u64,
+        pin: &str,
+        (name, place): (&str, &str),
+        changed: &'static [&'static str],
+    ) -> Self {
+        let office = place.to_owned();
+        Self { changed, office, ..Self::new(CORRECTED, version, pin, name) }
     }
 
     /// Voids the record that [`Said::birth`] or [`Said::death`] made for this person.
@@ -121,7 +140,7 @@ impl World {
             for (name, schema) in [(FENCE_NAME, FENCE_SCHEMA), (HEARTBEAT_NAME, HEARTBEAT_SCHEMA)] {
                 log.register_schema(topic, name, schema).await.expect("control schema");
             }
-            for (event, slots) in [(BIRTH, BIRTH_SLOTS), (DEATH, DEATH_SLOTS), (REVOKED, REVOKED_SLOTS)] {
+            for (event, slots) in CONTRACTS {
                 let contract = contract(event);
                 let id =
                     log.register_schema(topic, contract.full_name(), contract.text()).await.expect("schema");
@@ -248,10 +267,25 @@ impl World {
         let [pin, registration, value, office] =
             [pin, registration, value, office].map(|text| Cell::Str(text));
         let day = Cell::Date(20_454);
+        let changed: Vec<Cell<'_>> = said.changed.iter().map(|name| Cell::Str(name)).collect();
         let row: Vec<Cell<'_>> = match said.event {
             BIRTH => {
                 let fixed = [day, Cell::Str("female"), Cell::Str("2026-01"), Cell::Str(SECRET)];
                 [&[pin, registration, value, office][..], &fixed].concat()
+            }
+            CORRECTED => {
+                let optional = |cell| if cell == Cell::Str("") { Cell::Null } else { cell };
+                let listed = Cell::List(&changed);
+                vec![
+                    pin,
+                    registration,
+                    day,
+                    listed,
+                    optional(value),
+                    optional(office),
+                    Cell::Str("correction"),
+                    registration,
+                ]
             }
             DEATH => vec![pin, registration, value, office, day, Cell::Str(SECRET)],
             _ => vec![pin, registration, value, Cell::Str(SECRET), day],
@@ -264,6 +298,18 @@ impl World {
     }
 }
 
+const CONTRACTS: [(&str, &[&str]); 4] =
+    [(BIRTH, BIRTH_SLOTS), (DEATH, DEATH_SLOTS), (REVOKED, REVOKED_SLOTS), (CORRECTED, CORRECTED_SLOTS)];
+const CORRECTED_SLOTS: &[&str] = &[
+    "pin",
+    "correction_no",
+    "decided_on",
+    "fields_changed",
+    "given_name",
+    "birth_place",
+    "ground",
+    "decision_no",
+];
 const BIRTH_SLOTS: &[&str] = &[
     "child.pin",
     "registration_no",

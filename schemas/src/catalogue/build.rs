@@ -9,6 +9,7 @@ use super::file::{CatalogueFile, ClassesFile, EventFile, Name, PurposeFile, Revo
 use super::{Catalogue, Classification, EventContract, PurposeFields, Revokes, Standards, SubjectRule};
 use crate::path::FieldPath;
 use crate::problem::{Problem, nearest};
+use crate::quality::Checks;
 use crate::schema::{FieldType, RecordSchema};
 
 /// Names of events under this prefix belong to the bus itself.
@@ -131,6 +132,10 @@ impl Builder<'_> {
             record_number: file.record_number.as_ref().and_then(|name| self.leaf(name, schema)),
             delta: file.delta.as_ref().and_then(|name| self.delta(name, schema)),
             revokes: file.revokes.as_ref().map(|revokes| self.revokes(revokes, schema)),
+            checks: Checks {
+                changed: file.delta.as_ref().map(|name| FieldPath::new(name.value.clone())),
+                ..self.checks(&file.checks, schema)
+            },
             standards: Standards {
                 osia: file.standards.osia.clone(),
                 dci: file.standards.dci.clone(),
@@ -157,7 +162,7 @@ impl Builder<'_> {
     }
 
     /// A leaf that must exist.
-    fn leaf(&mut self, name: &Name, schema: &RecordSchema) -> Option<FieldPath> {
+    pub(super) fn leaf(&mut self, name: &Name, schema: &RecordSchema) -> Option<FieldPath> {
         let leaves = self.leaves(name, schema);
         match leaves.as_slice() {
             [leaf] if leaf.as_str() == name.value => Some(leaf.clone()),

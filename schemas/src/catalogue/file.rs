@@ -7,6 +7,8 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::Spanned;
 
+use super::checks::ChecksFile;
+
 pub(super) type Name = Spanned<String>;
 
 #[derive(Deserialize)]
@@ -67,6 +69,8 @@ pub(super) struct EventFile {
     pub(super) classification: ClassesFile,
     pub(super) purposes: BTreeMap<String, Spanned<PurposeFile>>,
     pub(super) revokes: Option<RevokesFile>,
+    #[serde(default)]
+    pub(super) checks: ChecksFile,
     #[serde(default)]
     pub(super) standards: StandardsFile,
 }

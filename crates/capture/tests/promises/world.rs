@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use lienthong_capture::publication::Field;
+use lienthong_capture::publication::{Field, Subject};
 use lienthong_capture::quarantine::QuarantineKeys;
 use lienthong_capture::{
     CaptureError, CaptureOptions, Connector, FieldSource, Publication, Status, When, run,
@@ -19,7 +19,7 @@ use lienthong_contract::source::TableCapture;
 use lienthong_log::control::{FENCE_NAME, FENCE_SCHEMA, HEARTBEAT_NAME, HEARTBEAT_SCHEMA};
 use lienthong_log::embedded::EmbeddedLog;
 use lienthong_log::{Log, LogBatch, RecordRef, TopicPartition, TopicSpec};
-use lienthong_schemas::{EncodePlan, RecordSchema, SubjectRule};
+use lienthong_schemas::{EncodePlan, QualityPlan, RecordSchema, SubjectRule};
 use lienthong_testkit::database::Database;
 use tempfile::TempDir;
 use tokio::sync::watch;
@@ -83,10 +83,13 @@ pub(crate) fn publication(entry: usize, fields: &[&str], when: Option<&str>) -> 
             When { predicate, columns, text: text.to_owned(), place: "ministries/mps.yaml:7:9".to_owned() }
         }),
         fields: fields.iter().map(field).collect(),
-        subject_slots: subject.iter().map(slot).collect(),
-        subject: SubjectRule::First(subject.into_iter().map(Into::into).collect()),
+        subjects: vec![Subject {
+            slots: subject.iter().map(slot).collect(),
+            rule: SubjectRule::First(subject.into_iter().map(Into::into).collect()),
+        }],
         full_name: contract.full_name().to_owned(),
         schema_text: contract.text().to_owned(),
+        quality: QualityPlan::default(),
         plan: EncodePlan::compile(contract.schema(), &slots).expect("a plan"),
     }
 }

@@ -18,7 +18,8 @@ use crate::exit::{Code, Failure};
 use crate::output;
 use crate::status_record::now;
 
-const COLUMNS: [&str; 7] = ["time", "topic", "offset", "operation", "event", "subject", "values"];
+const COLUMNS: [&str; 8] =
+    ["time", "topic", "offset", "operation", "event", "subject", "quality_flags", "values"];
 const FETCH_BYTES: usize = 1 << 20;
 const FOLLOW: Duration = Duration::from_millis(200);
 
@@ -192,6 +193,7 @@ impl Printer {
                 json!(text(header::OPERATION)),
                 json!(text(header::TYPE)),
                 json!(subject),
+                json!(text(header::QUALITY_FLAGS)),
                 values,
             ];
             output::line(self.output, &COLUMNS, &row);

@@ -116,13 +116,18 @@ fn delivery(reader: &mut Reader<'_>, rule: &Rule<'_>, placement: &Placement) -> 
     let groups = placement
         .groups
         .iter()
-        .map(|(group, columns)| GroupSource { group: *group, columns: sources(columns) })
+        .map(|placed| GroupSource {
+            group: placed.group,
+            columns: sources(&placed.columns),
+            listed: placed.listed.clone(),
+        })
         .collect();
     let filter = rule.filter.as_ref().map(|filter| RowFilter {
         predicate: filter.predicate.clone(),
         inputs: filter.inputs.iter().map(|path| paths.index(path)).collect(),
     });
     let record_number = rule.event.record_number.as_ref().map(|path| paths.index(path));
+    let delta = rule.event.delta.as_ref().map(|path| paths.index(path));
     let paths = paths.into_inner();
     let schema = rule.event.schema.schema();
     if let Err(error) = DecodePlan::compile(schema, schema, &paths) {
@@ -141,5 +146,6 @@ fn delivery(reader: &mut Reader<'_>, rule: &Rule<'_>, placement: &Placement) -> 
         on_revoked: rule.on_revoked.clone(),
         on_deleted: rule.on_deleted.clone(),
         record_number,
+        delta,
     }
 }

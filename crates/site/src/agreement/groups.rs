@@ -1,9 +1,11 @@
 //! Column groups: columns of one table that are always written together. Pure.
 //!
-//! Two columns belong together when exactly the same entries write them. So every entry writes whole groups, and no two groups
+//! Two columns belong together when exactly the same entries write them, always or on the same condition: an event that changes only
+//! some fields writes the columns of the fields that it lists, so there each field has a group of its own. So every entry writes whole groups, and no two groups
 //! share a column. The key's columns are in no group of values: every write carries them.
 
 use lienthong_router::subscription::Effect;
+use lienthong_schemas::FieldPath;
 
 use super::rule::{Column, Rule};
 
@@ -12,8 +14,15 @@ use super::rule::{Column, Rule};
 pub(super) struct Group {
     /// Names in the order of the file.
     pub(super) columns: Vec<String>,
-    /// Positions, among the table's rules, of the entries that write it.
-    pub(super) writers: Vec<usize>,
+    /// Positions, among the table's rules, of the entries that write it, each with the field that it must list.
+    pub(super) writers: Vec<(usize, Option<FieldPath>)>,
+}
+
+impl Group {
+    /// Whether an entry writes the group, and which field it must list.
+    pub(super) fn written_by(&self, position: usize) -> Option<&Option<FieldPath>> {
+        self.writers.iter().find(|(writer, _)| *writer == position).map(|(_, listed)| listed)
+    }
 }
 
 /// Divides the columns of a table's rules into groups. An entry that writes no columns but the key's (it deletes, or it
@@ -26,15 +35,17 @@ pub(super) fn groups(rules: &[&Rule<'_>]) -> Vec<Group> {
             continue;
         }
         seen.push(&column.name);
-        let writers: Vec<usize> =
-            positions(rules, |rule| values(rule).any(|other| other.name == column.name));
+        let writers = positions(rules, |rule| {
+            let written = values(rule).find(|other| other.name == column.name)?;
+            Some(rule.event.is_delta(&written.path).then(|| written.path.clone()))
+        });
         match groups.iter_mut().find(|group| group.writers == writers) {
             Some(group) => group.columns.push(column.name.clone()),
             None => groups.push(Group { columns: vec![column.name.clone()], writers }),
         }
     }
-    let bare = positions(rules, |rule| values(rule).next().is_none());
-    if let Some(rule) = bare.first().and_then(|position| rules.get(*position)) {
+    let bare = positions(rules, |rule| values(rule).next().is_none().then_some(None));
+    if let Some(rule) = bare.first().and_then(|(position, _)| rules.get(*position)) {
         let columns = rule.key.iter().map(|key| key.value.clone()).collect();
         groups.push(Group { columns, writers: bare });
     }
@@ -45,6 +56,10 @@ fn values<'r>(rule: &'r Rule<'_>) -> impl Iterator<Item = &'r Column> {
     rule.values().filter(|_| rule.effect != Effect::Delete)
 }
 
-fn positions(rules: &[&Rule<'_>], wanted: impl Fn(&Rule<'_>) -> bool) -> Vec<usize> {
-    rules.iter().enumerate().filter(|(_, rule)| wanted(rule)).map(|(position, _)| position).collect()
+fn positions(
+    rules: &[&Rule<'_>],
+    wanted: impl Fn(&Rule<'_>) -> Option<Option<FieldPath>>,
+) -> Vec<(usize, Option<FieldPath>)> {
+    let found = |(position, rule): (usize, &&Rule<'_>)| Some((position, wanted(rule)?));
+    rules.iter().enumerate().filter_map(found).collect()
 }

@@ -3,11 +3,36 @@
 use lienthong_router::subscription::{Effect, Policy};
 use lienthong_schemas::{Catalogue, EventContract};
 
+use crate::node::Place;
 use crate::reader::Reader;
 
 use super::file::{Given, RuleFile};
+use super::rule::Rule;
 
 const CHOICES: &str = "hard, {soft: {column: voided_at}} or ignore";
+
+/// What an event that changes only some fields cannot do: make a row, or say what held before it.
+pub(super) fn fits_delta(reader: &mut Reader<'_>, at: Place, rule: &Rule<'_>) {
+    let Some(list) = &rule.event.delta else { return };
+    let name = &rule.event.name;
+    if rule.effect == Effect::Upsert {
+        let message = format!("`{name}` holds only the fields that `{list}` names, and cannot create a row");
+        reader.problem(at, message, "write effect: {update: {if_missing: skip}}, or insert");
+    }
+    if matches!(rule.on_revoked, Policy::Soft { .. }) {
+        let message = format!("`{name}` changes single fields, and `soft` marks a row");
+        reader.problem(at, message, "write on_revoked: hard, which nulls what the record wrote, or ignore");
+    } else if rule.on_deleted != Policy::Ignore && rule.effect != Effect::Delete {
+        let message = format!("a deleted row of `{name}` does not say what its fields held before");
+        reader.problem(at, message, "add on_deleted: ignore");
+    }
+    for column in rule.key.iter().filter_map(|key| rule.column(&key.value)) {
+        if rule.event.is_delta(&column.path) {
+            let message = format!("`{}` is there only when it is listed, and cannot be a key", column.path);
+            reader.problem(column.at, message, "use a field that is always there");
+        }
+    }
+}
 
 /// Both policies; `None` where the file is wrong.
 pub(super) struct Policies {

@@ -112,6 +112,7 @@ pub(super) fn resolve<'c>(
             format!("a deleting entry writes no columns, and `{}` is not part of the key", column.name);
         reader.problem(column.at, message, "leave only the key's columns");
     }
+    policy::fits_delta(reader, file.at, &rule);
     null_key(reader, &rule);
     told_apart(reader, &rule, catalogue);
     Some(with_marks(rule))

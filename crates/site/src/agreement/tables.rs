@@ -2,12 +2,13 @@
 
 use lienthong_contract::target::{ColumnGroup, TargetColumn, TargetTable, VersionStore};
 use lienthong_router::subscription::{ColumnMap, Effect};
+use lienthong_schemas::FieldPath;
 
 use crate::database::same_table;
 use crate::node::Place;
 use crate::reader::Reader;
 
-use super::groups::groups;
+use super::groups::{Group, groups};
 use super::rule::{Column, Rule};
 
 /// Where a rule's columns go.
@@ -16,8 +17,17 @@ pub(super) struct Placement {
     pub(super) table: usize,
     /// The table's key columns, in the table's order.
     pub(super) key: Vec<String>,
-    /// Indexes of the groups that the rule writes, with their columns.
-    pub(super) groups: Vec<(usize, Vec<String>)>,
+    /// The groups that the rule writes.
+    pub(super) groups: Vec<Placed>,
+}
+
+/// One group that a rule writes.
+pub(super) struct Placed {
+    /// Index of the group in its table.
+    pub(super) group: usize,
+    pub(super) columns: Vec<String>,
+    /// The field that the event must list as changed.
+    pub(super) listed: Option<FieldPath>,
 }
 
 /// Merges the rules' tables; placements are parallel to the rules. What does not fit is told.
@@ -176,8 +186,9 @@ impl Merger<'_, '_, '_> {
                 continue;
             }
             let own = |group: &&super::groups::Group| {
-                let same = |writer: &usize| self.rules[*writer].event.name == rule.event.name;
-                group.writers.contains(&position) && group.writers.iter().all(same)
+                let mut writers = group.writers.iter().map(|(writer, _)| *writer);
+                let same = |writer: usize| self.rules[writer].event.name == rule.event.name;
+                writers.clone().any(|writer| writer == position) && writers.all(same)
             };
             if groups.iter().find(own).is_none() {
                 let message = format!(
@@ -214,9 +225,11 @@ impl Merger<'_, '_, '_> {
         let key: Vec<String> = self.first().key.iter().map(|key| key.value.clone()).collect();
         let placements = (0..self.rules.len())
             .map(|position| {
-                let written =
-                    groups.iter().enumerate().filter(|(_, group)| group.writers.contains(&position));
-                let groups = written.map(|(group, found)| (group, found.columns.clone())).collect();
+                let written = |(group, found): (usize, &Group)| {
+                    let listed = found.written_by(position)?.clone();
+                    Some(Placed { group, columns: found.columns.clone(), listed })
+                };
+                let groups = groups.iter().enumerate().filter_map(written).collect();
                 Placement { table: index, key: key.clone(), groups }
             })
             .collect();
@@ -227,7 +240,7 @@ impl Merger<'_, '_, '_> {
         };
         let deciding = self.rules.iter().find(|rule| decides(rule)).map(|rule| &rule.event.family);
         let decides_row = |group: &super::groups::Group| {
-            let family = group.writers.first().map(|position| &self.rules[*position].event.family);
+            let family = group.writers.first().map(|(position, _)| &self.rules[*position].event.family);
             family.is_some() && family == deciding
         };
         let table = TargetTable {

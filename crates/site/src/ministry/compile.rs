@@ -6,7 +6,7 @@ use lienthong_capture::publication::{Field, FieldSource, Publication, When};
 use lienthong_connectors::SourceConfig;
 use lienthong_contract::participant::ParticipantId;
 use lienthong_contract::predicate::Predicate;
-use lienthong_schemas::{Catalogue, Cell, EncodePlan, EventContract, FieldType};
+use lienthong_schemas::{Catalogue, Cell, EncodePlan, EventContract, FieldPath, FieldType, QualityPlan};
 
 use crate::node::{Key, Place};
 use crate::reader::{Reader, Text};
@@ -83,11 +83,22 @@ impl Entry<'_, '_> {
         if self.reader.problems.len() > before {
             return None;
         }
-        let (subject, subject_slots) = subject::rule(self.reader, at, event, &fields)?;
+        if let Some(list) =
+            event.delta.as_ref().filter(|list| !fields.iter().any(|field| field.path == list.as_str()))
+        {
+            let message =
+                format!("`{}` counts only the fields that `{list}` names, and it has no source", event.name);
+            self.reader.problem(
+                at,
+                message,
+                format!("add `{list}: {{column: .., list: \",\"}}` to `fields`"),
+            );
+        }
+        let subjects = subject::rules(self.reader, at, event, &fields);
         if let Some(written) = &entry.subject {
             subject::check(self.reader, written, event, &fields, self.tables.capture(table));
         }
-        let slots: Vec<_> = fields.iter().map(|field| field.path.as_str().into()).collect();
+        let slots: Vec<FieldPath> = fields.iter().map(|field| field.path.as_str().into()).collect();
         let plan = EncodePlan::compile(event.schema.schema(), &slots)
             .map_err(|error| self.reader.problem(at, error.to_string(), "give it a source in `fields`"))
             .ok()?;
@@ -99,8 +110,8 @@ impl Entry<'_, '_> {
             table,
             when: when.flatten(),
             fields,
-            subject,
-            subject_slots,
+            subjects,
+            quality: QualityPlan::compile(&event.checks, &event.schema, &slots),
             full_name: event.schema.full_name().to_owned(),
             schema_text: event.schema.text().to_owned(),
             plan,

@@ -1,45 +1,50 @@
 //! How an entry's subject is found, and whether the file says the same as the catalogue.
 
-use lienthong_capture::publication::{Field, FieldSource};
+use lienthong_capture::publication::{Field, FieldSource, Subject};
 use lienthong_contract::source::TableCapture;
 use lienthong_schemas::{EventContract, FieldPath, SubjectRule};
 
 use crate::node::Place;
 use crate::reader::{Reader, Text};
 
-/// The catalogue's rule over the fields that have a source, and the slot of each; `None` when it cannot be followed.
-pub(super) fn rule(
+/// The catalogue's rules over the fields that have a source, and the slot of each.
+pub(super) fn rules(
     reader: &mut Reader<'_>,
     at: Place,
     event: &EventContract,
     fields: &[Field],
-) -> Option<(SubjectRule, Vec<usize>)> {
-    let [subject] = event.subjects.as_slice() else {
-        let message = format!("`{}` goes out once per person", event.name);
-        reader.problem(at, message, "publish it with a version that sends one event to each of its subjects");
-        return None;
-    };
+) -> Vec<Subject> {
+    event.subjects.iter().map(|subject| rule(reader, at, event, subject, fields)).collect()
+}
+
+fn rule(
+    reader: &mut Reader<'_>,
+    at: Place,
+    event: &EventContract,
+    subject: &SubjectRule,
+    fields: &[Field],
+) -> Subject {
     let slot = |path: &FieldPath| fields.iter().position(|field| field.path == path.as_str());
-    Some(match subject {
+    match subject {
         SubjectRule::First(paths) => {
             // A field without a source is never there: the next one of the list counts.
-            let found: (Vec<FieldPath>, Vec<usize>) =
+            let (found, slots): (Vec<FieldPath>, Vec<usize>) =
                 paths.iter().filter_map(|path| Some((path.clone(), slot(path)?))).unzip();
-            if found.0.is_empty() {
+            if found.is_empty() {
                 let names: Vec<&str> = paths.iter().map(FieldPath::as_str).collect();
                 let fix = format!("give one of them a source: {}", names.join(", "));
                 reader.problem(at, format!("no field of the subject of `{}` has a source", event.name), fix);
             }
-            (SubjectRule::First(found.0), found.1)
+            Subject { rule: SubjectRule::First(found), slots }
         }
         SubjectRule::Compose(paths) => {
             for path in paths.iter().filter(|path| slot(path).is_none()) {
                 let message = format!("the subject of `{}` needs `{path}`, which has no source", event.name);
                 reader.problem(at, message, format!("add `{path}` to `fields`"));
             }
-            (subject.clone(), paths.iter().filter_map(slot).collect())
+            Subject { rule: subject.clone(), slots: paths.iter().filter_map(slot).collect() }
         }
-    })
+    }
 }
 
 /// Compares `subject`, written in columns or in fields of the contract, with the catalogue's list.

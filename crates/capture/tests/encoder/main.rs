@@ -1,0 +1,7 @@
+//! What the encoder makes of rows: judged values, quarantine, subjects.
+
+#![allow(clippy::unwrap_used)] // A failed unwrap is a failed test.
+
+mod persons;
+mod quality;
+mod support;
