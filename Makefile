@@ -1,10 +1,10 @@
 # `make` says what there is. The work is done by cargo and by the scripts in deploy/dev.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup check test demo bench deny audit
+.PHONY: help setup check test demo bench deny audit dev-up dev-down
 
 help: ## says what there is
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## installs what the build and the tests need (as root with apt-get), or says what is missing
 	@deploy/dev/servers install
@@ -20,6 +20,12 @@ test: ## every test against real servers, which it installs, starts and stops it
 demo: ## builds, then a whole nation on the embedded log for half a minute; ARGS="--people 100000 --rate 50 --dir nation" are the demo's own
 	cargo build --locked --release -p lienthong-cli --bin lienthong
 	@"$${CARGO_TARGET_DIR:-target}/release/lienthong" demo $(or $(ARGS),--for 30s)
+
+dev-up: ## the servers and the site of docker-compose.yml without containers; prints addresses and three commands to try
+	@deploy/dev/up
+
+dev-down: ## stops what dev-up started and takes it away
+	@deploy/dev/down
 
 bench: ## ratios of paired, interleaved runs; ARGS are the bench's own
 	cargo run --locked --release -p lienthong-bench -- $(ARGS)

@@ -256,6 +256,12 @@ pub struct Undo {
     pub key: Vec<ColumnSource>,
 }
 
+/// The consumer group of a subscriber's part in a family.
+#[must_use]
+pub fn group(subscriber: &str, family: &str) -> String {
+    format!("lienthong.{subscriber}.{family}")
+}
+
 impl Subscription {
     /// `<subscriber>/<family>`, as in offsets, receipts and status.
     #[must_use]
@@ -266,7 +272,7 @@ impl Subscription {
     /// The consumer group.
     #[must_use]
     pub fn group(&self) -> String {
-        format!("lienthong.{}.{}", self.subscriber, self.family)
+        group(&self.subscriber, &self.family)
     }
 
     /// Checks that indexes lead somewhere and that rules fit their tables, so that the road needs no checks of its own.

@@ -310,6 +310,42 @@ async fn help_shows_an_example_for_every_command_and_completions_exist() -> Resu
     Ok(())
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn rights_are_printed_for_a_cluster_only_and_names_that_nobody_has_are_refused() -> Result<()> {
+    let ready = ready().await?;
+    let output = ready.site.run(&["topics", "acls"])?;
+    assert_eq!(code(&output), 2);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("the file system's rights"));
+    let cluster = "kafka://127.0.0.1:9?registry=http://127.0.0.1:9&prefix=p.";
+    let acls = |more: &[&str]| {
+        let mut arguments = vec!["topics", "acls", "--log", cluster];
+        arguments.extend(more);
+        ready.site.run(&arguments)
+    };
+    let output = acls(&["--principal", "lienthong.routr=User:r"])?;
+    assert_eq!(code(&output), 2);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("did you mean lienthong.router?"));
+    // Nobody has to be there: the rights follow from the files.
+    let output = acls(&["--principal", "lienthong.router=User:CN=it's", "--output", "json"])?;
+    assert_eq!(code(&output), 0);
+    let rows: Value = serde_json::from_slice(&output.stdout)?;
+    let has = |role: &str, name: &str, operations: Value| {
+        let mut rows = rows.as_array().into_iter().flatten();
+        rows.any(|row| row["role"] == role && row["name"] == name && row["operations"] == operations)
+    };
+    assert!(
+        has(PARTICIPANT, "p.lt.admin_unit.live", serde_json::json!(["Read", "Write", "DescribeConfigs"])),
+        "{rows}"
+    );
+    let reads = serde_json::json!(["Read", "DescribeConfigs"]);
+    assert!(has("lienthong.router", "p.lt.admin_unit.live", reads), "{rows}");
+    assert!(has("lienthong.router", "p.lienthong.nso.statistics.admin_unit", serde_json::json!(["Read"])));
+    let output = acls(&["--principal", "lienthong.router=User:CN=it's"])?;
+    let script = String::from_utf8(output.stdout)?;
+    assert!(script.contains(r"--allow-principal 'User:CN=it'\''s'"), "{script}");
+    Ok(())
+}
+
 /// `(exit code, standard output, standard error)`.
 fn said(output: &std::process::Output) -> (i32, String, String) {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();

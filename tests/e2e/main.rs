@@ -2,6 +2,7 @@
 
 mod commands;
 mod demo;
+mod dev;
 mod examples;
 mod families;
 mod journey;
@@ -11,6 +12,7 @@ mod observed;
 mod programs;
 mod quality;
 mod residents;
+mod secure;
 mod site;
 mod stops;
 mod stranger;

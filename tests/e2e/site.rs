@@ -43,10 +43,20 @@ fn kind(url: &str) -> &'static str {
     if url.starts_with("sqlite") { "sqlite" } else { "postgres" }
 }
 
+/// As [`log_address`], as `lienthong.yaml` has it.
+fn address(engine: Engine) -> String {
+    format!("\"{}\"", log_address(engine))
+}
+
 impl Site {
     /// The example's contracts on a fresh log, with keys; `publisher` and `subscribers` are database URLs.
     pub(crate) fn new(engine: Engine, publisher: &str, subscribers: &[(&str, &str)]) -> Result<Self> {
-        let site = Self::empty(engine)?;
+        Self::on(&address(engine), publisher, subscribers)
+    }
+
+    /// As [`Site::new`], on a log that is given as `lienthong.yaml` has it.
+    pub(crate) fn on(log: &str, publisher: &str, subscribers: &[(&str, &str)]) -> Result<Self> {
+        let site = Self::empty(log)?;
         let example = root()?.join("docs/examples/admin-units");
         let kind = kind(publisher);
         let ministry = std::fs::read_to_string(example.join("ministries/homeaffairs.admin-units.yaml"))?
@@ -66,7 +76,7 @@ impl Site {
 
     /// People who move ([`crate::residents`]), one publisher and one subscriber.
     pub(crate) fn residence(engine: Engine, publisher: &str, subscriber: &str) -> Result<Self> {
-        let site = Self::empty(engine)?;
+        let site = Self::empty(&address(engine))?;
         let fill = |text: &str, url: &str| text.replace("KIND", kind(url)).replace("URL", url);
         site.write("ministries/mps.residence.yaml", &fill(residents::MINISTRY, publisher))?;
         site.write("agreements/mps.population.yaml", &fill(residents::AGREEMENT, subscriber))?;
@@ -75,7 +85,7 @@ impl Site {
 
     /// Files of a test's own; one participant is prepared by name.
     pub(crate) fn of(engine: Engine, participant: &'static str, files: &[(&str, &str)]) -> Result<Self> {
-        let site = Self::empty(engine)?;
+        let site = Self::empty(&address(engine))?;
         for (name, text) in files {
             site.write(name, text)?;
         }
@@ -88,16 +98,15 @@ impl Site {
         Ok(self)
     }
 
-    /// Folders and `lienthong.yaml` on a fresh log.
-    fn empty(engine: Engine) -> Result<Self> {
+    /// Folders and `lienthong.yaml` on a log.
+    fn empty(log: &str) -> Result<Self> {
         let site = Self { folder: tempfile::tempdir()?, participant: "" };
         for part in ["var", "ministries", "agreements"] {
             std::fs::create_dir(site.path(part))?;
         }
-        let log = log_address(engine);
         let schemas = root()?.join("schemas/avro");
         let yaml = format!(
-            "site: vn.test\nlog: \"{log}\"\nkeys: {{subject: \"${{file:secrets/subject.key}}\", seal: \"${{file:secrets/seal.key}}\"}}\n\
+            "site: vn.test\nlog: {log}\nkeys: {{subject: \"${{file:secrets/subject.key}}\", seal: \"${{file:secrets/seal.key}}\"}}\n\
              paths: {{schemas: {}, ministries: ministries, agreements: agreements}}\n",
             schemas.display()
         );
@@ -133,6 +142,13 @@ impl Site {
     /// Runs the binary to its end.
     pub(crate) fn run(&self, arguments: &[&str]) -> Result<Output> {
         Ok(self.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).output()?)
+    }
+
+    /// Runs the binary to its end with these variables besides.
+    pub(crate) fn run_with(&self, variables: &[(&str, &str)], arguments: &[&str]) -> Result<Output> {
+        let mut command = self.command(arguments);
+        command.envs(variables.iter().copied()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Ok(command.output()?)
     }
 
     /// Runs the binary to its end; anything but exit code 0 is an error with what it said.

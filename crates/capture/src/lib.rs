@@ -18,4 +18,4 @@ mod trace;
 mod when;
 
 pub use publication::{FieldSource, Publication, When};
-pub use run::{CaptureError, CaptureOptions, Connector, State, Status, run};
+pub use run::{CaptureError, CaptureOptions, Connector, State, Status, run, topics};

@@ -211,6 +211,32 @@ pub(crate) enum Topics {
     Create,
     /// What exists against what contracts say; exit 5 when they differ.
     Describe,
+    /// Print the rights that least privilege needs on the brokers, as kafka-acls commands; changes nothing.
+    ///
+    /// Per participant, router, monitor and administrator, from the catalogue and this site: an owner writes its own families, only
+    /// router and monitor read those of others. Run the commands with the brokers' own administrator after `topics create`, with
+    /// BOOTSTRAP and ADMIN_CONFIG set; they only add, so run them again after a change of the site. --output json prints the same as rows.
+    #[command(after_help = "Examples:\n  lienthong topics acls > acls.sh && \\\n    \
+                      BOOTSTRAP=broker1:9093 ADMIN_CONFIG=admin.properties sh acls.sh\n  \
+                      lienthong topics acls --principal moj.civil-status=User:CN=civil-status.moj.gov.vn")]
+    Acls(Acls),
+}
+
+/// `topics acls`.
+#[derive(Debug, Args)]
+pub(crate) struct Acls {
+    /// The brokers' name for a participant, or for lienthong.router, lienthong.monitor or lienthong.administrator; User:NAME without.
+    #[arg(long, value_name = "NAME=PRINCIPAL", value_parser = principal)]
+    pub(crate) principal: Vec<(String, String)>,
+}
+
+fn principal(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, principal)) if principal.contains(':') && !name.is_empty() => {
+            Ok((name.to_owned(), principal.to_owned()))
+        }
+        _ => Err("write NAME=User:NAME-AT-THE-BROKERS".to_owned()),
+    }
 }
 
 /// `tail`.

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use lienthong_log::Log;
 use lienthong_log::embedded::EmbeddedLog;
-use lienthong_log::kafka::{KafkaLog, KafkaOptions, KafkaSasl, KafkaTls};
-use lienthong_site::{KafkaAddress, LogAddress};
+use lienthong_log::kafka::{KafkaLog, KafkaLogin, KafkaOptions, KafkaSasl, KafkaTls};
+use lienthong_site::{KafkaAddress, LogAddress, Login};
 
 use crate::exit::Failure;
 
@@ -30,10 +30,15 @@ fn options(address: &KafkaAddress) -> KafkaOptions {
         let (cert, key) = tls.client.clone().unzip();
         KafkaTls { ca: tls.ca.clone(), cert, key }
     });
-    options.sasl = address.sasl.as_ref().map(|sasl| KafkaSasl {
-        mechanism: sasl.mechanism.as_str().to_owned(),
-        username: sasl.username.expose().to_owned(),
-        password: sasl.password.expose().to_owned(),
-    });
+    options.sasl = address
+        .sasl
+        .as_ref()
+        .map(|sasl| KafkaSasl { mechanism: sasl.mechanism.as_str().to_owned(), login: login(&sasl.login) });
+    options.registry_login = address.registry_login.as_ref().map(login);
+    options.registry_ca = address.registry_ca.clone();
     options
+}
+
+fn login(login: &Login) -> KafkaLogin {
+    KafkaLogin { username: login.username.expose().to_owned(), password: login.password.expose().to_owned() }
 }

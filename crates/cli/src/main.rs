@@ -4,6 +4,10 @@
 
 mod args;
 mod commands;
+#[cfg(test)]
+mod containers;
+#[cfg(test)]
+mod dashboards;
 mod engine;
 mod exit;
 mod memory;

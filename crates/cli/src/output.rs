@@ -52,6 +52,11 @@ impl Output {
         Self { format, color: color.wanted() }
     }
 
+    /// `--output`.
+    pub(crate) fn format(self) -> Format {
+        self.format
+    }
+
     /// Whether a program reads.
     pub(crate) fn is_json(self) -> bool {
         self.format == Format::Json

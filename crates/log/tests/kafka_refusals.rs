@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use kafka::Namespace;
 use kafka::source::{self, PARTITIONS, TOPIC, body, participant, place, spec};
 use lienthong_contract::sink::OffsetState;
-use lienthong_log::kafka::{KafkaLog, KafkaOptions, KafkaSasl, KafkaTls};
+use lienthong_log::kafka::{KafkaLog, KafkaLogin, KafkaOptions, KafkaSasl, KafkaTls};
 use lienthong_log::{
     CheckedLog, ConsumeOptions, Consumer, Delivered, Log, LogError, TopicPartition, Writer, WriterError,
 };
@@ -292,8 +292,7 @@ async fn a_wrong_password_is_told_as_a_refusal() {
         replication: Some(1),
         sasl: Some(KafkaSasl {
             mechanism: "PLAIN".into(),
-            username: "moj".into(),
-            password: password.into(),
+            login: KafkaLogin { username: "moj".into(), password: password.into() },
         }),
         ..KafkaOptions::new(&broker.address(), &lienthong_testkit::env::registry())
     };

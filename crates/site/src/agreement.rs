@@ -75,6 +75,11 @@ impl Subscriber {
         self.families.iter().map(|part| Arc::new(subscription(part))).collect()
     }
 
+    /// The topics that it is served from.
+    pub fn topics(&self) -> impl Iterator<Item = &str> {
+        self.families.iter().flat_map(|part| part.topics.iter().map(String::as_str))
+    }
+
     /// Every event that it takes, with the fields that are delivered or looked at; revocations included.
     pub fn reads(&self) -> impl Iterator<Item = (&str, BTreeSet<FieldPath>)> {
         self.families.iter().flat_map(|part| {

@@ -22,7 +22,7 @@ mod site;
 
 pub use agreement::Subscriber;
 pub use keys::{Keys, key_files};
-pub use log_address::{KafkaAddress, LogAddress, Sasl, SaslMechanism, Tls};
+pub use log_address::{KafkaAddress, LogAddress, Login, Sasl, SaslMechanism, Tls};
 pub use ministry::Participant;
 pub use secret::Secret;
 pub use settings::Telemetry;

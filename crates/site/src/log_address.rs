@@ -15,7 +15,7 @@ pub enum LogAddress {
     /// The embedded engine: one SQLite file, created when it is missing.
     Embedded(PathBuf),
     /// Kafka with a schema registry.
-    Kafka(KafkaAddress),
+    Kafka(Box<KafkaAddress>),
 }
 
 /// A Kafka cluster as a site names it.
@@ -25,6 +25,10 @@ pub struct KafkaAddress {
     pub brokers: String,
     /// The registry's URL, its Confluent API.
     pub registry: String,
+    /// How the registry is told who asks; nothing without it.
+    pub registry_login: Option<Login>,
+    /// Authorities that may sign the registry's certificate, where they are others than the brokers'.
+    pub registry_ca: Option<PathBuf>,
     /// In front of every topic, subject and group, so that several sites can share a cluster.
     pub prefix: Option<String>,
     /// Copies per partition, in place of what contracts say; for test clusters.
@@ -35,13 +39,22 @@ pub struct KafkaAddress {
     pub sasl: Option<Sasl>,
 }
 
-/// Files of TLS, in PEM.
+/// Files of TLS, in PEM, for brokers and registry alike.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tls {
-    /// Authorities that may sign the brokers' certificates; the system's without it.
+    /// The only authorities that may sign the servers' certificates; the system's without it.
     pub ca: Option<PathBuf>,
-    /// Own certificate and its key, where brokers ask for one.
+    /// Own certificate and its key, where servers ask for one.
     pub client: Option<(PathBuf, PathBuf)>,
+}
+
+/// A name and its password.
+#[derive(Clone, Debug)]
+pub struct Login {
+    /// Who.
+    pub username: Secret,
+    /// The password.
+    pub password: Secret,
 }
 
 /// Authentication by password.
@@ -50,9 +63,7 @@ pub struct Sasl {
     /// How the password is proven.
     pub mechanism: SaslMechanism,
     /// Who.
-    pub username: Secret,
-    /// The password.
-    pub password: Secret,
+    pub login: Login,
 }
 
 /// How a password is proven.
@@ -118,7 +129,7 @@ impl LogAddress {
             };
         }
         match text.strip_prefix("kafka://") {
-            Some(rest) => kafka_url(rest).map(Self::Kafka),
+            Some(rest) => kafka_url(rest).map(|address| Self::Kafka(Box::new(address))),
             None => Err((
                 "the log's address begins with neither sqlite: nor kafka://".to_owned(),
                 EXAMPLE.to_owned(),
@@ -129,7 +140,7 @@ impl LogAddress {
     /// Reads either form.
     pub(crate) fn read(reader: &mut Reader<'_>, node: &Node) -> Option<Self> {
         if matches!(node.value, Value::Map(_)) {
-            return kafka_map(reader, node).map(Self::Kafka);
+            return kafka_map(reader, node).map(|address| Self::Kafka(Box::new(address)));
         }
         let text = reader.text(node, "log")?;
         match Self::parse(&text.value, reader.around().folder) {
@@ -152,6 +163,8 @@ fn kafka_url(rest: &str) -> Result<KafkaAddress, (String, String)> {
     let mut address = KafkaAddress {
         brokers: brokers.to_owned(),
         registry: String::new(),
+        registry_login: None,
+        registry_ca: None,
         prefix: None,
         replication: None,
         tls: None,
@@ -240,14 +253,7 @@ fn kafka_map(reader: &mut Reader<'_>, node: &Node) -> Option<KafkaAddress> {
     for broker in brokers.iter().flatten().filter(|broker| !is_broker(&broker.value)) {
         reader.problem(broker.at, "a broker is not host:port", "write host:9092");
     }
-    let registry = reader.required_text(&map, "registry");
-    if let Some(registry) = registry.as_ref().filter(|registry| !is_http(&registry.value)) {
-        reader.problem(
-            registry.at,
-            "`registry` is no http address",
-            "write http://host:8081/apis/ccompat/v7",
-        );
-    }
+    let registry = reader.required(&map, "registry").and_then(|node| registry(reader, node));
     let prefix = reader.optional_text(&map, "prefix");
     if let Some(prefix) = prefix.as_ref().filter(|prefix| !is_prefix(&prefix.value)) {
         let (message, fix) = bad_prefix();
@@ -263,9 +269,12 @@ fn kafka_map(reader: &mut Reader<'_>, node: &Node) -> Option<KafkaAddress> {
         reader.problem(node.at, message, "add `tls`, or use SCRAM-SHA-512");
     }
     let brokers: Vec<String> = brokers?.into_iter().map(|broker| broker.value).collect();
+    let registry = registry?;
     Some(KafkaAddress {
         brokers: brokers.join(","),
-        registry: registry?.value,
+        registry: registry.url,
+        registry_login: registry.login,
+        registry_ca: registry.ca,
         prefix: prefix.map(|prefix| prefix.value),
         replication: replication.map(|number| number as i32),
         tls,
@@ -273,33 +282,74 @@ fn kafka_map(reader: &mut Reader<'_>, node: &Node) -> Option<KafkaAddress> {
     })
 }
 
-fn tls(reader: &mut Reader<'_>, node: &Node) -> Option<Tls> {
-    let map = reader.map(node, "`tls`", &["ca", "cert", "key"])?;
-    let folder = reader.around().folder;
-    let mut path = |key| reader.optional_text(&map, key).map(|text: Text| folder.join(text.value));
-    let (ca, cert, key) = (path("ca"), path("cert"), path("key"));
-    let client = match (cert, key) {
-        (Some(cert), Some(key)) => Some((cert, key)),
+struct Registry {
+    url: String,
+    login: Option<Login>,
+    ca: Option<PathBuf>,
+}
+
+/// A URL alone, or a map where the registry wants a password or has a certificate of another authority than the brokers'.
+fn registry(reader: &mut Reader<'_>, node: &Node) -> Option<Registry> {
+    if !matches!(node.value, Value::Map(_)) {
+        let url = reader.text(node, "registry").and_then(|url| registry_url(reader, url))?;
+        return Some(Registry { url, login: None, ca: None });
+    }
+    let map = reader.map(node, "`registry`", &["url", "username", "password", "ca"])?;
+    let url = reader.required_text(&map, "url").and_then(|url| registry_url(reader, url));
+    let ca = file(reader, &map, "ca");
+    let login = match (map.get("username"), map.get("password")) {
         (None, None) => None,
+        (Some(_), Some(_)) => login(reader, &map),
         _ => {
-            reader.problem(map.at, "`cert` and `key` belong together", "give both, or neither");
+            reader.problem(map.at, "`username` and `password` belong together", "give both, or neither");
             None
         }
     };
-    Some(Tls { ca, client })
+    Some(Registry { url: url?, login, ca })
+}
+
+fn registry_url(reader: &mut Reader<'_>, url: Text) -> Option<String> {
+    if is_http(&url.value) {
+        return Some(url.value);
+    }
+    reader.problem(url.at, "`registry` is no http address", "write http://host:8081/apis/ccompat/v7");
+    None
+}
+
+/// A file that must be readable now, not in the middle of the night.
+fn file(reader: &mut Reader<'_>, map: &Map<'_>, key: &str) -> Option<PathBuf> {
+    let text = reader.optional_text(map, key)?;
+    let path = reader.around().folder.join(&text.value);
+    if let Err(error) = std::fs::File::open(&path) {
+        let message = format!("`{key}`: the file `{}` cannot be read: {}", text.raw, error.kind());
+        reader.problem(text.at, message, "name a PEM file that this user may read");
+        return None;
+    }
+    Some(path)
+}
+
+fn login(reader: &mut Reader<'_>, map: &Map<'_>) -> Option<Login> {
+    let username = reader.required_text(map, "username");
+    let password = reader.required_text(map, "password");
+    Some(Login { username: Secret::new(&username?.value), password: Secret::new(&password?.value) })
+}
+
+fn tls(reader: &mut Reader<'_>, node: &Node) -> Option<Tls> {
+    let map = reader.map(node, "`tls`", &["ca", "cert", "key"])?;
+    let named = map.get("cert").is_some() == map.get("key").is_some();
+    let (ca, cert, key) = (file(reader, &map, "ca"), file(reader, &map, "cert"), file(reader, &map, "key"));
+    if !named {
+        reader.problem(map.at, "`cert` and `key` belong together", "give both, or neither");
+    }
+    Some(Tls { ca, client: cert.zip(key) })
 }
 
 fn sasl(reader: &mut Reader<'_>, node: &Node) -> Option<Sasl> {
     let map: Map<'_> = reader.map(node, "`sasl`", &["mechanism", "username", "password"])?;
     let mechanism = reader.required_text(&map, "mechanism");
     let mechanism = mechanism.and_then(|text| reader.word(&text, "mechanism", &MECHANISMS));
-    let username = reader.required_text(&map, "username");
-    let password = reader.required_text(&map, "password");
-    Some(Sasl {
-        mechanism: mechanism?,
-        username: Secret::new(&username?.value),
-        password: Secret::new(&password?.value),
-    })
+    let login = login(reader, &map);
+    Some(Sasl { mechanism: mechanism?, login: login? })
 }
 
 #[cfg(test)]

@@ -209,6 +209,12 @@ fn a_wrong_log_address_is_refused() {
     );
     let sasl = "{kafka: [\"b:1\"], registry: http://r, sasl: {mechanism: MD5, username: u, password: p}}";
     refused(SITE, "sqlite:var/log.db", sasl, "2:61", &["unknown mechanism `MD5`", "SCRAM-SHA-512"]);
+    let half = "{kafka: [\"b:1\"], registry: {url: https://r, username: u}}";
+    refused(SITE, "sqlite:var/log.db", half, "2:33", &["`username` and `password` belong together"]);
+    let half = "{kafka: [\"b:1\"], registry: http://r, tls: {cert: lienthong.yaml}}";
+    refused(SITE, "sqlite:var/log.db", half, "2:48", &["`cert` and `key` belong together"]);
+    let missing = "{kafka: [\"b:1\"], registry: http://r, tls: {ca: no.pem}}";
+    refused(SITE, "sqlite:var/log.db", missing, "2:53", &["`ca`: the file `no.pem` cannot be read", "PEM"]);
     let plain = "{kafka: [\"b:1\"], registry: http://r, sasl: {mechanism: PLAIN, username: u, password: p}}";
     refused(SITE, "sqlite:var/log.db", plain, "2:49", &["PLAIN sends the password as it is", "add `tls`"]);
 }

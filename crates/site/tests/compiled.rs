@@ -8,7 +8,7 @@ use lienthong_capture::FieldSource;
 use lienthong_connectors::Database;
 use lienthong_contract::target::VersionStore;
 use lienthong_router::subscription::{ColumnMap, Effect, IfMissing, Partial, Policy};
-use lienthong_site::{LogAddress, Overrides, Site};
+use lienthong_site::{LogAddress, Login, Overrides, Site, Tls};
 use support::{Folder, MOJ, PASSWORD, SITE, VSS, load, only};
 
 fn example(name: &str) -> PathBuf {
@@ -257,13 +257,27 @@ fn the_log_can_be_set_from_outside() {
 #[test]
 fn the_long_form_of_a_log_knows_tls_and_sasl() {
     let folder = Folder::new();
-    let log = "log: {kafka: [b1:9093, b2:9093], registry: https://r, replication: 1, tls: {ca: ca.pem}, \
+    for name in ["ca.pem", "cert.pem", "key.pem", "other.pem"] {
+        folder.write(name, "PEM");
+    }
+    let log = "log: {kafka: [b1:9093, b2:9093], registry: {url: https://r, username: ru, password: \"${env:PASSWORD}\", \
+               ca: other.pem}, replication: 1, tls: {ca: ca.pem, cert: cert.pem, key: key.pem}, \
                sasl: {mechanism: SCRAM-SHA-512, username: u, password: \"${env:PASSWORD}\"}}";
     folder.replace(SITE, "log: sqlite:var/log.db", log);
     let LogAddress::Kafka(kafka) = folder.site().log else { panic!("it is a cluster") };
     assert_eq!((kafka.brokers.as_str(), kafka.replication), ("b1:9093,b2:9093", Some(1)));
-    assert_eq!(kafka.tls.and_then(|tls| tls.ca), Some(folder.path().join("ca.pem")));
-    assert_eq!(kafka.sasl.map(|sasl| sasl.password.expose().to_owned()), Some(PASSWORD.to_owned()));
+    let path = |name: &str| folder.path().join(name);
+    let tls = Tls { ca: Some(path("ca.pem")), client: Some((path("cert.pem"), path("key.pem"))) };
+    assert_eq!(kafka.tls, Some(tls));
+    let told = |login: &Login| (login.username.expose().to_owned(), login.password.expose().to_owned());
+    assert_eq!(
+        kafka.sasl.as_ref().map(|sasl| told(&sasl.login)),
+        Some(("u".to_owned(), PASSWORD.to_owned()))
+    );
+    let login = kafka.registry_login.as_ref().map(told);
+    assert_eq!(login, Some(("ru".to_owned(), PASSWORD.to_owned())));
+    assert_eq!((kafka.registry.as_str(), &kafka.registry_ca), ("https://r", &Some(path("other.pem"))));
+    assert!(!format!("{kafka:?}").contains(PASSWORD));
 }
 
 #[test]

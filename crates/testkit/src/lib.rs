@@ -3,6 +3,7 @@
 //! **Invariant:** nothing here is a stand-in for a server; tests speak to real ones, each in a namespace of its own.
 
 pub mod admin_units;
+pub mod certificates;
 pub mod database;
 pub mod env;
 pub mod kafka;
@@ -11,6 +12,8 @@ pub mod private_kafka;
 pub mod process;
 pub mod proxy;
 mod random;
+pub mod secure_kafka;
+pub mod tls_proxy;
 mod wait;
 
 pub use lienthong_nation as nation;

@@ -24,6 +24,16 @@ pub struct PrivateKafka {
     folder: TempDir,
 }
 
+/// What distinguishes one broker from another.
+pub(crate) struct Setup<'a> {
+    /// Name and protocol of the clients' listener.
+    pub(crate) listener: &'a str,
+    /// Lines of the broker's properties beyond the usual ones.
+    pub(crate) settings: &'a [String],
+    /// Users and passwords, known by SCRAM-SHA-512 from the beginning.
+    pub(crate) users: &'a [(&'a str, &'a str)],
+}
+
 impl PrivateKafka {
     /// Formats a data folder and starts a broker on free ports, with the jars of `LIENTHONG_TEST_KAFKA_LIBS`.
     /// Each of `settings` is a line of the broker's properties beyond the usual ones.
@@ -31,12 +41,18 @@ impl PrivateKafka {
     /// # Errors
     /// When Java or the jars are missing, or the broker is not up within a minute.
     pub async fn start(settings: &[&str]) -> Result<Self> {
+        let settings: Vec<String> = settings.iter().map(|line| (*line).to_owned()).collect();
+        Self::start_as(&Setup { listener: "PLAINTEXT", settings: &settings, users: &[] }).await
+    }
+
+    /// As [`Self::start`].
+    pub(crate) async fn start_as(setup: &Setup<'_>) -> Result<Self> {
         let libs = PathBuf::from(crate::env::kafka_libs());
         let folder = tempfile::tempdir()?;
         let (address, controller) = free_addresses()?;
         std::fs::write(
             folder.path().join("server.properties"),
-            properties(address, controller, folder.path(), settings),
+            properties(address, controller, folder.path(), setup),
         )?;
         let mut format = java(&libs, "-Xmx128m");
         format.args([
@@ -48,6 +64,9 @@ impl PrivateKafka {
             "-c",
             "server.properties",
         ]);
+        for (name, password) in setup.users {
+            format.args(["--add-scram", &format!("SCRAM-SHA-512=[name={name},password={password}]")]);
+        }
         let done = format.current_dir(folder.path()).output().context("java formats the broker's folder")?;
         ensure!(
             done.status.success(),
@@ -57,6 +76,11 @@ impl PrivateKafka {
         let mut kafka = Self { broker: None, address, libs, folder };
         kafka.restart().await?;
         Ok(kafka)
+    }
+
+    /// The folder with Kafka's jars.
+    pub(crate) fn libs(&self) -> &Path {
+        &self.libs
     }
 
     /// Bootstrap address.
@@ -127,7 +151,7 @@ impl PrivateKafka {
     }
 }
 
-fn java(libs: &Path, memory: &str) -> Command {
+pub(crate) fn java(libs: &Path, memory: &str) -> Command {
     let mut command = Command::new("java");
     command.args([memory, "-cp"]).arg(libs.join("*")).arg("-Dorg.slf4j.simpleLogger.defaultLogLevel=warn");
     command
@@ -146,19 +170,19 @@ fn cluster_id() -> String {
 }
 
 /// The session is short because a broker that was killed may register again only when its former session has run out.
-fn properties(broker: SocketAddr, controller: SocketAddr, folder: &Path, settings: &[&str]) -> String {
-    let data = folder.join("data");
+fn properties(broker: SocketAddr, controller: SocketAddr, folder: &Path, setup: &Setup<'_>) -> String {
+    let (data, name) = (folder.join("data"), setup.listener);
     let mut text = format!(
         "process.roles=broker,controller\nnode.id=1\ncontroller.quorum.bootstrap.servers={controller}\n\
-         listeners=PLAINTEXT://{broker},CONTROLLER://{controller}\nadvertised.listeners=PLAINTEXT://{broker}\n\
-         controller.listener.names=CONTROLLER\nlistener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT\n\
+         listeners={name}://{broker},CONTROLLER://{controller}\nadvertised.listeners={name}://{broker}\n\
+         controller.listener.names=CONTROLLER\nlistener.security.protocol.map=CONTROLLER:PLAINTEXT,{name}:{name}\n\
          log.dirs={}\noffsets.topic.replication.factor=1\noffsets.topic.num.partitions=4\n\
          transaction.state.log.replication.factor=1\ntransaction.state.log.min.isr=1\n\
          transaction.state.log.num.partitions=4\ngroup.initial.rebalance.delay.ms=0\nauto.create.topics.enable=false\n\
          broker.session.timeout.ms=1000\nbroker.heartbeat.interval.ms=300\n",
         data.display()
     );
-    for setting in settings {
+    for setting in setup.settings {
         // Writing to a string does not fail.
         let _written = writeln!(text, "{setting}");
     }

@@ -5,6 +5,7 @@ kafka_version=4.4.0
 registry_version=3.0.9
 cache=${LIENTHONG_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/lienthong}
 kafka_libs=$cache/kafka-$kafka_version
+kafka_tools=$kafka_libs/kafka-tools-$kafka_version.jar
 registry_home=$cache/registry-$registry_version
 foreign_wheel=vietnamadminunits-1.0.4-py3-none-any.whl
 foreign_sha256=737ee3662e877290386c1c45ed4d71f2e5fae34ab6fb9c64bfb4cb74b216ea35

@@ -1,7 +1,7 @@
-# The servers of docker-compose.yml, when somebody has started them.
+# The servers of deploy/dev/compose.yml, when somebody has started them.
 
 # The published address of a service's port, HOST:PORT; false when it does not run.
-compose_port() { have docker && docker compose -f "$root/docker-compose.yml" port "$1" "$2" 2>/dev/null | grep -E ':[1-9][0-9]*$' | head -n 1; }
+compose_port() { have docker && docker compose -f "$root/deploy/dev/compose.yml" port "$1" "$2" 2>/dev/null | grep -E ':[1-9][0-9]*$' | head -n 1; }
 
 compose_runs() { compose_port postgres 5432 >/dev/null && compose_port kafka 9092 >/dev/null && compose_port registry 8080 >/dev/null; }
 
@@ -17,6 +17,6 @@ compose_env() {
         if registry_answers "${address%:*}" "${address##*:}"; then printf 'LIENTHONG_TEST_REGISTRY=http://%s/apis/ccompat/v7\n' "$address"; return 0; fi
         sleep 1
       done
-      fail "the registry of docker compose does not answer on $address: docker compose logs registry" ;;
+      fail "the registry of docker compose does not answer on $address: docker compose -f deploy/dev/compose.yml logs registry" ;;
   esac
 }

@@ -3,7 +3,7 @@
 # Java 17 or newer.
 java_is_there() { have java && [ "$(java -version 2>&1 | sed -n 's/.* version "\([0-9]*\).*/\1/p' | head -n 1)" -ge 17 ] 2>/dev/null; }
 openssl_is_there() { have pkg-config && pkg-config --exists openssl zlib; }
-jars_are_there() { [ -d "$kafka_libs" ] && [ -d "$registry_home" ]; }
+jars_are_there() { [ -d "$kafka_libs" ] && [ -f "$kafka_tools" ] && [ -d "$registry_home" ]; }
 dataset_is_there() { [ -n "${LIENTHONG_TEST_FOREIGN_DB:-}" ] || [ -f "$foreign_db/dataset.db" ]; }
 
 # Debian's packages for what is missing, one a line.
@@ -53,6 +53,16 @@ POM
   maven -f "$part/pom.xml" dependency:copy-dependencies -DoutputDirectory="$part/libs" -DincludeScope=runtime
   chmod 755 "$part/libs"
   publish_folder "$part/libs" "$kafka_libs" || [ -d "$kafka_libs" ] || fail "cannot write $kafka_libs"
+  rm -rf "$part"
+}
+
+# Kafka's own commands, such as kafka-acls, into the folder of the broker's jars.
+fetch_kafka_tools() {
+  [ ! -f "$kafka_tools" ] || return 0
+  local part; part=$(mktemp -d "$cache/part.XXXXXX")
+  say "fetching the tools of Apache Kafka $kafka_version from Maven Central"
+  (cd "$part" && maven dependency:copy -Dartifact="org.apache.kafka:kafka-tools:$kafka_version" -DoutputDirectory="$part")
+  mv "$part/$(basename "$kafka_tools")" "$kafka_tools"
   rm -rf "$part"
 }
 
@@ -110,6 +120,7 @@ install_locked() {
   install_packages || return 1
   rm -rf "$cache"/part.*
   fetch_kafka
+  fetch_kafka_tools
   fetch_registry
   fetch_dataset
 }
@@ -119,6 +130,6 @@ say_what_to_install() {
   say "cannot start the test servers on this machine. One of these helps:"
   if [ -n "$packages" ]; then say "  as root:        apt-get install $packages   (\`make setup\` as root does it)"
   else say "  once, online:   make setup, which fetches Kafka and the registry from Maven Central into $cache"; fi
-  say "  in containers:  docker compose up --wait"
+  say "  in containers:  docker compose -f deploy/dev/compose.yml up --wait"
   say "  your own:       LIENTHONG_TEST_PG=postgres://.. LIENTHONG_TEST_KAFKA=host:port LIENTHONG_TEST_REGISTRY=http://../apis/ccompat/v7"
 }

@@ -1,5 +1,6 @@
 //! One module per command. What they share: the site, the log, the way to stop.
 
+mod acls;
 mod check;
 pub(crate) mod connect;
 mod demo;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use lienthong_log::Log;
+use lienthong_router::subscription::group;
 use serde_json::{Value, json};
 
 use super::Context;
@@ -65,7 +66,7 @@ async fn rows(context: &Context, log: &dyn Log) -> Result<Vec<Vec<Value>>, Failu
 async fn behind(context: &Context, log: &dyn Log, record: &StatusRecord) -> Result<Option<i64>, Failure> {
     let Some((subscriber, family)) = record.name.split_once('/') else { return Ok(None) };
     let Some(family) = context.site.catalogue.family(family) else { return Ok(None) };
-    let group = format!("lienthong.{subscriber}.{}", family.name);
+    let group = group(subscriber, &family.name);
     let topics: Vec<String> = family.topics().map(|(name, _)| name).collect();
     let told = log.group_offsets(&group, &topics).await?;
     if told.is_empty() {

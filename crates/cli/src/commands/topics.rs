@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use lienthong_log::TopicSpec;
 use lienthong_schemas::Catalogue;
+use lienthong_site::LogAddress;
 use serde_json::{Value, json};
 
-use super::Context;
+use super::{Context, acls};
 use crate::args::Topics;
 use crate::exit::{Code, Failure};
 use crate::output;
@@ -24,7 +25,12 @@ pub(super) async fn run(context: &Context, action: &Topics) -> Result<(), Failur
             let log = context.log()?;
             log.create_topics(&wanted).await?;
             report(context, &wanted).await?;
+            if matches!(&context.site.log, LogAddress::Kafka(kafka) if kafka.sasl.is_some() || kafka.tls.is_some())
+            {
+                eprintln!("who may read and write them: lienthong topics acls");
+            }
         }
+        Topics::Acls(options) => acls::run(context, options)?,
         Topics::Describe => report(context, &wanted).await?,
     }
     Ok(())

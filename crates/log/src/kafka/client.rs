@@ -1,8 +1,9 @@
 //! What all parts share: options, a client for questions, idle readers, and how the client library's errors are told.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use rdkafka::ClientContext;
+use rdkafka::client::{Client, ClientContext};
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -24,8 +25,19 @@ pub(super) struct Watch {
 #[derive(Default)]
 struct Last {
     reason: Option<String>,
-    /// The brokers do not accept who we are; trying again does not help.
-    refused: bool,
+    kind: Kind,
+}
+
+/// What trying again can do about a failure.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Kind {
+    /// It may help.
+    #[default]
+    Passing,
+    /// The two sides do not trust each other's certificate: it helps once somebody has mended that.
+    Untrusted,
+    /// The brokers do not accept who we are.
+    Refused,
 }
 
 impl Watch {
@@ -34,8 +46,13 @@ impl Watch {
         self.lock().reason.clone()
     }
 
-    fn refused(&self) -> bool {
-        self.lock().refused
+    fn kind(&self) -> Kind {
+        self.lock().kind
+    }
+
+    /// The brokers have answered: what was told before is over.
+    fn clear(&self) {
+        *self.lock() = Last::default();
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Last> {
@@ -67,13 +84,31 @@ impl ClientContext for Watch {
             return;
         }
         tracing::debug!(%error, reason, "kafka client");
+        let kind = match code {
+            Some(RDKafkaErrorCode::Authentication) => Kind::Refused,
+            Some(RDKafkaErrorCode::SSL) => Kind::Untrusted,
+            // A refusal of our certificate comes after the handshake, as the end of a connection.
+            _ if reason.contains(":SSL routines:") => Kind::Untrusted,
+            _ => Kind::Passing,
+        };
         let mut last = self.lock();
-        // That all brokers are down follows from what was told before.
-        if code != Some(RDKafkaErrorCode::AllBrokersDown) || last.reason.is_none() {
-            last.reason = Some(reason.to_owned());
-            last.refused = code == Some(RDKafkaErrorCode::Authentication);
+        // That all brokers are down, or a connection with them, follows from what was told before.
+        if kind != Kind::Passing || last.kind == Kind::Passing && !follows(code, &last) {
+            let fix = match kind {
+                Kind::Untrusted => {
+                    "; fix: `tls` under `log` must name the `ca` that signed the brokers' certificate, and a `cert` and \
+                                    `key` that they trust where they ask for one"
+                }
+                Kind::Refused => "; fix: correct `username` and `password` under `log`, `sasl`",
+                Kind::Passing => "",
+            };
+            *last = Last { reason: Some(format!("{reason}{fix}")), kind };
         }
     }
+}
+
+fn follows(code: Option<RDKafkaErrorCode>, last: &Last) -> bool {
+    code == Some(RDKafkaErrorCode::AllBrokersDown) && last.reason.is_some()
 }
 
 impl ConsumerContext for Watch {}
@@ -116,7 +151,7 @@ impl Shared {
     /// Number of partitions; `None` when the topic does not exist.
     pub(super) fn find_partitions(&self, topic: &str) -> Result<Option<i32>, LogError> {
         let physical = self.options.physical(topic);
-        let metadata = self.told(topic, self.questions.fetch_metadata(Some(&physical), ANSWER))?;
+        let metadata = self.ask(topic, |wait| self.questions.fetch_metadata(Some(&physical), wait))?;
         let Some(found) = metadata.topics().iter().find(|found| found.name() == physical) else {
             return Ok(None);
         };
@@ -130,9 +165,13 @@ impl Shared {
     /// First and next offset.
     pub(super) fn watermarks(&self, source: &TopicPartition) -> Result<Watermarks, LogError> {
         let physical = self.options.physical(&source.topic);
-        let asked = self.questions.fetch_watermarks(&physical, source.partition, ANSWER);
-        let (low, high) = self.told(&source.topic, asked)?;
-        Ok(Watermarks { low, high })
+        let ask = |wait| self.questions.fetch_watermarks(&physical, source.partition, wait);
+        match self.ask(&source.topic, ask) {
+            Ok((low, high)) => Ok(Watermarks { low, high }),
+            // A topic that may not be described is told as a missing one by this question, and as what it is by the other.
+            Err(error @ LogError::Topic { .. }) => self.partitions(&source.topic).and(Err(error)),
+            Err(error) => Err(error),
+        }
     }
 
     /// The client for questions.
@@ -140,11 +179,39 @@ impl Shared {
         &self.questions
     }
 
+    /// Asks a question about a topic and waits for [`ANSWER`] altogether; less when the brokers will not talk with us.
+    fn ask<T>(
+        &self,
+        topic: &str,
+        question: impl Fn(Duration) -> Result<T, KafkaError>,
+    ) -> Result<T, LogError> {
+        // The library tells why a connection fails only in between.
+        for wait in [ANSWER / 10, ANSWER / 5] {
+            match question(wait) {
+                Err(error) if is_silence(&error) => {
+                    self.listen();
+                    if self.questions.context().kind() != Kind::Passing {
+                        return self.told(topic, Err(error));
+                    }
+                }
+                answer => return self.told(topic, answer),
+            }
+        }
+        self.told(topic, question(ANSWER - ANSWER / 10 - ANSWER / 5))
+    }
+
+    /// Nobody else serves this client's events: reasons of failures, and log lines that would pile up.
+    fn listen(&self) {
+        for _ in 0..16 {
+            let _event = self.questions.poll(Duration::ZERO);
+        }
+    }
+
     /// Turns the answer to a question about a topic into ours.
     pub(super) fn told<T>(&self, topic: &str, answer: Result<T, KafkaError>) -> Result<T, LogError> {
-        // Nobody else serves this client's events: reasons of failures, and log lines that would pile up.
-        for _ in 0..16 {
-            let _event = self.questions.poll(std::time::Duration::ZERO);
+        self.listen();
+        if answer.is_ok() {
+            self.questions.context().clear();
         }
         answer.map_err(|error| self.error(topic, &error, Some(self.questions.context())))
     }
@@ -153,20 +220,14 @@ impl Shared {
     pub(super) fn error(&self, topic: &str, error: &KafkaError, watch: Option<&Watch>) -> LogError {
         let code = error.rdkafka_error_code();
         let reason = watch.and_then(Watch::reason);
-        if watch.is_some_and(Watch::refused) {
+        if watch.is_some_and(|watch| watch.kind() == Kind::Refused) {
             return LogError::Refused(reason.unwrap_or_default());
         }
         match code {
             Some(code) if is_missing(code) => missing(topic),
-            Some(
-                RDKafkaErrorCode::TopicAuthorizationFailed
-                | RDKafkaErrorCode::GroupAuthorizationFailed
-                | RDKafkaErrorCode::ClusterAuthorizationFailed
-                | RDKafkaErrorCode::PolicyViolation
-                | RDKafkaErrorCode::InvalidSessionTimeout
-                | RDKafkaErrorCode::SaslAuthenticationFailed
-                | RDKafkaErrorCode::Authentication,
-            ) => LogError::Refused(format!("{topic}: {}", reason.unwrap_or_else(|| error.to_string()))),
+            Some(code) if is_refusal(code) => {
+                LogError::Refused(format!("{topic}: {}", reason.unwrap_or_else(|| error.to_string())))
+            }
             _ => {
                 let reason = match reason {
                     Some(reason) => format!("{topic}: {error} ({reason})"),
@@ -179,7 +240,7 @@ impl Shared {
 
     /// The brokers have been silent for too long.
     pub(super) fn silent(&self, what: &str, watch: &Watch) -> LogError {
-        if watch.refused() {
+        if watch.kind() == Kind::Refused {
             return LogError::Refused(watch.reason().unwrap_or_default());
         }
         let reason = watch.reason().unwrap_or_else(|| "no answer".into());
@@ -210,6 +271,32 @@ pub(super) fn not_created(options: &KafkaOptions, error: &KafkaError) -> LogErro
 /// Says that a topic does not exist.
 pub(super) fn missing(topic: &str) -> LogError {
     LogError::Topic { problem: format!("the log has no {topic}"), fix: crate::topic::CREATE.into() }
+}
+
+/// The brokers have answered and do not let us; trying again does not help. `lienthong topics acls` prints what each role needs.
+pub(super) fn is_refusal(code: RDKafkaErrorCode) -> bool {
+    matches!(
+        code,
+        RDKafkaErrorCode::TopicAuthorizationFailed
+            | RDKafkaErrorCode::GroupAuthorizationFailed
+            | RDKafkaErrorCode::ClusterAuthorizationFailed
+            | RDKafkaErrorCode::PolicyViolation
+            | RDKafkaErrorCode::InvalidSessionTimeout
+            | RDKafkaErrorCode::SaslAuthenticationFailed
+            | RDKafkaErrorCode::Authentication
+    )
+}
+
+/// Why brokers have ended a producer for good by not letting it in. What it held is told as purged, which says nothing.
+pub(super) fn fatal_refusal<C: ClientContext>(client: &Client<C>) -> Option<String> {
+    client.fatal_error().filter(|(code, _)| is_refusal(*code)).map(|(_, reason)| reason)
+}
+
+/// No answer, for whatever reason.
+fn is_silence(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode::{AllBrokersDown, BrokerTransportFailure, OperationTimedOut, Resolve};
+    let codes = [OperationTimedOut, BrokerTransportFailure, AllBrokersDown, Resolve];
+    error.rdkafka_error_code().is_some_and(|code| codes.contains(&code))
 }
 
 fn is_missing(code: RDKafkaErrorCode) -> bool {

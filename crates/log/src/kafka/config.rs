@@ -10,6 +10,9 @@ use crate::record::MAX_RECORD_BYTES;
 /// How long a question to the brokers (metadata, offsets, topics) may take.
 pub(super) const ANSWER: Duration = Duration::from_secs(10);
 
+/// The group that readers without a group name to the brokers; nothing is ever kept under it.
+pub const READER: &str = "lienthong.reader";
+
 /// Largest request of a producer and largest record batch of a topic: above any record of the log, with what the protocol adds.
 pub(super) const MESSAGE_BYTES: usize = 2 << 20;
 const _: () = assert!(MESSAGE_BYTES > MAX_RECORD_BYTES + (1 << 16), "a record of the log must fit a batch");
@@ -21,6 +24,10 @@ pub struct KafkaOptions {
     pub brokers: String,
     /// The registry's URL, its Confluent API.
     pub registry: String,
+    /// How the registry is told who asks.
+    pub registry_login: Option<KafkaLogin>,
+    /// Authorities that may sign the registry's certificate, where they are others than the brokers'.
+    pub registry_ca: Option<PathBuf>,
     /// In front of every topic, subject and group; names above the log stay without it. Empty by default.
     pub prefix: String,
     /// Copies per partition in place of what topics ask for; `min.insync.replicas` is at most that. For single brokers.
@@ -34,7 +41,7 @@ pub struct KafkaOptions {
 /// Files of TLS, in PEM.
 #[derive(Clone, Debug, Default)]
 pub struct KafkaTls {
-    /// Authorities that may sign the certificates of brokers and registry; the system's without it.
+    /// The only authorities that may sign the certificates of brokers and registry; the system's without it.
     pub ca: Option<PathBuf>,
     /// Own certificate, where brokers ask for one.
     pub cert: Option<PathBuf>,
@@ -42,18 +49,31 @@ pub struct KafkaTls {
     pub key: Option<PathBuf>,
 }
 
-/// Authentication by password.
+/// A name and its password.
 #[derive(Clone)]
-pub struct KafkaSasl {
-    /// `PLAIN`, `SCRAM-SHA-256` or `SCRAM-SHA-512`.
-    pub mechanism: String,
+pub struct KafkaLogin {
     /// Who.
     pub username: String,
     /// The password.
     pub password: String,
 }
 
+/// Authentication by password.
+#[derive(Clone)]
+pub struct KafkaSasl {
+    /// `PLAIN`, `SCRAM-SHA-256` or `SCRAM-SHA-512`.
+    pub mechanism: String,
+    /// Name and password.
+    pub login: KafkaLogin,
+}
+
 // Name and password may come from a secret store.
+impl std::fmt::Debug for KafkaLogin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("KafkaLogin(***)")
+    }
+}
+
 impl std::fmt::Debug for KafkaSasl {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "KafkaSasl({}, ***)", self.mechanism)
@@ -67,6 +87,8 @@ impl KafkaOptions {
         Self {
             brokers: brokers.to_owned(),
             registry: registry.trim_end_matches('/').to_owned(),
+            registry_login: None,
+            registry_ca: None,
             prefix: String::new(),
             replication: None,
             tls: None,
@@ -102,8 +124,8 @@ impl KafkaOptions {
         if let Some(sasl) = &self.sasl {
             config
                 .set("sasl.mechanism", &sasl.mechanism)
-                .set("sasl.username", &sasl.username)
-                .set("sasl.password", &sasl.password);
+                .set("sasl.username", &sasl.login.username)
+                .set("sasl.password", &sasl.login.password);
         }
         let protocol = match (&self.tls, &self.sasl) {
             (None, None) => "plaintext",
@@ -156,7 +178,7 @@ impl KafkaOptions {
     /// Reads partitions that it is told, without a group. librdkafka wants a group's name even so; nothing is ever committed
     /// under it. Holds at most `bytes` ready.
     pub(super) fn reader(&self, bytes: usize) -> ClientConfig {
-        let mut config = self.consumer(&self.physical("lienthong.reader"), bytes);
+        let mut config = self.consumer(&self.physical(READER), bytes);
         config.set("enable.partition.eof", "true");
         config
     }
@@ -205,8 +227,7 @@ mod tests {
         let mut options = KafkaOptions::new("a:1", "http://r/");
         options.sasl = Some(KafkaSasl {
             mechanism: "SCRAM-SHA-512".into(),
-            username: "moj".into(),
-            password: "s3cret".into(),
+            login: KafkaLogin { username: "moj".into(), password: "s3cret".into() },
         });
         let printed = format!("{options:?}");
         assert!(!printed.contains("s3cret") && !printed.contains("\"moj\""), "{printed}");
@@ -221,8 +242,7 @@ mod tests {
                 options.tls = Some(KafkaTls::default());
                 options.sasl = Some(KafkaSasl {
                     mechanism: "SCRAM-SHA-512".into(),
-                    username: "u".into(),
-                    password: "p".into(),
+                    login: KafkaLogin { username: "u".into(), password: "p".into() },
                 });
             }
             for config in [

@@ -46,6 +46,7 @@ pub(super) enum Request {
 /// A member of a group.
 pub(super) struct Member {
     shared: Arc<Shared>,
+    group: String,
     consumer: BaseConsumer<Group>,
     fetch_bytes: usize,
     held: Holding,
@@ -72,6 +73,7 @@ impl Member {
         consumer.subscribe(&names).map_err(|error| shared.error(&options.group, &error, None))?;
         Ok(Self {
             shared,
+            group: options.group.clone(),
             consumer,
             fetch_bytes: (fetch_bytes / 2).max(1),
             held: Holding::default(),
@@ -270,7 +272,7 @@ impl Member {
             }
             return Ok(());
         }
-        Err(self.shared.error("consumer", error, Some(&self.consumer.context().watch)))
+        Err(self.shared.error(&self.group, error, Some(&self.consumer.context().watch)))
     }
 
     /// A quiet topic and brokers that are away look alike from here: after a while, ask.
@@ -284,7 +286,7 @@ impl Member {
                 self.silent_since = None;
                 Ok(())
             }
-            Err(error) => Err(self.shared.error("consumer", &error, Some(&self.consumer.context().watch))),
+            Err(error) => Err(self.shared.error(&self.group, &error, Some(&self.consumer.context().watch))),
         }
     }
 

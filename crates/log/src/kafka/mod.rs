@@ -20,6 +20,7 @@ mod registry;
 mod sender;
 mod side;
 mod starts;
+mod tls;
 mod topics;
 mod writer;
 
@@ -38,7 +39,7 @@ use crate::api::{
 use crate::record::LogBatch;
 use crate::topic::{TopicSpec, TopicState};
 use client::{Shared, Watch, not_created, try_on_thread};
-pub use config::{KafkaOptions, KafkaSasl, KafkaTls};
+pub use config::{KafkaLogin, KafkaOptions, KafkaSasl, KafkaTls, READER};
 
 /// The log on a Kafka cluster with a schema registry. Clones share it.
 #[derive(Clone)]

@@ -5,14 +5,15 @@ use std::error::Error as _;
 use std::sync::{Arc, Mutex, Once, PoisonError};
 use std::time::Duration;
 
-use reqwest::StatusCode;
+use reqwest::{Method, StatusCode};
 use schema_registry_converter::async_impl::schema_registry::{
     SrSettings, get_schema_by_id, perform_sr_call, post_schema,
 };
 use schema_registry_converter::error::SRCError;
 use schema_registry_converter::schema_registry_common::{RawError, SchemaType, SrCall, SuppliedSchema};
 
-use super::config::KafkaOptions;
+use super::config::{KafkaLogin, KafkaOptions};
+use super::tls;
 use crate::api::LogError;
 
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -23,8 +24,9 @@ const REGISTER: &str = "run `lienthong schema register`";
 pub(super) struct Registry {
     url: String,
     prefix: String,
+    login: Option<KafkaLogin>,
     settings: SrSettings,
-    /// For what the other client lacks: a subject's compatibility level.
+    /// For what the other client lacks: a subject's compatibility level and its versions.
     http: reqwest::Client,
     ids: Mutex<HashMap<(String, String), u32>>,
     texts: Mutex<HashMap<u32, Arc<str>>>,
@@ -34,24 +36,17 @@ impl Registry {
     /// Makes the client; asks nothing yet.
     pub(super) fn new(options: &KafkaOptions) -> Result<Self, LogError> {
         install_crypto();
-        let builder = || -> Result<reqwest::ClientBuilder, LogError> {
-            let mut builder = reqwest::Client::builder().timeout(TIMEOUT);
-            if let Some(ca) = options.tls.as_ref().and_then(|tls| tls.ca.as_ref()) {
-                let pem =
-                    std::fs::read(ca).map_err(|error| unusable(&format!("{}: {error}", ca.display())))?;
-                let all = reqwest::Certificate::from_pem_bundle(&pem).map_err(|_| unusable("the CA file"))?;
-                builder = builder.tls_certs_merge(all);
-            }
-            Ok(builder)
-        };
-        let http = builder()?.build().map_err(|_| unusable("its client"))?;
-        let settings = SrSettings::new_builder(options.registry.clone())
-            .set_timeout(TIMEOUT)
-            .build_with(builder()?)
-            .map_err(|error| unusable(&error.error))?;
+        let http = tls::client(options)?.timeout(TIMEOUT).build().map_err(|_| unusable("its client"))?;
+        let mut settings = SrSettings::new_builder(options.registry.clone());
+        settings.set_timeout(TIMEOUT);
+        if let Some(login) = &options.registry_login {
+            settings.set_basic_authorization(&login.username, Some(&login.password));
+        }
+        let settings = settings.build_with(tls::client(options)?).map_err(|error| unusable(&error.error))?;
         Ok(Self {
             url: options.registry.clone(),
             prefix: options.prefix.clone(),
+            login: options.registry_login.clone(),
             settings,
             http,
             ids: Mutex::default(),
@@ -107,17 +102,26 @@ impl Registry {
         path: &str,
         subject: &str,
     ) -> Result<Option<T>, LogError> {
-        let answer =
-            self.http.get(format!("{}/{path}", self.url)).send().await.map_err(|error| self.down(&error))?;
+        let sent = self.request(Method::GET, path).send().await;
+        let answer = sent.map_err(|error| self.down(&error))?;
         match answer.status() {
             status if status.is_success() => answer.json().await.map(Some).map_err(|_| {
                 LogError::RegistryDown(format!("its answer about {subject} is not what its API promises"))
             }),
             StatusCode::NOT_FOUND => Ok(None),
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-                Err(LogError::Refused(format!("the schema registry does not show us {subject}")))
+            status @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => {
+                Err(self.refused(status.as_u16(), &format!("look up {subject}")))
             }
             status => Err(LogError::RegistryDown(format!("{subject}: it answers {status}"))),
+        }
+    }
+
+    /// A question of our own, with our name and password where there are some.
+    fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
+        let request = self.http.request(method, format!("{}/{path}", self.url));
+        match &self.login {
+            Some(login) => request.basic_auth(&login.username, Some(&login.password)),
+            None => request,
         }
     }
 
@@ -134,14 +138,13 @@ impl Registry {
     }
 
     async fn set_level(&self, subject: &str) -> Result<(), LogError> {
-        let url = format!("{}/config/{subject}", self.url);
         let body = serde_json::json!({ "compatibility": LEVEL });
-        let sent = self.http.put(url).json(&body).send().await;
+        let sent = self.request(Method::PUT, &format!("config/{subject}")).json(&body).send().await;
         let status = sent.map_err(|error| self.down(&error))?.status();
         match status {
             status if status.is_success() => Ok(()),
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-                Err(LogError::Refused(format!("the schema registry does not let us configure {subject}")))
+                Err(self.refused(status.as_u16(), &format!("configure {subject}")))
             }
             status => Err(LogError::RegistryDown(format!(
                 "{subject}: it answers {status} when asked for compatibility {LEVEL}"
@@ -154,15 +157,29 @@ impl Registry {
     }
 
     fn down(&self, error: &reqwest::Error) -> LogError {
-        // The library's text holds the whole URL; its kind says enough.
-        let kind = if error.is_timeout() {
-            "no answer in time"
-        } else if error.is_connect() {
-            "no connection"
-        } else {
-            "the connection broke"
+        // The library's text holds the whole URL; what TLS says holds no value.
+        let told = tls::reason(error);
+        let kind = match &told {
+            Some(reason) => reason.as_str(),
+            None if error.is_timeout() => "no answer in time",
+            None if error.is_connect() => "no connection",
+            None => "the connection broke",
         };
         LogError::RegistryDown(format!("{}: {kind}", host(&self.url)))
+    }
+
+    fn refused(&self, status: u16, what: &str) -> LogError {
+        let host = host(&self.url);
+        LogError::Refused(match (status, &self.login) {
+            (401, None) => format!(
+                "the schema registry at {host} asks for name and password; fix: give `username` and `password` under `registry`"
+            ),
+            (401, Some(_)) => format!(
+                "the schema registry at {host} does not accept the password; fix: correct `username` and `password` under \
+                 `registry`"
+            ),
+            _ => format!("the schema registry at {host} does not let us {what}"),
+        })
     }
 
     fn error(&self, error: &SRCError, what: &str, asked: Asked) -> LogError {
@@ -173,8 +190,11 @@ impl Registry {
             return LogError::RegistryDown(format!("{}: {}", host(&self.url), error.error));
         };
         let refusal = |problem: String, fix: &str| LogError::Schema { problem, fix: fix.into() };
-        match (raw.error_code, asked) {
-            (401 | 403 | 40101 | 40301, _) => LogError::Refused(format!("the schema registry: {what}")),
+        // A gateway's answers have no code of the registry's; their status stands in the text only.
+        let code = if raw.error_code == 0 { status(&error.error) } else { i64::from(raw.error_code) };
+        match (code, asked) {
+            (401 | 40101, _) => self.refused(401, what),
+            (403 | 40301, _) => self.refused(403, &format!("{} {what}", asked.verb())),
             (404 | 40400..=40499, Asked::Text) => refusal(
                 format!("no schema has the {what}"),
                 "the record was written against another registry, or the registry was replaced",
@@ -208,11 +228,26 @@ enum Asked {
     Register,
 }
 
+impl Asked {
+    fn verb(self) -> &'static str {
+        match self {
+            Self::Id | Self::Text => "look up",
+            Self::Register => "register",
+        }
+    }
+}
+
+/// The first number of a text such as `.. failed with status 401 Unauthorized`; 0 without one.
+fn status(text: &str) -> i64 {
+    let digits = |word: &&str| word.len() == 3 && word.bytes().all(|byte| byte.is_ascii_digit());
+    text.split(' ').find(digits).and_then(|word| word.parse().ok()).unwrap_or(0)
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn unusable(what: &str) -> LogError {
+pub(super) fn unusable(what: &str) -> LogError {
     LogError::Options {
         problem: format!("the schema registry's client cannot use {what}"),
         fix: "correct `log` in lienthong.yaml, and see that the files it names can be read".into(),

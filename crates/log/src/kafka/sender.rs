@@ -10,7 +10,7 @@ use rdkafka::message::{DeliveryResult, Header, Message as _, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, Producer as _, ProducerContext, PurgeConfig, ThreadedProducer};
 use tokio::sync::Notify;
 
-use super::client::{Shared, Watch, drop_on_thread, log_line, lost, not_created};
+use super::client::{Shared, Watch, drop_on_thread, fatal_refusal, is_refusal, log_line, lost, not_created};
 use super::config::MESSAGE_BYTES;
 use crate::api::{LogError, WriterError};
 
@@ -43,27 +43,42 @@ struct Account {
 #[derive(Clone)]
 struct Failed {
     reason: String,
+    cause: Cause,
+}
+
+/// What another writer could do about it.
+#[derive(Clone, Copy)]
+enum Cause {
+    /// It may fare better.
+    Lost,
+    /// The brokers do not let us: it would fare no better.
+    Refused,
     /// The record itself is what the brokers do not take: sending it again would not help.
-    too_large: bool,
+    TooLarge,
 }
 
 impl From<&KafkaError> for Failed {
     fn from(error: &KafkaError) -> Self {
-        let too_large = error.rdkafka_error_code() == Some(RDKafkaErrorCode::MessageSizeTooLarge);
-        Self { reason: error.to_string(), too_large }
+        let cause = match error.rdkafka_error_code() {
+            Some(RDKafkaErrorCode::MessageSizeTooLarge) => Cause::TooLarge,
+            Some(code) if is_refusal(code) => Cause::Refused,
+            _ => Cause::Lost,
+        };
+        Self { reason: error.to_string(), cause }
     }
 }
 
-impl From<Failed> for WriterError {
-    fn from(failed: Failed) -> Self {
-        if !failed.too_large {
-            return lost(failed.reason);
-        }
-        Self::Broken {
-            problem: "a topic does not take a record of a size that contracts allow".into(),
-            fix: format!(
-                "set max.message.bytes of the topic to {MESSAGE_BYTES}; `lienthong topics describe` names those where it is less"
-            ),
+impl From<&Failed> for WriterError {
+    fn from(failed: &Failed) -> Self {
+        match failed.cause {
+            Cause::Lost => lost(failed.reason.clone()),
+            Cause::Refused => LogError::Refused(failed.reason.clone()).into(),
+            Cause::TooLarge => Self::Broken {
+                problem: "a topic does not take a record of a size that contracts allow".into(),
+                fix: format!(
+                    "set max.message.bytes of the topic to {MESSAGE_BYTES}; `lienthong topics describe` names those where it is less"
+                ),
+            },
         }
     }
 }
@@ -74,10 +89,14 @@ impl ClientContext for Deliveries {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        let fatal = error.rdkafka_error_code() == Some(RDKafkaErrorCode::Fatal);
+        let code = error.rdkafka_error_code();
         self.watch.error(error, reason);
-        if fatal {
-            self.state.fail(Failed { reason: reason.to_owned(), too_large: false });
+        if code == Some(RDKafkaErrorCode::Fatal) {
+            self.state.fail(Failed { reason: reason.to_owned(), cause: Cause::Lost });
+        }
+        // A record would wait for ever for brokers that do not let this writer in.
+        if code == Some(RDKafkaErrorCode::Authentication) {
+            self.state.fail(Failed { reason: reason.to_owned(), cause: Cause::Refused });
         }
     }
 }
@@ -99,7 +118,10 @@ impl ProducerContext for Deliveries {
                     self.state.changed.notify_waiters();
                 }
             }
-            Err((error, _)) => self.state.fail(error.into()),
+            Err((error, message)) => {
+                let reason = format!("{}: {error}", message.topic());
+                self.state.fail(Failed { reason, ..error.into() });
+            }
         }
     }
 }
@@ -157,7 +179,7 @@ impl Sender {
         {
             let mut account = self.state.lock();
             if let Some(failed) = &account.failed {
-                return Err(failed.clone().into());
+                return Err(self.told(failed));
             }
             account.due += 1;
             if account.highest.len() <= slot {
@@ -179,15 +201,24 @@ impl Sender {
                     record = back;
                     tokio::time::sleep(FULL).await;
                     if let Some(failed) = &self.state.lock().failed {
-                        return Err(failed.clone().into());
+                        return Err(self.told(failed));
                     }
                 }
                 Err((error, _)) => {
                     let failed = Failed::from(&error);
-                    self.state.fail(failed.clone());
-                    return Err(failed.into());
+                    let told = self.told(&failed);
+                    self.state.fail(failed);
+                    return Err(told);
                 }
             }
+        }
+    }
+
+    /// A failure as the caller is told it.
+    fn told(&self, failed: &Failed) -> WriterError {
+        match self.producer.as_ref().and_then(|producer| fatal_refusal(producer.client())) {
+            Some(reason) => LogError::Refused(reason).into(),
+            None => failed.into(),
         }
     }
 
@@ -201,7 +232,7 @@ impl Sender {
             {
                 let account = self.state.lock();
                 if let Some(failed) = &account.failed {
-                    return Err(failed.clone().into());
+                    return Err(self.told(failed));
                 }
                 if account.due == 0 {
                     return Ok(());

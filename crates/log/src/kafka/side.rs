@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::message::{Header, OwnedHeaders};
-use rdkafka::producer::{FutureProducer, FutureRecord};
+use rdkafka::producer::{FutureProducer, FutureRecord, Producer as _};
 
-use super::client::{Shared, Watch, drop_on_thread, missing, not_created, try_on_thread};
+use super::client::{Shared, Watch, drop_on_thread, fatal_refusal, missing, not_created, try_on_thread};
 use crate::api::LogError;
 use crate::marks::is_family_topic;
 
@@ -85,6 +85,10 @@ pub(super) async fn publish(
             Err(LogError::Inconsistent(format!("a record for {topic} is larger than the brokers take")))
         }
         code => {
+            if let Some(reason) = fatal_refusal(producer.client()) {
+                shared.side.give_up();
+                return Err(LogError::Refused(format!("{topic}: {reason}")));
+            }
             if code == Some(RDKafkaErrorCode::Fatal) {
                 shared.side.give_up();
             }

@@ -184,14 +184,24 @@ fn all_settings(shared: &Shared, names: &[&str]) -> Result<BTreeMap<String, Sett
     let mut all = BTreeMap::new();
     for (answer, name) in answers.into_iter().zip(names) {
         let logical = name.strip_prefix(&shared.options.prefix).unwrap_or(name);
-        let entries = answer
-            .map_err(|code| shared.error(logical, &KafkaError::AdminOp(code), None))?
-            .entries
-            .into_iter()
-            .filter_map(|entry| Some((entry.name, entry.value?)));
+        let entries = answer.map_err(|code| shared.error(logical, &KafkaError::AdminOp(code), None))?.entries;
+        if entries.is_empty() {
+            return Err(hidden(shared, logical));
+        }
+        let entries = entries.into_iter().filter_map(|entry| Some((entry.name, entry.value?)));
         all.insert((*name).to_owned(), entries.collect());
     }
     Ok(all)
+}
+
+/// Every topic has settings. The client library leaves out why the brokers do not show them.
+fn hidden(shared: &Shared, topic: &str) -> LogError {
+    match shared.partitions(topic) {
+        Ok(_) => LogError::Refused(format!(
+            "{topic}: the brokers do not show its settings; fix: give the right DescribeConfigs, which `lienthong topics acls` lists"
+        )),
+        Err(error) => error,
+    }
 }
 
 fn differences(
