@@ -7,7 +7,8 @@
 
 use lienthong_contract::event::Operation;
 use lienthong_contract::sink::{Action, GroupWrite, KeyWrite, Revokes};
-use lienthong_schemas::{Cell, FieldPath};
+use lienthong_contract::target::VersionStore;
+use lienthong_schemas::{Cell, FieldPath, is_person};
 
 use crate::compact::Compactor;
 use crate::error::EventFault;
@@ -40,7 +41,9 @@ impl<'a> Maker<'a> {
     ) -> Result<(), EventFault> {
         if head.operation == Operation::Rekey {
             // A person who had no number had no row under one, and the full event under the new subject follows.
-            if head.subject.contains(&b':') {
+            // Where no person's number is in the target's key, the row stays where it is, and the full event brings the new number.
+            let by_person = rule.key.iter().any(|source| is_person(&rule.paths[source.path]));
+            if head.subject.contains(&b':') || !by_person {
                 return Ok(());
             }
             return Err(EventFault::new(
@@ -71,7 +74,8 @@ impl<'a> Maker<'a> {
     }
 
     /// The writes of a deletion whose last row is outside of the filter: the subscriber may hold the record from a time when it was
-    /// inside. Where it does not, nothing but a mark is left.
+    /// inside. Counts only where the ledger says that this very record wrote the row, because another record inside the filter may have
+    /// taken its place; a row of which the ledger does not know that is left alone.
     pub(crate) fn gone(
         &self,
         rule: &'a DeliveryRule,
@@ -79,9 +83,12 @@ impl<'a> Maker<'a> {
         row: &[Cell<'a>],
         out: &mut Compactor<'a>,
     ) {
+        let table = &self.subscription.tables[rule.table];
+        let number = rule.record_number.filter(|_| table.version == VersionStore::Ledger);
+        let record = number.and_then(|path| self.projector.record_hash(&rule.event, &row[path]));
         // What has no key in the table cannot have been delivered.
-        if let Ok(Some(target)) = self.target(rule, &rule.key, row) {
-            self.undo(rule, &rule.on_deleted, &target, head, None, out);
+        if let (Some(record), Ok(Some(target))) = (record, self.target(rule, &rule.key, row)) {
+            self.undo(rule, &rule.on_deleted, &target, head, Some(record), out);
         }
     }
 
@@ -140,6 +147,14 @@ impl<'a> Maker<'a> {
         rule.groups.iter().filter(|source| speaks_of(changed, source.listed.as_ref())).map(write).collect()
     }
 
+    /// The group that the column of a `soft` policy belongs to.
+    fn marked_group(&self, rule: &DeliveryRule, column: &str) -> usize {
+        let groups = &self.subscription.tables[rule.table].groups;
+        let holds = |group: usize| groups[group].columns.iter().any(|known| known.name == column);
+        let mut own = rule.groups.iter().map(|source| source.group);
+        own.clone().find(|group| holds(*group)).or_else(|| own.next()).unwrap_or_default()
+    }
+
     fn undo(
         &self,
         rule: &'a DeliveryRule,
@@ -153,7 +168,6 @@ impl<'a> Maker<'a> {
             return;
         }
         let version = head.version;
-        let first = rule.groups.first().map_or(0, |source| source.group);
         let revokes = record.map(|record| {
             let groups = rule.groups.iter().map(|source| source.group);
             Revokes { record, groups: self.projector.arena.alloc_slice_fill_iter(groups) }
@@ -161,7 +175,7 @@ impl<'a> Maker<'a> {
         match policy {
             Policy::Ignore => {}
             Policy::Soft { column } => {
-                let group = (!rule.effect.creates()).then_some(first);
+                let group = (!rule.effect.creates()).then(|| self.marked_group(rule, column));
                 out.push(target.write(Action::Void { group, column, at: head.time, version, revokes }));
             }
             Policy::Hard if rule.effect.creates() => {

@@ -3,11 +3,13 @@
 //! One batch lands partition by partition, and a crash may leave any of them behind. What did not land is sent again by the next
 //! writer, with a higher `ce_sequence` than everything that landed. So two changes of one source row that go to different partitions
 //! must not lie in one batch: were the later one to land alone, the earlier one would come again as the newer, and its values would
-//! win wherever the row is known by its record's number. The batch is cut before the later change.
+//! win wherever the row is known by its record's number. The batch is cut before the later change. A row whose key changes is
+//! deleted under the old key and inserted under the new one, one directly after the other: such a pair counts as one row.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, Hash as _, Hasher, RandomState};
 
+use lienthong_contract::source::RowOp;
 use lienthong_log::record::{NewRecord, Pushed, TooLong};
 use lienthong_log::{Batch, TopicPartition};
 use lienthong_schemas::Cell;
@@ -30,6 +32,8 @@ pub(crate) struct Batches {
     rows: HashMap<u64, Place>,
     /// Records of the change under way.
     change: Vec<Pushed>,
+    /// Table and place of the change before, where it was a deletion.
+    gone: Option<(usize, Place)>,
     digests: RandomState,
 }
 
@@ -41,16 +45,22 @@ impl Batches {
     }
 
     /// All records of a change are in. `key` are the cells of its row's key.
-    pub(crate) fn change_done<'c>(&mut self, table: usize, key: impl Iterator<Item = &'c Cell<'c>>) {
+    pub(crate) fn change_done<'c>(
+        &mut self,
+        table: usize,
+        op: RowOp,
+        key: impl Iterator<Item = &'c Cell<'c>>,
+    ) {
+        let gone = self.gone.take().filter(|(of, _)| *of == table && op == RowOp::Insert);
         let Some(place) = place(&self.change) else { return };
         let mut digest = self.digests.build_hasher();
         table.hash(&mut digest);
         key.for_each(|cell| feed(cell, &mut digest));
         let row = digest.finish();
-        let place = match self.rows.get(&row) {
-            Some(known) if *known != place || place == Place::Several => self.split(),
-            Some(_) | None => place,
-        };
+        let apart = |known: &Place| *known != place || place == Place::Several;
+        let elsewhere = self.rows.get(&row).is_some_and(apart) || gone.is_some_and(|(_, gone)| apart(&gone));
+        let place = if elsewhere { self.split() } else { place };
+        self.gone = (op == RowOp::Delete).then_some((table, place));
         self.rows.insert(row, place);
         self.change.clear();
     }
@@ -60,12 +70,14 @@ impl Batches {
         let later = self.open.split_off(&self.change);
         self.cut.push(std::mem::replace(&mut self.open, later));
         self.rows.clear();
+        self.gone = None;
         if self.open.parts.len() == 1 { Place::One(0) } else { Place::Several }
     }
 
     /// Everything since the last call, in the order in which it must become durable; no batch is empty.
     pub(crate) fn take(&mut self) -> Vec<Batch> {
         self.rows.clear();
+        self.gone = None;
         let mut all = std::mem::take(&mut self.cut);
         all.extend(Some(std::mem::take(&mut self.open)).filter(|batch| !batch.is_empty()));
         all

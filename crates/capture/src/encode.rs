@@ -222,7 +222,8 @@ impl Encoder {
     ) -> Result<(), Broken> {
         let several = subjects.len() > 1;
         let person = |index: usize| several.then_some(index);
-        for (at, subject) in former.iter().enumerate().filter(|(_, former)| !subjects.contains(former)) {
+        let gone = |at: usize, who: &&str| !subjects.contains(who) && !former[..at].contains(who);
+        for (at, subject) in former.iter().enumerate().filter(|(at, former)| gone(*at, former)) {
             let operation = Operation::Rekey;
             self.emit(row, &Event { publication: index, operation, person: person(at), subject })?;
         }
@@ -342,7 +343,8 @@ impl RowVisitor for Encoder {
             self.publication(index, row, &arena);
         }
         if let Some(cells) = row.after.or(row.before) {
-            self.batches.change_done(row.table, self.keys[row.table].iter().map(|index| &cells[*index]));
+            let key = self.keys[row.table].iter().map(|index| &cells[*index]);
+            self.batches.change_done(row.table, row.op, key);
         }
         arena.reset();
         self.arena = arena;

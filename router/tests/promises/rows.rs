@@ -51,6 +51,11 @@ async fn a_deletion_reaches_a_row_that_has_left_the_filter() {
     vss.once().await.expect("delivered");
     assert_eq!(vss.rows(), ["2|Binh|00001|-|-"]);
     assert_eq!(vss.receipted(), (6, 2), "what is outside is not told to the subscriber");
+    // Another record of the same person, which was never inside, takes nothing with it.
+    let other = |version| moved(version, "2").record("b-other");
+    world.say(&[other(7), other(8).of(Operation::Delete)]).await;
+    vss.once().await.expect("delivered");
+    assert_eq!(vss.rows(), ["2|Binh|00001|-|-"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -109,6 +109,19 @@ fn a_row_that_is_deleted_and_comes_again_under_another_subject_is_cut_apart() {
 }
 
 #[test]
+fn a_row_whose_key_changes_with_its_subject_is_cut_apart_and_mass_deletions_are_not() {
+    let (first, other, _) = pins();
+    let mut encoder = encoder(1);
+    let (old, new) = (row("1", &first, "a"), row("2", &other, "a"));
+    change(&mut encoder, "o1", RowOp::Delete, Some(&old), None);
+    change(&mut encoder, "o2", RowOp::Insert, None, Some(&new));
+    assert_eq!(told(&encoder.take()), expected(&[&[("delete", &first)], &[("insert", &other)]]));
+    change(&mut encoder, "o3", RowOp::Delete, Some(&old), None);
+    change(&mut encoder, "o4", RowOp::Delete, Some(&new), None);
+    assert_eq!(told(&encoder.take()).len(), 1);
+}
+
+#[test]
 fn a_row_that_is_loaded_behind_its_own_change_is_cut_apart() {
     let (first, ..) = pins();
     let mut encoder = encoder(1);

@@ -30,7 +30,23 @@ pub(super) struct Told {
 
 pub(super) async fn run(global: &Global, options: &Demo, shutdown: CancellationToken) -> Result<(), Failure> {
     let folder = Folder::new(options.dir.as_deref())?;
-    let path = folder.path().to_owned();
+    match nation(global, options, folder.path().to_owned(), shutdown).await {
+        Ok(verdict) => folder.keep_or_remove(&verdict),
+        Err(failure) => {
+            // Where to look is told, and what to look at stays.
+            println!("{}", view::commands(&folder.keep()));
+            Err(failure)
+        }
+    }
+}
+
+/// A nation from its first day in this run to its check.
+async fn nation(
+    global: &Global,
+    options: &Demo,
+    path: PathBuf,
+    shutdown: CancellationToken,
+) -> Result<Verdict, Failure> {
     lienthong_demo::write(&path, global.log.as_deref())?;
     keys::create(&path)?;
     let site = Global { site: path.clone(), ..global.clone() };
@@ -44,16 +60,17 @@ pub(super) async fn run(global: &Global, options: &Demo, shutdown: CancellationT
     let (teller, told) = watch::channel(Told::default());
     let life = open_life(&path, options).await?;
     let mut fleet = Fleet::prepare(&context).await?;
+    // A life that fails ends the watch.
     let living = live(life, teller, ending.clone());
     fleet.start(&context)?;
     let mut view = View::new(&path, context.output, told);
-    let failed = watch_until(options.length, &shutdown, &mut fleet, &mut view).await;
+    let watched = watch_until(options.length, &[&shutdown, &ending], &mut fleet, &mut view).await;
     ending.cancel();
     // Whatever ended the watch: what has begun is finished, delivered and checked.
-    living.await.map_err(anyhow::Error::new)??;
+    let lived = living.await.map_err(anyhow::Error::new)?;
     view.say("life has stopped; what is committed is brought to every subscriber");
-    fleet.stop().await?;
-    failed?;
+    let stopped = fleet.stop().await;
+    watched.and(lived).and(stopped)?;
     fleet.drain(&context).await?;
     fleet.finish().await;
     let verdict = tokio::task::spawn_blocking({
@@ -62,13 +79,13 @@ pub(super) async fn run(global: &Global, options: &Demo, shutdown: CancellationT
     });
     let verdict = verdict.await.map_err(anyhow::Error::new)??;
     view.verdict(&verdict);
-    folder.keep_or_remove(&verdict)
+    Ok(verdict)
 }
 
 /// Shows the fleet until the time is up, the user stops it, or a part of the fleet has ended by itself.
 async fn watch_until(
     length: Option<Duration>,
-    shutdown: &CancellationToken,
+    [shutdown, ended]: &[&CancellationToken; 2],
     fleet: &mut Fleet,
     view: &mut View,
 ) -> Result<(), Failure> {
@@ -79,6 +96,7 @@ async fn watch_until(
         tokio::select! {
             () = tokio::time::sleep_until(end.map_or(next, |end| end.min(next))) => {}
             () = shutdown.cancelled() => return Ok(()),
+            () = ended.cancelled() => return Ok(()),
             failure = fleet.failure() => return Err(failure),
         }
         if end.is_some_and(|end| end <= tokio::time::Instant::now()) {
@@ -109,6 +127,7 @@ fn live(
     ending: CancellationToken,
 ) -> JoinHandle<Result<(), Failure>> {
     tokio::task::spawn_blocking(move || {
+        let _ended = ending.clone().drop_guard();
         while !ending.is_cancelled() {
             let rest = life.tick()?;
             teller.send_replace(Told { happened: life.happened(), living: life.living() });
@@ -135,6 +154,14 @@ impl Folder {
         match self {
             Self::Kept(path) => path,
             Self::Passing(folder) => folder.path(),
+        }
+    }
+
+    /// The folder stays, whatever it was.
+    fn keep(self) -> PathBuf {
+        match self {
+            Self::Kept(path) => path,
+            Self::Passing(folder) => folder.keep(),
         }
     }
 
