@@ -190,9 +190,14 @@ async fn settings_that_endanger_records_are_described() {
     known.await.unwrap_or_else(|_| panic!("{said}"));
 }
 
-async fn alter(namespace: &Namespace, topic: &str, property: &str, value: &str) {
+/// What topics are created with; the brokers' own default is less.
+const LARGEST: (&str, &str) = ("max.message.bytes", "2097152");
+
+/// Altering replaces all settings of the topic; the brokers' own defaults are not all ours.
+async fn alter(namespace: &Namespace, topic: &str, settings: &[(&str, &str)]) {
     let name = format!("{}{topic}", namespace.prefix);
-    let change = AlterConfig::new(ResourceSpecifier::Topic(&name)).set(property, value);
+    let resource = AlterConfig::new(ResourceSpecifier::Topic(&name));
+    let change = settings.iter().fold(resource, |change, (property, value)| change.set(property, value));
     namespace.admin().alter_configs([&change], &AdminOptions::new()).await.expect("altered");
 }
 
@@ -218,8 +223,10 @@ async fn a_topic_whose_settings_endanger_a_promise_is_neither_written_nor_delive
         (TOPIC, "retention.bytes", "1000", "-1"),
         (TOPIC, "unclean.leader.election.enable", "true", "false"),
         (TOPIC, "message.timestamp.type", "LogAppendTime", "CreateTime"),
+        (TOPIC, "max.message.bytes", "1048588", LARGEST.1),
     ] {
-        alter(&namespace, topic, property, value).await;
+        let others = [LARGEST].into_iter().filter(|(name, _)| *name != property);
+        alter(&namespace, topic, &others.chain([(property, value)]).collect::<Vec<_>>()).await;
         let mut said = String::new();
         let refused = eventually(Duration::from_secs(20), async || {
             let ended = checked.consume(&options).await.map(|_| ()).err();
@@ -230,16 +237,15 @@ async fn a_topic_whose_settings_endanger_a_promise_is_neither_written_nor_delive
         assert!([topic, property, wanted, "fix: "].iter().all(|word| said.contains(word)), "{said}");
         let opened = writer(&checked).await.map(|_| ());
         assert!(matches!(opened, Err(WriterError::Log(LogError::Topic { .. }))), "{opened:?}");
-        // Altering replaces all settings of the topic; the brokers' own defaults are not all ours.
         for (topic, policy) in [("lt.positions", "compact"), (TOPIC, "delete")] {
-            let name = format!("{}{topic}", namespace.prefix);
-            let change = AlterConfig::new(ResourceSpecifier::Topic(&name))
-                .set("cleanup.policy", policy)
-                .set("retention.ms", "-1");
-            namespace.admin().alter_configs([&change], &AdminOptions::new()).await.expect("altered");
+            let settings = [("cleanup.policy", policy), ("retention.ms", "-1"), LARGEST];
+            alter(&namespace, topic, &settings).await;
         }
-        let free = eventually(Duration::from_secs(20), async || Ok(checked.consume(&options).await.is_ok()));
-        free.await.unwrap_or_else(|_| panic!("{property} is as it should be again"));
+        let free = eventually(Duration::from_secs(20), async || {
+            said = checked.consume(&options).await.map_or_else(|error| error.to_string(), |_| String::new());
+            Ok(said.is_empty())
+        });
+        free.await.unwrap_or_else(|_| panic!("{property} is as it should be again: {said}"));
     }
     // More copies in sync than the topic asks for.
     let strict =
