@@ -1,5 +1,6 @@
 //! End to end: the binary as a user runs it, real databases and a real log. Each module's tests say what they promise.
 
+mod canary;
 mod commands;
 mod demo;
 mod examples;
@@ -11,6 +12,7 @@ mod observed;
 mod programs;
 mod quality;
 mod residents;
+mod search;
 mod site;
 mod stops;
 mod stranger;
