@@ -2,6 +2,7 @@
 
 use bumpalo::Bump;
 use lienthong_contract::keys::{HashKey, KeyHash};
+use lienthong_contract::provoke;
 use lienthong_schemas::{Cell, PartialDate};
 
 use crate::error::EventFault;
@@ -26,6 +27,7 @@ impl<'a> Projector<'a> {
         sources: &[ColumnSource],
         row: &[Cell<'a>],
     ) -> Result<&'a [Cell<'a>], EventFault> {
+        provoke::panic_at("route", row);
         let cells = self.arena.alloc_slice_fill_copy(sources.len(), Cell::Null);
         for (cell, source) in cells.iter_mut().zip(sources) {
             *cell = self.cell(source.map, row[source.path])?;

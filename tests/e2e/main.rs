@@ -1,5 +1,6 @@
 //! End to end: the binary as a user runs it, real databases and a real log. Each module's tests say what they promise.
 
+mod canary;
 mod commands;
 mod demo;
 mod dev;
@@ -12,6 +13,7 @@ mod observed;
 mod programs;
 mod quality;
 mod residents;
+mod search;
 mod secure;
 mod site;
 mod stops;

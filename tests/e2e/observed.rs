@@ -32,14 +32,7 @@ impl Served {
 
     /// Status and body.
     async fn get(&self, path: &str) -> Result<(u16, String)> {
-        let mut stream = tokio::net::TcpStream::connect(&self.address).await?;
-        let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
-        stream.write_all(request.as_bytes()).await?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await?;
-        let (head, body) = answer.split_once("\r\n\r\n").context("an answer of HTTP")?;
-        let status = head.split(' ').nth(1).context("a status")?.parse()?;
-        Ok((status, body.to_owned()))
+        get(&self.address, path).await
     }
 
     async fn becomes(&self, status: u16) -> Result<String> {
@@ -66,6 +59,18 @@ impl Served {
         };
         eventually(SOON, told).await.with_context(|| format!("{series} is not as wanted"))
     }
+}
+
+/// Status and body of a page that somebody serves at this address.
+pub(crate) async fn get(address: &str, path: &str) -> Result<(u16, String)> {
+    let mut stream = tokio::net::TcpStream::connect(address).await?;
+    let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await?;
+    let (head, body) = answer.split_once("\r\n\r\n").context("an answer of HTTP")?;
+    let status = head.split(' ').nth(1).context("a status")?.parse()?;
+    Ok((status, body.to_owned()))
 }
 
 impl Drop for Served {

@@ -21,13 +21,13 @@ use crate::site::{Engine, PARTICIPANT, Site};
 type Spans = BTreeMap<String, Vec<Span>>;
 
 /// Takes OTLP over HTTP and keeps what it was sent.
-struct Collector {
-    url: String,
+pub(crate) struct Collector {
+    pub(crate) url: String,
     bodies: Arc<Mutex<Vec<Bytes>>>,
 }
 
 impl Collector {
-    async fn start() -> Result<Self> {
+    pub(crate) async fn start() -> Result<Self> {
         let bodies: Arc<Mutex<Vec<Bytes>>> = Arc::default();
         let kept = Arc::clone(&bodies);
         let take = move |body: Bytes| async move {
@@ -40,7 +40,7 @@ impl Collector {
         Ok(Self { url, bodies })
     }
 
-    fn bodies(&self) -> Vec<Bytes> {
+    pub(crate) fn bodies(&self) -> Vec<Bytes> {
         self.bodies.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 

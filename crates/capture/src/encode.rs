@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use bumpalo::Bump;
 use lienthong_contract::event::{Lane, Operation, header, outbox_sequence};
+use lienthong_contract::provoke;
 use lienthong_contract::source::{RowChange, RowOp, RowVisitor, Side, TableCapture};
 use lienthong_log::record::NewRecord;
 use lienthong_log::{Batch, TopicPartition, murmur2};
@@ -336,6 +337,7 @@ impl Encoder {
 
 impl RowVisitor for Encoder {
     fn row(&mut self, row: &RowChange<'_>) {
+        provoke::panic_at("capture", row);
         self.last_event_time = self.last_event_time.max(Some(row.time));
         let indexes = self.by_table.get(&row.table).cloned().unwrap_or_default();
         let mut arena = std::mem::take(&mut self.arena);

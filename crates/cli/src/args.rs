@@ -192,6 +192,9 @@ pub(crate) struct Demo {
     /// Happenings per second: births, moves, marriages, deaths, each with all that follows from it.
     #[arg(long, default_value_t = 5.0)]
     pub(crate) rate: f64,
+    /// Names, addresses, causes and numbers that occur nowhere else, for a search through all that is put out.
+    #[arg(long, hide = true)]
+    pub(crate) canaries: bool,
 }
 
 /// `status`.

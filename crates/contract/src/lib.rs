@@ -1,7 +1,8 @@
 //! The nouns of the bus and the doors between its rooms: what a [`source::Source`] yields, what a [`sink::Sink`]
 //! commits, and the pure rules that every kind of database shares.
 //!
-//! **Invariant:** no I/O, no clock, no async runtime; time comes in as an argument.
+//! **Invariant:** no I/O, no clock, no async runtime; time comes in as an argument. [`provoke`] alone looks outside, and only in
+//! builds for development.
 
 pub mod event;
 pub mod keys;
@@ -9,6 +10,7 @@ pub mod ledger;
 pub mod participant;
 pub mod position;
 pub mod predicate;
+pub mod provoke;
 pub mod sink;
 pub mod source;
 pub mod target;

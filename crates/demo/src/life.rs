@@ -23,6 +23,8 @@ pub struct LifeOptions {
     pub people: Option<u32>,
     /// Happenings per second.
     pub rate: f64,
+    /// Whether a new nation is made of canaries; a folder's own stays as it is and may not become one.
+    pub canaries: bool,
 }
 
 /// A nation that lives in the databases of a folder.
@@ -51,7 +53,8 @@ impl Life {
         state
             .execute_batch(
                 "pragma journal_mode = wal; pragma synchronous = normal;
-                 create table if not exists nation (seed integer, people integer, start text, happened integer not null default 0);
+                 create table if not exists nation (seed integer, people integer, start text, happened integer not null default 0,
+                     canaries integer not null default 0);
                  create table if not exists day (happening integer primary key, day text not null);",
             )
             .map_err(&error)?;
@@ -200,21 +203,33 @@ fn config(folder: &Path, state: &Connection, options: LifeOptions) -> Result<Con
     let error = database(NAME);
     let default = Config::default();
     let held = state
-        .query_row("select seed, people, start from nation", [], |row| {
-            Ok((row.get::<_, i64>(0)?, row.get::<_, u32>(1)?, row.get::<_, String>(2)?))
+        .query_row("select seed, people, canaries, start from nation", [], |row| {
+            Ok((
+                row.get::<_, i64>(0)?,
+                row.get::<_, u32>(1)?,
+                row.get::<_, bool>(2)?,
+                row.get::<_, String>(3)?,
+            ))
         })
         .optional()
         .map_err(&error)?;
-    let (seed, people, start) = match held {
-        Some((seed, people, start)) => {
-            let held = (seed.cast_unsigned(), people);
-            let asked = (options.seed.unwrap_or(held.0), options.people.unwrap_or(people));
+    let (seed, people, canaries, start) = match held {
+        Some((seed, people, canaries, start)) => {
+            let held = (seed.cast_unsigned(), people, canaries);
+            let asked = (
+                options.seed.unwrap_or(held.0),
+                options.people.unwrap_or(people),
+                canaries || options.canaries,
+            );
             if held != asked {
-                let words = |(seed, people): (u64, u32)| format!("seed {seed} and {people} people");
+                let words = |(seed, people, canaries): (u64, u32, bool)| {
+                    let canaries = if canaries { " of canaries" } else { "" };
+                    format!("seed {seed} and {people} people{canaries}")
+                };
                 let folder = folder.display().to_string();
                 return Err(DemoError::Other { folder, held: words(held), asked: words(asked) });
             }
-            (held.0, people, start.parse().unwrap_or(default.start))
+            (held.0, people, canaries, start.parse().unwrap_or(default.start))
         }
         None => {
             let (seed, people) =
@@ -222,12 +237,20 @@ fn config(folder: &Path, state: &Connection, options: LifeOptions) -> Result<Con
             let start = today();
             state
                 .execute(
-                    "insert into nation (seed, people, start) values (?1, ?2, ?3)",
-                    params![seed.cast_signed(), people, start.to_string()],
+                    "insert into nation (seed, people, canaries, start) values (?1, ?2, ?3, ?4)",
+                    params![seed.cast_signed(), people, options.canaries, start.to_string()],
                 )
                 .map_err(&error)?;
-            (seed, people, start)
+            (seed, people, options.canaries, start)
         }
     };
-    Ok(Config { seed, people, start, calendar: Calendar::Driven, rates: Rates::lively(), ..default })
+    Ok(Config {
+        seed,
+        people,
+        start,
+        canaries,
+        calendar: Calendar::Driven,
+        rates: Rates::lively(),
+        ..default
+    })
 }

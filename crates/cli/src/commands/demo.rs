@@ -115,7 +115,8 @@ async fn prepare_log(context: &Context) -> Result<(), Failure> {
 
 async fn open_life(path: &Path, options: &Demo) -> Result<Life, Failure> {
     let path = path.to_owned();
-    let options = LifeOptions { seed: options.seed, people: options.people, rate: options.rate };
+    let Demo { seed, people, rate, canaries, .. } = *options;
+    let options = LifeOptions { seed, people, rate, canaries };
     let opened = tokio::task::spawn_blocking(move || Life::open(&path, options));
     Ok(opened.await.map_err(anyhow::Error::new)??)
 }
