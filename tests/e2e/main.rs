@@ -15,4 +15,5 @@ mod site;
 mod stops;
 mod stranger;
 mod traces;
+mod tutorial;
 mod zombies;
