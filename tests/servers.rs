@@ -14,7 +14,7 @@ struct Stage {
 }
 
 /// Programs that are not there unless they are played.
-const HIDDEN: [&str; 7] = ["docker", "id", "java", "mvn", "curl", "unzip", "pkg-config"];
+const HIDDEN: [&str; 9] = ["docker", "id", "java", "mvn", "curl", "unzip", "pkg-config", "sqlite3", "psql"];
 
 impl Stage {
     fn new() -> Self {
@@ -33,7 +33,9 @@ impl Stage {
         }
         stage.copy_scripts();
         stage.play("id", "echo 1000");
-        stage.play("pkg-config", "exit 0");
+        for there in ["pkg-config", "sqlite3", "psql"] {
+            stage.play(there, "exit 0");
+        }
         stage.play("docker", "case $* in *postgres*) echo 127.0.0.1:5432 ;; *kafka*) echo 127.0.0.1:9092 ;; *registry*) echo 127.0.0.1:8081 ;; esac");
         stage
     }
@@ -93,6 +95,14 @@ fn servers_in_containers_are_not_enough_and_what_else_is_missing_is_said_before_
     stage.play("java", JAVA);
     let (output, said) = stage.install(&[("LIENTHONG_TEST_FOREIGN_DB", "/data/dataset.db")]);
     assert!(!output.status.success() && said.contains("Maven") && !said.contains("Java"), "{said}");
+}
+
+#[test]
+fn the_commands_that_the_tutorial_types_are_among_what_is_missing() {
+    let stage = Stage::new();
+    fs::remove_file(stage.path("bin/psql")).expect("the program was played");
+    let (output, said) = stage.install(&[]);
+    assert!(!output.status.success() && said.contains("sqlite3 postgresql-client"), "{said}");
 }
 
 #[test]

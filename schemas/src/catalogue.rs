@@ -169,7 +169,20 @@ impl Catalogue {
         text: &str,
         schemas: &BTreeMap<String, RecordSchema>,
     ) -> Result<Catalogue, Vec<Problem>> {
-        build::parse(file_name, text, schemas)
+        Self::parse_beside(file_name, text, schemas, &BTreeSet::new())
+    }
+
+    /// The same beside contracts that could not be read: that their events have no schema says nothing new.
+    ///
+    /// # Errors
+    /// Every problem that was found, as [`Catalogue::parse`] tells it.
+    pub fn parse_beside(
+        file_name: &str,
+        text: &str,
+        schemas: &BTreeMap<String, RecordSchema>,
+        broken: &BTreeSet<String>,
+    ) -> Result<Catalogue, Vec<Problem>> {
+        build::parse(file_name, text, schemas, broken)
     }
 
     /// An event by its name.

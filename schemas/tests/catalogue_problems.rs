@@ -116,6 +116,20 @@ fn schemas_and_events_must_be_pairs() {
     let problems = Catalogue::parse("catalogue.yaml", GOOD, &more).unwrap_err();
     assert_eq!(problems.len(), 1);
     assert!(problems[0].message.contains("`birth.corrected` has no entry"), "{}", problems[0]);
+    assert_eq!((problems[0].line, problems[0].column), (1, 1), "{}", problems[0]);
+    assert!(problems[0].fix.contains("`birth.corrected`"), "{}", problems[0]);
+}
+
+#[test]
+fn an_event_whose_name_is_misspelt_is_told_the_file_that_is_there() {
+    let mut schemas = schemas();
+    let schema = schemas.remove("birth.registered").unwrap();
+    schemas.insert("birth.registred".to_owned(), schema);
+    let problems = Catalogue::parse("catalogue.yaml", GOOD, &schemas).unwrap_err();
+    assert!(
+        problems.iter().any(|problem| problem.fix.contains("did you mean `birth.registred`")),
+        "{problems:?}"
+    );
 }
 
 #[test]

@@ -19,4 +19,5 @@ mod site;
 mod stops;
 mod stranger;
 mod traces;
+mod tutorial;
 mod zombies;

@@ -1,6 +1,6 @@
 //! Contracts: from the site's folder when it has one, else those that ship with the bus.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
@@ -23,7 +23,9 @@ pub(crate) fn load(folder: &Path) -> Option<Result<Catalogue, Vec<Problem>>> {
     if texts.catalogue.is_empty() && !problems.is_empty() {
         return Some(Err(problems));
     }
-    match Catalogue::parse(&texts.catalogue_file, &texts.catalogue, &schemas) {
+    let events = texts.contracts.iter().map(|contract| contract.event.clone());
+    let broken: BTreeSet<String> = events.filter(|event| !schemas.contains_key(event)).collect();
+    match Catalogue::parse_beside(&texts.catalogue_file, &texts.catalogue, &schemas, &broken) {
         Ok(catalogue) if problems.is_empty() => return Some(Ok(catalogue)),
         Ok(_) => {}
         Err(found) => problems.extend(found),

@@ -10,6 +10,8 @@ dataset_is_there() { [ -n "${LIENTHONG_TEST_FOREIGN_DB:-}" ] || [ -f "$foreign_d
 missing_packages() {
   openssl_is_there || printf '%s\n' pkg-config libssl-dev zlib1g-dev
   have cc && have c++ && have make || printf '%s\n' build-essential
+  have sqlite3 || echo sqlite3
+  have psql || echo postgresql-client
   [ -n "${LIENTHONG_TEST_PG:-}" ] || postgres_bin >/dev/null || printf '%s\n' postgresql
   java_is_there || printf '%s\n' default-jre-headless
   jars_are_there || have mvn || printf '%s\n' maven
@@ -97,6 +99,7 @@ fetch_dataset() {
 missing_beside_servers() {
   openssl_is_there || echo "pkg-config and the headers of OpenSSL and zlib (Debian: pkg-config libssl-dev zlib1g-dev)"
   { have cc && have c++ && have make; } || echo "a C and C++ compiler and make (Debian: build-essential)"
+  { have sqlite3 && have psql; } || echo "the commands sqlite3 and psql, which the tutorial types (Debian: sqlite3 postgresql-client)"
   java_is_there || echo "Java 17 or newer, for brokers that tests start themselves (Debian: default-jre-headless)"
   kafka_is_given || [ -d "$kafka_libs" ] || have mvn || echo "Maven, to fetch Kafka's jars (Debian: maven), or LIENTHONG_TEST_KAFKA_LIBS=the libs folder of Kafka $kafka_version"
   dataset_is_there || { have curl && have unzip; } ||

@@ -19,9 +19,10 @@ pub(super) fn parse(
     file: &str,
     text: &str,
     schemas: &BTreeMap<String, RecordSchema>,
+    broken: &BTreeSet<String>,
 ) -> Result<Catalogue, Vec<Problem>> {
     let parsed: CatalogueFile = serde_saphyr::from_str(text).map_err(|error| vec![syntax(file, &error)])?;
-    let mut builder = Builder { file, schemas, problems: Vec::new() };
+    let mut builder = Builder { file, schemas, broken, problems: Vec::new() };
     let catalogue = builder.catalogue(&parsed);
     builder.problems.sort();
     builder.problems.dedup();
@@ -47,6 +48,8 @@ pub(super) fn at<T>(spanned: &Spanned<T>) -> (u64, u64) {
 pub(super) struct Builder<'f> {
     file: &'f str,
     schemas: &'f BTreeMap<String, RecordSchema>,
+    /// Events whose contracts could not be read, which has been told.
+    broken: &'f BTreeSet<String>,
     problems: Vec<Problem>,
 }
 
@@ -82,8 +85,13 @@ impl Builder<'_> {
                 Some(schema) => {
                     events.insert(name.clone(), self.event(name, event, schema, file));
                 }
+                None if self.broken.contains(name) => {}
                 None => {
-                    let fix = format!("add schemas/avro/{}.avsc", name.replacen('.', "/", 1));
+                    let without_entry = self.schemas.keys().filter(|name| !file.events.contains_key(*name));
+                    let fix = match nearest(name, without_entry.map(String::as_str)) {
+                        Some(near) => format!("did you mean `{near}`, whose file is there?"),
+                        None => format!("add schemas/avro/{}.avsc", name.replacen('.', "/", 1)),
+                    };
                     self.problem(at(event), format!("the event `{name}` has no schema"), fix);
                 }
             }
@@ -91,7 +99,9 @@ impl Builder<'_> {
         for name in self.schemas.keys() {
             if !name.starts_with(CONTROL_PREFIX) && !file.events.contains_key(name) {
                 let message = format!("the schema of `{name}` has no entry under events");
-                self.problem((0, 0), message, "add the event, or remove its file");
+                // There is no better place: the entry is what is missing.
+                let fix = format!("add `{name}` under events, or remove its file");
+                self.problem((1, 1), message, fix);
             }
         }
         let purposes = file.purposes.iter().map(|(id, title)| (id.clone(), title.value.clone())).collect();
