@@ -147,7 +147,9 @@ fn without_servers_and_without_means_every_way_out_is_named() {
     stage.play("docker", "exit 1");
     let (output, said) = stage.install(&[]);
     assert!(!output.status.success(), "{said}");
-    for wanted in ["apt-get install", "docker compose -f deploy/dev/compose.yml up --wait", "LIENTHONG_TEST_PG="] {
+    for wanted in
+        ["apt-get install", "docker compose -f deploy/dev/compose.yml up --wait", "LIENTHONG_TEST_PG="]
+    {
         assert!(said.contains(wanted), "{wanted}: {said}");
     }
 }
