@@ -39,7 +39,6 @@ pub struct Life {
     due: BinaryHeap<Reverse<(Instant, u64, usize)>>,
     /// Steps that are left, by happening.
     open: BTreeMap<u64, Vec<Step>>,
-    written: u64,
 }
 
 impl Life {
@@ -67,17 +66,10 @@ impl Life {
             next_at: Instant::now(),
             due: BinaryHeap::new(),
             open: BTreeMap::new(),
-            written: 0,
         };
-        life.written += life.offices.populate(&life.nation)?;
+        life.offices.populate(&life.nation)?;
         life.catch_up()?;
         Ok(life)
-    }
-
-    /// Rows and transactions that this run has written at the ministries.
-    #[must_use]
-    pub fn written(&self) -> u64 {
-        self.written
     }
 
     /// Happenings since the nation began.
@@ -154,7 +146,6 @@ impl Life {
     fn step(&mut self, number: u64, index: usize) -> Result<(), DemoError> {
         let Some(steps) = self.open.get(&number) else { return Ok(()) };
         self.offices.write(number, index, &steps[index])?;
-        self.written += 1;
         if index + 1 == steps.len() {
             self.open.remove(&number);
         }

@@ -1,7 +1,7 @@
 //! The ministries' databases, as the ministries' own programs write them: one transaction per step. The bus only ever sees these files.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use lienthong_nation::{Nation, Op, RowWrite, Step, System, Value};
 use rusqlite::types::{ToSqlOutput, ValueRef};
@@ -20,7 +20,6 @@ create table if not exists demo_refused (origin text not null, key text not null
 
 /// Connections to all publishing systems.
 pub struct Offices {
-    folder: PathBuf,
     systems: BTreeMap<System, Connection>,
 }
 
@@ -45,33 +44,21 @@ impl Offices {
             conn.execute_batch(OWN_TABLES).map_err(&error)?;
             systems.insert(system, conn);
         }
-        Ok(Self { folder: folder.to_owned(), systems })
+        Ok(Self { systems })
     }
 
-    /// The folder of the demo.
-    #[must_use]
-    pub fn folder(&self) -> &Path {
-        &self.folder
-    }
-
-    /// Writes the rows of the first day, where they are missing. Returns how many were written.
+    /// Writes the rows of the first day, where they are missing.
     ///
     /// # Errors
     /// When a database refuses them.
-    pub fn populate(&mut self, nation: &Nation) -> Result<u64, DemoError> {
-        let mut written = 0;
+    pub fn populate(&mut self, nation: &Nation) -> Result<(), DemoError> {
         for (system, conn) in &mut self.systems {
             let rows = |transaction: &Transaction<'_>| {
-                let mut count = 0;
-                for row in nation.initial_rows(*system) {
-                    write_row(transaction, &row)?;
-                    count += 1;
-                }
-                Ok(count)
+                nation.initial_rows(*system).try_for_each(|row| write_row(transaction, &row))
             };
-            written += once(conn, (0, 0), rows).map_err(database(system.participant()))?;
+            once(conn, (0, 0), rows).map_err(database(system.participant()))?;
         }
-        Ok(written)
+        Ok(())
     }
 
     /// Writes one step, unless it has been written.
@@ -82,12 +69,9 @@ impl Offices {
         let Some(conn) = self.systems.get_mut(&step.system) else { return Ok(()) };
         let place = (happening.cast_signed(), index as i64);
         let rows = |transaction: &Transaction<'_>| {
-            for row in &step.writes {
-                write_row(transaction, row)?;
-            }
-            Ok(0)
+            step.writes.iter().try_for_each(|row| write_row(transaction, row))
         };
-        once(conn, place, rows).map(drop).map_err(database(step.system.participant()))
+        once(conn, place, rows).map_err(database(step.system.participant()))
     }
 }
 
@@ -95,20 +79,19 @@ impl Offices {
 fn once(
     conn: &mut Connection,
     place: (i64, i64),
-    work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<u64>,
-) -> rusqlite::Result<u64> {
+    work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<()>,
+) -> rusqlite::Result<()> {
     let transaction = conn.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
     let done = transaction
         .prepare_cached("select 1 from demo_step where happening = ?1 and step = ?2")?
         .query_row(place, |_| Ok(()))
         .optional()?;
     if done.is_some() {
-        return Ok(0);
+        return Ok(());
     }
-    let count = work(&transaction)?;
+    work(&transaction)?;
     transaction.prepare_cached("insert into demo_step values (?1, ?2)")?.execute(place)?;
-    transaction.commit()?;
-    Ok(count)
+    transaction.commit()
 }
 
 fn write_row(transaction: &Transaction<'_>, row: &RowWrite) -> rusqlite::Result<()> {
