@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use rand::Rng as _;
 use rand::distr::Alphanumeric;
 use tempfile::TempDir;
@@ -22,6 +22,8 @@ pub struct PrivateKafka {
     address: SocketAddr,
     libs: PathBuf,
     folder: TempDir,
+    /// What the virtual machine is told about an archive of the broker's classes.
+    archive: Option<String>,
 }
 
 /// What distinguishes one broker from another.
@@ -73,7 +75,7 @@ impl PrivateKafka {
             "the folder was not formatted: {}",
             String::from_utf8_lossy(&done.stderr)
         );
-        let mut kafka = Self { broker: None, address, libs, folder };
+        let mut kafka = Self { broker: None, address, libs, folder, archive: None };
         kafka.restart().await?;
         Ok(kafka)
     }
@@ -96,6 +98,10 @@ impl PrivateKafka {
     pub async fn restart(&mut self) -> Result<()> {
         self.broker = None;
         let mut command = java(&self.libs, "-Xmx400m");
+        if let Some(archive) = &self.archive {
+            // A machine that cannot use the archive starts without it, and would say so on every start.
+            command.args([archive, "-Xlog:disable"]);
+        }
         command.args(["kafka.Kafka", "server.properties"]).current_dir(self.folder.path());
         let mut broker = Process::start(&mut command, &self.folder.path().join("kafka.log"))?;
         let address = self.address;
@@ -106,6 +112,21 @@ impl PrivateKafka {
         eventually(Duration::from_secs(60), up).await.context("the private Kafka broker")?;
         self.broker = Some(broker);
         Ok(())
+    }
+
+    /// Starts the broker again and keeps an archive of its classes: every later start takes a third of the processor's time. For
+    /// tests that kill it often.
+    ///
+    /// # Errors
+    /// As [`Self::stop`] and [`Self::restart`].
+    pub async fn quicken(&mut self) -> Result<()> {
+        let file = self.folder.path().join("kafka.jsa");
+        self.archive = Some(format!("-XX:ArchiveClassesAtExit={}", file.display()));
+        self.restart().await?;
+        self.stop().await?;
+        ensure!(file.exists(), "java wrote no archive of the broker's classes");
+        self.archive = Some(format!("-XX:SharedArchiveFile={}", file.display()));
+        self.restart().await
     }
 
     /// SIGKILL.
@@ -151,16 +172,27 @@ impl PrivateKafka {
     }
 }
 
+/// The first compiler and the plain collector: a broker that lives for seconds does not earn the others back.
 pub(crate) fn java(libs: &Path, memory: &str) -> Command {
     let mut command = Command::new("java");
-    command.args([memory, "-cp"]).arg(libs.join("*")).arg("-Dorg.slf4j.simpleLogger.defaultLogLevel=warn");
+    command.args([memory, "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-cp"]).arg(libs.join("*"));
+    command.arg("-Dorg.slf4j.simpleLogger.defaultLogLevel=warn");
     command
 }
 
-/// Two free ports; both listeners are open at once, so that the ports differ.
+/// Two free ports below those that systems give to outgoing connections (32768 and above on Linux): nobody gets one by chance while
+/// the broker is down, not even a client that tries to reach it.
 fn free_addresses() -> Result<(SocketAddr, SocketAddr)> {
-    let (one, two) = (TcpListener::bind("127.0.0.1:0")?, TcpListener::bind("127.0.0.1:0")?);
-    Ok((one.local_addr()?, two.local_addr()?))
+    let mut free = Vec::new();
+    for _ in 0..1000 {
+        let address = SocketAddr::from(([127, 0, 0, 1], rand::rng().random_range(10_000..32_000)));
+        // Held until both are found, so that they differ.
+        free.extend(TcpListener::bind(address).ok());
+        if let [one, two] = &free[..] {
+            return Ok((one.local_addr()?, two.local_addr()?));
+        }
+    }
+    bail!("no two free ports between 10000 and 32000")
 }
 
 /// 16 random bytes in URL-safe base64, as Kafka wants them: the last of 22 characters carries two bits only.
@@ -199,6 +231,10 @@ mod tests {
         kafka.kill9()?;
         let address: SocketAddr = kafka.address().parse()?;
         assert!(TcpStream::connect(address).is_err());
+        kafka.restart().await?;
+        assert!(TcpStream::connect(address).is_ok());
+        kafka.quicken().await?;
+        kafka.kill9()?;
         kafka.restart().await?;
         assert!(TcpStream::connect(address).is_ok());
         kafka.stop().await
