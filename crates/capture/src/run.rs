@@ -1,5 +1,6 @@
 //! A connector's whole life: open, pump, and open again when a dependency was away.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -195,11 +196,12 @@ pub async fn run(
 ) -> Result<(), CaptureError> {
     let mut pause = FIRST_PAUSE;
     let mut away_since = None;
+    let mut set_aside = HashSet::new();
     loop {
         let before = status.borrow().events;
         let ended = tokio::select! {
             biased;
-            ended = session(&mut connector, &options, &status, &shutdown) => ended,
+            ended = session(&mut connector, &mut set_aside, &options, &status, &shutdown) => ended,
             () = overdue(&shutdown) => {
                 tracing::warn!(participant = %connector.participant, "a dependency is silent; what was under way is dropped");
                 Ok(())
@@ -253,6 +255,7 @@ struct Opened {
 /// One writer's life.
 async fn session(
     connector: &mut Connector,
+    set_aside: &mut HashSet<String>,
     options: &CaptureOptions,
     status: &watch::Sender<Status>,
     shutdown: &CancellationToken,
@@ -269,6 +272,7 @@ async fn session(
         writer: writer.as_mut(),
         log: connector.log.as_ref(),
         encoder,
+        set_aside,
         lineage,
         lineage_epoch,
         options,
