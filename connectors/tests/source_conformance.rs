@@ -25,6 +25,8 @@ mod postgres_nested;
 mod postgres_order;
 #[path = "source_promises/postgres_rights.rs"]
 mod postgres_rights;
+#[path = "source_promises/postgres_truncate.rs"]
+mod postgres_truncate;
 #[path = "source_promises/postgres_values.rs"]
 mod postgres_values;
 #[path = "source_promises/safety.rs"]
