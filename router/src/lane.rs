@@ -89,7 +89,8 @@ struct Open {
     doubtful: bool,
     /// State after control records that has not been written.
     unwritten: Option<OffsetState>,
-    written_at: Instant,
+    /// `None`: what is unwritten must not wait.
+    written_at: Option<Instant>,
 }
 
 /// One partition that this process holds.
@@ -132,6 +133,8 @@ impl Lane {
     /// The offset row has been read; without one the partition begins at `start`.
     pub(crate) fn open(&mut self, row: Option<OffsetState>, start: OffsetState) -> OffsetState {
         let state = row.unwrap_or(start);
+        // A beginning behind offset 0 is kept at once: the next holder must begin there too, whatever the log holds by then.
+        let keep = row.is_none() && state != OffsetState::START;
         self.backoff.clear();
         self.bytes = 0;
         self.stage = Stage::Open(Box::new(Open {
@@ -141,9 +144,8 @@ impl Lane {
             strays: STRAYS,
             cut: VecDeque::new(),
             doubtful: false,
-            // A beginning behind offset 0 is kept at once: the next holder must begin there too, whatever the log holds by then.
-            unwritten: (row.is_none() && state != OffsetState::START).then_some(state),
-            written_at: Instant::now(),
+            unwritten: keep.then_some(state),
+            written_at: (!keep).then(Instant::now),
         }));
         state
     }
@@ -203,7 +205,7 @@ impl Lane {
         self.bytes = self.bytes.saturating_sub(unit.released);
         if let Stage::Open(open) = &mut self.stage {
             open.row = Some(unit.next);
-            open.written_at = Instant::now();
+            open.written_at = Some(Instant::now());
         }
     }
 
@@ -271,7 +273,7 @@ impl Open {
                 self.unwritten = Some(unit.next);
             }
         }
-        if !flush && self.written_at.elapsed() < IDLE_WRITE {
+        if !flush && self.written_at.is_some_and(|at| at.elapsed() < IDLE_WRITE) {
             return Ok((None, freed));
         }
         let unit = self.unwritten.take().map(|next| Unit { parts: Vec::new(), next, released: 0 });
@@ -338,11 +340,11 @@ mod tests {
     }
 
     #[test]
-    fn a_beginning_behind_offset_0_is_written_although_nothing_has_come() {
+    fn a_beginning_behind_offset_0_is_written_at_once_although_nothing_has_come() {
         let start = OffsetState { next_offset: 10, epoch: 1, sequence: 4, fresh_through: 0 };
         let mut lane = Lane::new("a/b", batch(0).source, 1);
         assert_eq!(lane.open(None, start), start);
-        assert_eq!(next_offset(lane.wish(BOUNDS, true).expect("due")), Some(10));
+        assert_eq!(next_offset(lane.wish(BOUNDS, false).expect("due")), Some(10));
         let mut lane = Lane::new("a/b", batch(0).source, 1);
         lane.open(None, OffsetState::START);
         assert_eq!(next_offset(lane.wish(BOUNDS, true).expect("nothing")), None);
