@@ -22,6 +22,14 @@ const IDLE_WRITE: Duration = Duration::from_secs(1);
 /// A consumer that is told to start elsewhere may have handed out something of the old place already.
 const STRAYS: u8 = 4;
 
+/// An attempt that fails within this time has done little but wait for its dependency: more than SQLite waits for a lock.
+const WAITED: Duration = Duration::from_secs(6);
+
+/// Since when a dependency has been away, by an attempt that began at `begun` and has just failed.
+pub(crate) fn away_since(begun: Instant) -> Instant {
+    if begun.elapsed() <= WAITED { begun } else { Instant::now() }
+}
+
 /// Waits between attempts.
 #[derive(Debug)]
 pub(crate) struct Backoff {
@@ -39,11 +47,11 @@ impl Default for Backoff {
 
 impl Backoff {
     /// After a failure: exponential, with jitter so that many partitions do not come back at one instant.
-    pub(crate) fn wait(&mut self, cause: String) {
+    pub(crate) fn wait(&mut self, cause: String, begun: Instant) {
         let jitter = rand::rng().random_range(0.5..1.0);
         self.until = Some(Instant::now() + self.pause.mul_f64(jitter));
         self.pause = (self.pause * 2).min(LONGEST_PAUSE);
-        self.since.get_or_insert_with(Instant::now);
+        self.since.get_or_insert_with(|| away_since(begun));
         self.cause = Some(cause);
     }
 
@@ -210,8 +218,8 @@ impl Lane {
     }
 
     /// A transaction failed; it is tried again later, after a look at the offset row.
-    pub(crate) fn postpone(&mut self, unit: Unit, cause: String) {
-        self.backoff.wait(cause);
+    pub(crate) fn postpone(&mut self, unit: Unit, cause: String, begun: Instant) {
+        self.backoff.wait(cause, begun);
         if let Stage::Open(open) = &mut self.stage {
             open.cut.push_front(unit);
             open.doubtful = true;

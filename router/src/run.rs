@@ -8,6 +8,7 @@ use lienthong_contract::sink::Sink;
 use lienthong_log::Log;
 use lienthong_telemetry::{SubscriptionMeters, Traces};
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::error::{RouterError, transient};
@@ -129,20 +130,24 @@ impl Router {
         let mut goal = None;
         let mut backoff = Backoff::default();
         loop {
+            let begun = Instant::now();
             let mut session = Session::new(self, status);
             let ended = session.work(shutdown, &mut goal).await;
-            session.farewell().await;
+            session.farewell(ended.as_ref().err()).await;
             let text = match ended {
                 Ok(()) => return Ok(()),
                 Err(Ended::Halt(halt)) => return Err(halt),
                 Err(Ended::Log(error)) => transient(error)?,
                 Err(Ended::Away(text)) => text,
             };
+            let mut begun = begun;
             if session.joined {
+                // What is away now was there before.
                 backoff.clear();
+                begun = Instant::now();
             }
             status.send_modify(|status| status.state = State::Waiting(text.clone()));
-            backoff.wait(text.clone());
+            backoff.wait(text.clone(), begun);
             while !backoff.due() {
                 if shutdown.is_cancelled() {
                     return Ok(());

@@ -180,6 +180,8 @@ impl CaptureError {
 
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// More than a source waits for a lock.
+const WAITED: Duration = Duration::from_secs(6);
 /// What is under way at `shutdown` may take so long to become durable; then it is dropped, which is as safe as a kill.
 const FAREWELL: Duration = Duration::from_secs(5);
 
@@ -199,6 +201,7 @@ pub async fn run(
     let mut set_aside = HashSet::new();
     loop {
         let before = status.borrow().events;
+        let begun = tokio::time::Instant::now();
         let ended = tokio::select! {
             biased;
             ended = session(&mut connector, &mut set_aside, &options, &status, &shutdown) => ended,
@@ -219,11 +222,13 @@ pub async fn run(
             status.send_modify(|status| status.state = State::Stopped);
             return Ok(());
         }
+        // A session that fails soon has done little but wait.
+        let mut away = if begun.elapsed() <= WAITED { begun } else { tokio::time::Instant::now() };
         // Whoever was live had everything: what is away now is away anew.
         if status.borrow().events != before || status.borrow().state == State::Live {
-            (pause, away_since) = (FIRST_PAUSE, None);
+            (pause, away_since, away) = (FIRST_PAUSE, None, tokio::time::Instant::now());
         }
-        let since = *away_since.get_or_insert_with(tokio::time::Instant::now);
+        let since = *away_since.get_or_insert(away);
         if options.timeout.is_some_and(|limit| since.elapsed() >= limit) {
             status.send_modify(|status| status.state = State::Stopped);
             return Err(error);
