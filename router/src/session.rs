@@ -186,10 +186,7 @@ impl<'r> Session<'r> {
         };
         match news {
             News::Task(Ok(report)) => self.finished(report).await?,
-            News::Task(Err(_)) => {
-                let fix = "report this defect with the log's lines before it";
-                return Err(RouterError::halted("a delivery ended without an outcome", fix).into());
-            }
+            News::Task(Err(_)) => return Err(RouterError::Defect.into()),
             News::Log(delivered) => {
                 let delivered = delivered?;
                 if asked.elapsed() >= QUIET && self.idle() {

@@ -2,6 +2,7 @@
 
 mod canary;
 mod commands;
+mod defects;
 mod demo;
 mod dev;
 mod examples;

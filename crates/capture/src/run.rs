@@ -1,9 +1,11 @@
 //! A connector's whole life: open, pump, and open again when a dependency was away.
 
 use std::collections::HashSet;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt as _;
 use lienthong_contract::event::Lane;
 use lienthong_contract::participant::ParticipantId;
 use lienthong_contract::position::Lineage;
@@ -153,6 +155,9 @@ pub enum CaptureError {
         /// Of the last row.
         rule: &'static str,
     },
+    /// This program has a defect: something panicked. No checkpoint covers what was in hand.
+    #[error("a defect of this program ended it; fix: report it with the lines before")]
+    Defect,
 }
 
 const FIX_WHEN: &str = "compare each column with values of its own type: text in quotes, numbers without";
@@ -173,7 +178,8 @@ impl CaptureError {
             Self::Writer(WriterError::Fenced { .. } | WriterError::Broken { .. })
             | Self::Lineage { .. }
             | Self::When { .. }
-            | Self::QuarantineFull { .. } => false,
+            | Self::QuarantineFull { .. }
+            | Self::Defect => false,
         }
     }
 }
@@ -189,11 +195,25 @@ const FAREWELL: Duration = Duration::from_secs(5);
 /// by another connector are waited for, at most `timeout`. After `shutdown` it returns within seconds, also when a dependency is silent.
 ///
 /// # Errors
-/// What ended the connector: fenced, lineage, quarantine bound, or a dependency away for too long.
+/// What ended the connector: fenced, lineage, quarantine bound, a dependency away for too long, or a defect.
 pub async fn run(
-    mut connector: Connector,
+    connector: Connector,
     options: CaptureOptions,
     status: watch::Sender<Status>,
+    shutdown: CancellationToken,
+) -> Result<(), CaptureError> {
+    let sessions = AssertUnwindSafe(sessions(connector, options, &status, shutdown)).catch_unwind();
+    sessions.await.unwrap_or_else(|_| {
+        status.send_modify(|status| status.state = State::Stopped);
+        Err(CaptureError::Defect)
+    })
+}
+
+/// One writer after the other: source or log may be away in between.
+async fn sessions(
+    mut connector: Connector,
+    options: CaptureOptions,
+    status: &watch::Sender<Status>,
     shutdown: CancellationToken,
 ) -> Result<(), CaptureError> {
     let mut pause = FIRST_PAUSE;
@@ -204,7 +224,7 @@ pub async fn run(
         let begun = tokio::time::Instant::now();
         let ended = tokio::select! {
             biased;
-            ended = session(&mut connector, &mut set_aside, &options, &status, &shutdown) => ended,
+            ended = session(&mut connector, &mut set_aside, &options, status, &shutdown) => ended,
             () = overdue(&shutdown) => {
                 tracing::warn!(participant = %connector.participant, "a dependency is silent; what was under way is dropped");
                 Ok(())

@@ -10,7 +10,7 @@ use clap_complete::Shell;
 use crate::output::{Color, Format};
 
 const EXIT_CODES: &str = "\
-Exit codes: 0 done, 1 unexpected, 2 usage or configuration, 3 halted (contract, lineage, agreement; the message \
+Exit codes: 0 done, 1 unexpected (a defect of this program, told with its place), 2 usage or configuration, 3 halted (contract, lineage, agreement; the message \
 names the fix), 4 a dependency was unreachable for --timeout, 5 a check found differences, 130 interrupted after a \
 clean stop.";
 

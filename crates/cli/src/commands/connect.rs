@@ -73,9 +73,7 @@ async fn serve(
     // Ends by itself: the sender is gone.
     let reported = reporter.await;
     outcome?;
-    if let Err(error) = reported {
-        return Err(anyhow::Error::new(error).into());
-    }
+    reported?;
     output::done(
         context.output,
         &format!("{}: {events} events published, {quarantined} rows set aside", options.participant),
