@@ -1,5 +1,6 @@
 //! What a file has of an outbox and what it lacks: `prepare` runs the statements, `open` wants nothing missing.
 
+use lienthong_contract::counted;
 use lienthong_contract::source::{SourceError, TableCapture};
 use rusqlite::{Connection, OptionalExtension as _};
 
@@ -252,7 +253,8 @@ fn widen(
         }
     }
     if width < needed {
-        plan.missing.push(format!("table {name} has {width} columns for values, {needed} are needed"));
+        plan.missing
+            .push(format!("table {name} has {} for values and needs {needed}", counted(width, "column")));
     }
     Ok(width)
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt as _;
+use lienthong_contract::counted;
 use lienthong_contract::event::Lane;
 use lienthong_contract::participant::ParticipantId;
 use lienthong_contract::position::Lineage;
@@ -147,7 +148,7 @@ pub enum CaptureError {
     },
     /// Too many rows broke their contract.
     #[error(
-        "{limit} rows were set aside, the last by rule {rule}; fix: mend the rows or the mapping, see the quarantine topic"
+        "set aside: {}, the last by rule {rule}; fix: mend the rows or the mapping, see the quarantine topic", counted(*limit, "row")
     )]
     QuarantineFull {
         /// The bound.

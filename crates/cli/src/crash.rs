@@ -57,7 +57,8 @@ mod tests {
     fn a_text_that_was_put_together_is_left_out_and_one_of_the_program_is_not() {
         let name = String::from("Nguyễn");
         assert_eq!(said(move || assert!(name[..5].is_empty(), "cut")), LEFT_OUT);
-        assert_eq!(said(|| panic!("a number of {} digits", 12.to_string())), LEFT_OUT);
+        let digits = 12;
+        assert_eq!(said(move || panic!("{digits} digits")), LEFT_OUT);
         assert_eq!(said(|| panic!("nobody asked")), "nobody asked");
     }
 }

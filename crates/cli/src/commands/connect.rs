@@ -6,7 +6,7 @@ use std::time::Duration;
 use lienthong_capture::quarantine::QuarantineKeys;
 use lienthong_capture::{CaptureOptions, Connector, State, Status};
 use lienthong_log::Log;
-use lienthong_schemas::nearest;
+use lienthong_schemas::{counted, nearest};
 use lienthong_site::{Keys, Participant};
 use serde_json::json;
 use tokio::sync::watch;
@@ -76,15 +76,23 @@ async fn serve(
     reported?;
     output::done(
         context.output,
-        &format!("{}: {events} events published, {quarantined} rows set aside", options.participant),
+        &format!(
+            "{}: {} published, {} set aside",
+            options.participant,
+            counted(events, "event"),
+            counted(quarantined, "row")
+        ),
         &json!({"participant": options.participant, "events": events, "quarantined": quarantined}),
     );
     if context.shutdown.is_cancelled() {
         return Err(Failure::interrupted());
     }
     if options.once && quarantined > 0 {
-        let line =
-            format!("{quarantined} rows broke their contract: see lt.quarantine.{}", options.participant);
+        let line = format!(
+            "{} broke the contract: see lt.quarantine.{}",
+            counted(quarantined, "row"),
+            options.participant
+        );
         return Err(Failure::new(Code::Differences, line));
     }
     Ok(())
