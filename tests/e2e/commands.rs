@@ -12,7 +12,7 @@ use crate::site::{Engine, PARTICIPANT, Site};
 pub(crate) struct Ready {
     pub(crate) site: Site,
     pub(crate) owner: Publisher,
-    publisher: String,
+    pub(crate) publisher: String,
     subscriber: String,
     _folder: tempfile::TempDir,
 }

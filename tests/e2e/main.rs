@@ -21,4 +21,5 @@ mod stops;
 mod stranger;
 mod traces;
 mod tutorial;
+mod unprepare;
 mod zombies;

@@ -305,8 +305,9 @@ fn table_triggers(wanted: &[Trigger], table: &str, present: &[Present], plan: &m
 }
 
 /// A trigger of this outbox.
-struct Present {
-    name: String,
+pub(super) struct Present {
+    /// Its name.
+    pub(super) name: String,
     table: String,
     sql: String,
 }
@@ -317,7 +318,8 @@ impl Present {
     }
 }
 
-fn present_triggers(conn: &Connection, names: &OutboxNames) -> rusqlite::Result<Vec<Present>> {
+/// The triggers of this outbox, on whatever table.
+pub(super) fn present_triggers(conn: &Connection, names: &OutboxNames) -> rusqlite::Result<Vec<Present>> {
     let sql = "select name, tbl_name, sql from sqlite_master \
                where type = 'trigger' and substr(name, 1, length(?1)) = ?1 order by name";
     let read =

@@ -139,9 +139,10 @@ impl From<SourceError> for Failure {
         let code = match &error {
             // Whoever holds it is waited for as if the source were away.
             SourceError::Unreachable { .. } | SourceError::Held { .. } => Code::Unreachable,
-            SourceError::NotPrepared { .. } | SourceError::Gap { .. } | SourceError::ForeignPosition(_) => {
-                Code::Halted
-            }
+            SourceError::NotPrepared { .. }
+            | SourceError::Unpublished { .. }
+            | SourceError::Gap { .. }
+            | SourceError::ForeignPosition(_) => Code::Halted,
         };
         Self::new(code, error.to_string())
     }

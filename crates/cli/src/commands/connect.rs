@@ -32,23 +32,34 @@ const ONCE_TIMEOUT: Duration = Duration::from_secs(30);
 
 pub(super) async fn run(context: &Context, options: &Connect) -> Result<(), Failure> {
     let compiled = participant(context, &options.participant)?;
-    if options.prepare || options.print_ddl {
-        let mut admin = lienthong_connectors::source_admin(&compiled.source, compiled.tables.clone());
-        let id = &options.participant;
-        if options.print_ddl {
-            let ddl = admin.ddl().await?;
-            output::done(context.output, &ddl, &json!({"participant": id, "ddl": ddl}));
-        } else {
-            admin.prepare().await?;
-            let sentence = format!("{id}: outbox and triggers are in place");
-            output::done(context.output, &sentence, &json!({"participant": id, "prepared": true}));
-        }
-        return Ok(());
+    if options.prepare || options.unprepare || options.print_ddl {
+        return administer(context, options, compiled).await;
     }
     let observer = Observer::start(context, "lienthong-connect", options.metrics).await?;
     let done = serve(context, options, compiled, &observer).await;
     observer.finish().await;
     done
+}
+
+/// What `prepare` makes, made, taken away or printed.
+async fn administer(context: &Context, options: &Connect, compiled: &Participant) -> Result<(), Failure> {
+    let mut admin = lienthong_connectors::source_admin(&compiled.source, compiled.tables.clone());
+    let (id, lose) = (&options.participant, options.lose_unpublished);
+    if options.print_ddl {
+        let ddl = if options.unprepare { admin.removal_ddl(lose).await? } else { admin.ddl().await? };
+        output::done(context.output, &ddl, &json!({"participant": id, "ddl": ddl}));
+    } else if options.unprepare {
+        admin.remove(lose).await?;
+        let sentence = format!(
+            "{id}: outbox and triggers are gone, and its history with them: to publish again, give it another id"
+        );
+        output::done(context.output, &sentence, &json!({"participant": id, "prepared": false}));
+    } else {
+        admin.prepare().await?;
+        let sentence = format!("{id}: outbox and triggers are in place");
+        output::done(context.output, &sentence, &json!({"participant": id, "prepared": true}));
+    }
+    Ok(())
 }
 
 async fn serve(
