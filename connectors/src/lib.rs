@@ -11,6 +11,7 @@ mod postgres;
 mod receipt;
 mod sqlite;
 mod text;
+mod unpublished;
 
 use std::fmt;
 use std::path::PathBuf;

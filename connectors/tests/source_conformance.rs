@@ -25,8 +25,12 @@ mod postgres_nested;
 mod postgres_order;
 #[path = "source_promises/postgres_rights.rs"]
 mod postgres_rights;
+#[path = "source_promises/postgres_truncate.rs"]
+mod postgres_truncate;
 #[path = "source_promises/postgres_values.rs"]
 mod postgres_values;
+#[path = "source_promises/removal.rs"]
+mod removal;
 #[path = "source_promises/safety.rs"]
 mod safety;
 #[path = "source_promises/sqlite_only.rs"]
@@ -69,6 +73,10 @@ macro_rules! every_promise {
             nested::order_holds_when_a_trigger_of_another_table_writes_back,
             nested::a_row_that_its_own_trigger_brings_back_or_takes_away_ends_right,
             nested::random_changes_beside_the_owners_triggers_replay_to_the_tables_rows,
+            removal::what_prepare_made_is_taken_away_and_nothing_else,
+            removal::changes_that_wait_are_named_and_lost_only_where_that_is_said,
+            removal::a_source_that_is_held_is_left_alone,
+            removal::the_printed_statements_take_away_as_well,
             safety::a_source_is_held_by_one_at_a_time,
             safety::another_outbox_of_the_same_database_is_another_source,
             safety::what_is_not_prepared_is_named_with_its_fix,

@@ -21,6 +21,9 @@ pub enum RouterError {
     /// The log does not let this router in. Trying again does not help; the offset is kept.
     #[error("{0}")]
     Refused(String),
+    /// This program has a defect: something panicked. Nothing is skipped; the offset is kept.
+    #[error("a defect of this program ended it; fix: report it with the lines before")]
+    Defect,
     /// The log's address cannot be used.
     #[error("{0}")]
     Options(String),

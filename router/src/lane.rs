@@ -22,6 +22,14 @@ const IDLE_WRITE: Duration = Duration::from_secs(1);
 /// A consumer that is told to start elsewhere may have handed out something of the old place already.
 const STRAYS: u8 = 4;
 
+/// An attempt that fails within this time has done little but wait for its dependency: more than SQLite waits for a lock.
+const WAITED: Duration = Duration::from_secs(6);
+
+/// Since when a dependency has been away, by an attempt that began at `begun` and has just failed.
+pub(crate) fn away_since(begun: Instant) -> Instant {
+    if begun.elapsed() <= WAITED { begun } else { Instant::now() }
+}
+
 /// Waits between attempts.
 #[derive(Debug)]
 pub(crate) struct Backoff {
@@ -39,11 +47,11 @@ impl Default for Backoff {
 
 impl Backoff {
     /// After a failure: exponential, with jitter so that many partitions do not come back at one instant.
-    pub(crate) fn wait(&mut self, cause: String) {
+    pub(crate) fn wait(&mut self, cause: String, begun: Instant) {
         let jitter = rand::rng().random_range(0.5..1.0);
         self.until = Some(Instant::now() + self.pause.mul_f64(jitter));
         self.pause = (self.pause * 2).min(LONGEST_PAUSE);
-        self.since.get_or_insert_with(Instant::now);
+        self.since.get_or_insert_with(|| away_since(begun));
         self.cause = Some(cause);
     }
 
@@ -89,7 +97,8 @@ struct Open {
     doubtful: bool,
     /// State after control records that has not been written.
     unwritten: Option<OffsetState>,
-    written_at: Instant,
+    /// `None`: what is unwritten must not wait.
+    written_at: Option<Instant>,
 }
 
 /// One partition that this process holds.
@@ -132,6 +141,8 @@ impl Lane {
     /// The offset row has been read; without one the partition begins at `start`.
     pub(crate) fn open(&mut self, row: Option<OffsetState>, start: OffsetState) -> OffsetState {
         let state = row.unwrap_or(start);
+        // A beginning behind offset 0 is kept at once: the next holder must begin there too, whatever the log holds by then.
+        let keep = row.is_none() && state != OffsetState::START;
         self.backoff.clear();
         self.bytes = 0;
         self.stage = Stage::Open(Box::new(Open {
@@ -141,9 +152,8 @@ impl Lane {
             strays: STRAYS,
             cut: VecDeque::new(),
             doubtful: false,
-            // A beginning behind offset 0 is kept at once: the next holder must begin there too, whatever the log holds by then.
-            unwritten: (row.is_none() && state != OffsetState::START).then_some(state),
-            written_at: Instant::now(),
+            unwritten: keep.then_some(state),
+            written_at: (!keep).then(Instant::now),
         }));
         state
     }
@@ -203,13 +213,13 @@ impl Lane {
         self.bytes = self.bytes.saturating_sub(unit.released);
         if let Stage::Open(open) = &mut self.stage {
             open.row = Some(unit.next);
-            open.written_at = Instant::now();
+            open.written_at = Some(Instant::now());
         }
     }
 
     /// A transaction failed; it is tried again later, after a look at the offset row.
-    pub(crate) fn postpone(&mut self, unit: Unit, cause: String) {
-        self.backoff.wait(cause);
+    pub(crate) fn postpone(&mut self, unit: Unit, cause: String, begun: Instant) {
+        self.backoff.wait(cause, begun);
         if let Stage::Open(open) = &mut self.stage {
             open.cut.push_front(unit);
             open.doubtful = true;
@@ -271,7 +281,7 @@ impl Open {
                 self.unwritten = Some(unit.next);
             }
         }
-        if !flush && self.written_at.elapsed() < IDLE_WRITE {
+        if !flush && self.written_at.is_some_and(|at| at.elapsed() < IDLE_WRITE) {
             return Ok((None, freed));
         }
         let unit = self.unwritten.take().map(|next| Unit { parts: Vec::new(), next, released: 0 });
@@ -338,11 +348,11 @@ mod tests {
     }
 
     #[test]
-    fn a_beginning_behind_offset_0_is_written_although_nothing_has_come() {
+    fn a_beginning_behind_offset_0_is_written_at_once_although_nothing_has_come() {
         let start = OffsetState { next_offset: 10, epoch: 1, sequence: 4, fresh_through: 0 };
         let mut lane = Lane::new("a/b", batch(0).source, 1);
         assert_eq!(lane.open(None, start), start);
-        assert_eq!(next_offset(lane.wish(BOUNDS, true).expect("due")), Some(10));
+        assert_eq!(next_offset(lane.wish(BOUNDS, false).expect("due")), Some(10));
         let mut lane = Lane::new("a/b", batch(0).source, 1);
         lane.open(None, OffsetState::START);
         assert_eq!(next_offset(lane.wish(BOUNDS, true).expect("nothing")), None);

@@ -1,13 +1,16 @@
 //! One subscription's whole life: sessions, and a new one when a dependency was away. Subscriptions share nothing, so none waits
 //! for another.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt as _;
 use lienthong_contract::sink::Sink;
 use lienthong_log::Log;
 use lienthong_telemetry::{SubscriptionMeters, Traces};
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::error::{RouterError, transient};
@@ -99,18 +102,23 @@ impl Router {
     /// are away are waited for, at most the time-out.
     ///
     /// # Errors
-    /// What ended the subscription: a halt, which keeps the offset, or a dependency away for too long.
+    /// What ended the subscription: a halt, which keeps the offset, a dependency away for too long, or a defect.
     pub async fn run(
         self,
         shutdown: CancellationToken,
         status: watch::Sender<Status>,
     ) -> Result<(), RouterError> {
-        let ended = self.sessions(&shutdown, &status).await;
+        // Alone: the other subscriptions of the process go on.
+        let sessions = AssertUnwindSafe(self.sessions(&shutdown, &status)).catch_unwind();
+        let ended = sessions.await.unwrap_or(Err(RouterError::Defect));
         status.send_modify(|status| {
             status.state = match &ended {
-                Err(RouterError::Halted { .. } | RouterError::Refused(_) | RouterError::Options(_)) => {
-                    State::Halted(ended.as_ref().err().map(ToString::to_string).unwrap_or_default())
-                }
+                Err(
+                    RouterError::Halted { .. }
+                    | RouterError::Refused(_)
+                    | RouterError::Options(_)
+                    | RouterError::Defect,
+                ) => State::Halted(ended.as_ref().err().map(ToString::to_string).unwrap_or_default()),
                 Err(RouterError::Away(_)) | Ok(()) => State::Stopped,
             };
         });
@@ -129,20 +137,24 @@ impl Router {
         let mut goal = None;
         let mut backoff = Backoff::default();
         loop {
+            let begun = Instant::now();
             let mut session = Session::new(self, status);
             let ended = session.work(shutdown, &mut goal).await;
-            session.farewell().await;
+            session.farewell(ended.as_ref().err()).await;
             let text = match ended {
                 Ok(()) => return Ok(()),
                 Err(Ended::Halt(halt)) => return Err(halt),
                 Err(Ended::Log(error)) => transient(error)?,
                 Err(Ended::Away(text)) => text,
             };
+            let mut begun = begun;
             if session.joined {
+                // What is away now was there before.
                 backoff.clear();
+                begun = Instant::now();
             }
             status.send_modify(|status| status.state = State::Waiting(text.clone()));
-            backoff.wait(text.clone());
+            backoff.wait(text.clone(), begun);
             while !backoff.due() {
                 if shutdown.is_cancelled() {
                     return Ok(());

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::backlog::{Bounds, Unit};
 use crate::error::RouterError;
-use crate::lane::{Lane, Wish, lane_name};
+use crate::lane::{Lane, Wish, away_since, lane_name};
 use crate::once::Goal;
 use crate::opening::{self, OpenFault, Opened};
 use crate::run::Router;
@@ -62,6 +62,7 @@ struct Report {
     hand: Hand,
     source: TopicPartition,
     serial: u64,
+    begun: Instant,
     outcome: Outcome,
 }
 
@@ -91,6 +92,8 @@ pub(crate) struct Session<'r> {
     tasks: JoinSet<Report>,
     /// Whose turn it was, so that every partition gets its own.
     turn: Option<TopicPartition>,
+    /// Since when no partition has got through to the subscriber, and the first cause.
+    away: Option<(Instant, String)>,
     /// When the log had nothing more and nothing waited here.
     drained: Option<Instant>,
     /// The log and its group have answered.
@@ -109,6 +112,7 @@ impl<'r> Session<'r> {
             hands: (0..router.options.parallel.max(1)).map(|_| Hand::new((router.sink)())).collect(),
             tasks: JoinSet::new(),
             turn: None,
+            away: None,
             drained: None,
             joined: false,
         }
@@ -125,6 +129,7 @@ impl<'r> Session<'r> {
             () = shutdown.cancelled() => return Ok(()),
         }
         while !shutdown.is_cancelled() {
+            self.patience()?;
             self.start_tasks(goal.is_some())?;
             self.balance().await?;
             if let Some(goal) = goal
@@ -181,10 +186,7 @@ impl<'r> Session<'r> {
         };
         match news {
             News::Task(Ok(report)) => self.finished(report).await?,
-            News::Task(Err(_)) => {
-                let fix = "report this defect with the log's lines before it";
-                return Err(RouterError::halted("a delivery ended without an outcome", fix).into());
-            }
+            News::Task(Err(_)) => return Err(RouterError::Defect.into()),
             News::Log(delivered) => {
                 let delivered = delivered?;
                 if asked.elapsed() >= QUIET && self.idle() {
@@ -266,9 +268,34 @@ impl<'r> Session<'r> {
         after.chain(self.lanes.keys().filter(|source| !later(source))).cloned().collect()
     }
 
+    /// Partitions take turns, so each alone would be away for long before it has waited twice: their waits are one.
+    fn patience(&self) -> Result<(), Ended> {
+        let timeout = self.router.options.timeout;
+        match &self.away {
+            Some((since, cause)) if timeout.is_some_and(|timeout| since.elapsed() >= timeout) => {
+                Err(RouterError::Away(cause.clone()).into())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether an attempt has got through.
+    fn answered(&mut self, begun: Instant, outcome: &Outcome) {
+        let cause = match outcome {
+            Outcome::Opened(Err(OpenFault::Sink(error @ SinkError::Busy { .. }))) => error.to_string(),
+            Outcome::Ran(_, Err(Fault::Away(cause))) => cause.clone(),
+            Outcome::Opened(_) | Outcome::Ran(..) => {
+                self.away = None;
+                return;
+            }
+        };
+        self.away.get_or_insert_with(|| (away_since(begun), cause));
+    }
+
     async fn finished(&mut self, report: Report) -> Result<(), Ended> {
-        let Report { hand, source, serial, outcome } = report;
+        let Report { hand, source, serial, begun, outcome } = report;
         self.hands.push(hand);
+        self.answered(begun, &outcome);
         let Some(lane) = self.lanes.get_mut(&source).filter(|lane| lane.serial == serial) else {
             // Of a partition that went away; what was committed stands, all else is its next holder's.
             self.leaving.remove(&serial);
@@ -291,9 +318,9 @@ impl<'r> Session<'r> {
             }
             Outcome::Opened(Err(OpenFault::Sink(
                 error @ (SinkError::Busy { .. } | SinkError::Fenced | SinkError::Refused { .. }),
-            ))) => lane.backoff.wait(error.to_string()),
+            ))) => lane.backoff.wait(error.to_string(), begun),
             Outcome::Ran(unit, Ok(done)) => self.committed(&source, &unit, &done).await,
-            Outcome::Ran(unit, Err(fault)) => failed(lane, unit, fault)?,
+            Outcome::Ran(unit, Err(fault)) => failed(lane, unit, fault, begun)?,
         }
         let timeout = self.router.options.timeout;
         match self.lanes.get(&source).filter(|lane| lane.backoff.exhausted(timeout)) {
@@ -401,9 +428,11 @@ impl<'r> Session<'r> {
         });
     }
 
-    /// Finishes what is under way and leaves the group, so that others take over at once.
-    pub(crate) async fn farewell(&mut self) {
-        let until = Instant::now() + FAREWELL;
+    /// Finishes what is under way and leaves the group, so that others take over at once. After a wait that was too long for a
+    /// dependency, what is under way waits for it as well.
+    pub(crate) async fn farewell(&mut self, ended: Option<&Ended>) {
+        let away = matches!(ended, Some(Ended::Halt(RouterError::Away(_))));
+        let until = Instant::now() + if away { LEAVE } else { FAREWELL };
         while let Ok(Some(report)) = tokio::time::timeout_at(until, self.tasks.join_next()).await {
             if let Ok(Report { source, serial, outcome: Outcome::Ran(unit, Ok(done)), .. }) = report
                 && self.lanes.get(&source).is_some_and(|lane| lane.serial == serial)
@@ -423,9 +452,9 @@ impl<'r> Session<'r> {
 }
 
 /// Disposition of a transaction that did not commit, or may not have.
-fn failed(lane: &mut Lane, unit: Unit, fault: Fault) -> Result<(), RouterError> {
+fn failed(lane: &mut Lane, unit: Unit, fault: Fault, begun: Instant) -> Result<(), RouterError> {
     match fault {
-        Fault::Away(cause) => lane.postpone(unit, cause),
+        Fault::Away(cause) => lane.postpone(unit, cause, begun),
         Fault::Fenced => {
             let TopicPartition { topic, partition } = &lane.source;
             tracing::warn!(%topic, partition, "fenced: another router has written");
@@ -448,11 +477,13 @@ async fn open(
     serial: u64,
     name: LanePartition,
 ) -> Report {
+    let begun = Instant::now();
     let opened = opening::look(hand.sink.as_mut(), log.as_ref(), &source, &name).await;
-    Report { hand, source, serial, outcome: Outcome::Opened(opened) }
+    Report { hand, source, serial, begun, outcome: Outcome::Opened(opened) }
 }
 
 async fn run(mut hand: Hand, shared: Arc<Shared>, serial: u64, task: Task) -> Report {
+    let begun = Instant::now();
     let done = hand.run(&shared, &task).await;
-    Report { hand, source: task.source, serial, outcome: Outcome::Ran(task.unit, done) }
+    Report { hand, source: task.source, serial, begun, outcome: Outcome::Ran(task.unit, done) }
 }

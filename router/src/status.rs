@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use lienthong_contract::counted;
 use lienthong_contract::sink::OffsetState;
 use lienthong_log::TopicPartition;
 
@@ -71,7 +72,7 @@ impl Status {
         let TopicPartition { topic, partition } = source;
         let others = match self.late.len() {
             1 => String::new(),
-            count => format!(" and {} more partitions later than their beginning", count - 1),
+            count => format!(" and {} later than their beginning", counted(count - 1, "more partition")),
         };
         Some(format!(
             "this subscription began at offset {offset} of {topic}/{partition}{others}: the log no longer held what stood before, and it \

@@ -7,6 +7,7 @@ use crate::catalogue::{Access, Catalogue, EventContract};
 use crate::check::compare;
 use crate::path::FieldPath;
 use crate::schema::{Field, FieldType, RecordSchema};
+use crate::words::{by_number, counted};
 
 /// One thing that a consumer would notice.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -149,7 +150,9 @@ fn meaning(found: &mut Found<'_>, old: &EventContract, new: &EventContract) {
     if old.revokes != new.revokes {
         found.add(None, "it revokes other events, or by other fields", false);
     }
-    let purposes: BTreeSet<&String> = old.purposes().keys().chain(new.purposes().keys()).collect();
+    let mut purposes: Vec<&String> = old.purposes().keys().chain(new.purposes().keys()).collect();
+    purposes.sort_by_key(|id| by_number(id));
+    purposes.dedup();
     for purpose in purposes {
         for leaf in new.schema.leaf_paths().filter(|leaf| old.schema.field(leaf.path.as_str()).is_some()) {
             let (was, is) = (old.access(purpose, &leaf.path), new.access(purpose, &leaf.path));
@@ -187,7 +190,10 @@ fn topics(found: &mut Found<'_>, old: (&Catalogue, &EventContract), new: (&Catal
                 let (from, to) = (former.partitions, spec.partitions);
                 found.add(
                     None,
-                    format!("{name} would go from {from} to {to} partitions, which breaks order"),
+                    format!(
+                        "{name} would go from {from} to {}, which breaks order",
+                        counted(to, "partition")
+                    ),
                     true,
                 );
             }

@@ -7,7 +7,7 @@ pub const FRAME_BYTES: usize = 5;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FrameError {
     /// Fewer bytes than a frame has.
-    #[error("the value has {length} bytes, a frame has 5")]
+    #[error("the value has {}, a frame has 5", crate::counted(*length, "byte"))]
     TooShort {
         /// Bytes there are.
         length: usize,

@@ -68,6 +68,7 @@ mod schema;
 mod shape;
 mod uuid_text;
 mod varint;
+pub mod words;
 
 pub use apache_avro::Schema;
 pub use bundled::{bundled, bundled_schemas, bundled_texts};
@@ -85,3 +86,4 @@ pub use plan::{Limits, MAX_DEPTH, PlanError};
 pub use problem::{Problem, nearest};
 pub use quality::QualityPlan;
 pub use schema::{Field, FieldType, RecordSchema, SchemaError};
+pub use words::counted;

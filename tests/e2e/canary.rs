@@ -33,6 +33,8 @@ const LOOK: Duration = Duration::from_millis(500);
 const LOCKED: Duration = Duration::from_secs(9);
 /// So many digits are nobody's by chance.
 const PIN_DIGITS: usize = 11;
+/// Where the panics that are asked for happen.
+const PANIC: &str = "a defect of this program at crates/contract/src/provoke.rs";
 /// Every birth becomes a change, whose names are canaries before and after it.
 const CHANGE_BIRTHS: &str = "update birth_registration
     set child_given_name = iif(child_given_name = 'Khuyểuh', 'Thoẵngh', 'Khuyểuh')";
@@ -88,7 +90,7 @@ impl Nationwide {
     fn ended(&mut self, code: i32, wanted: &str, arguments: &[&str], output: Output) -> Result<()> {
         let status = output.status;
         let said = self.keep(arguments, output);
-        let telling = ["lienthong: ", "ERROR", "WARN", "panicked"];
+        let telling = ["lienthong: ", "ERROR", "WARN"];
         let end: Vec<&str> =
             said.lines().filter(|line| telling.iter().any(|word| line.contains(word))).collect();
         ensure!(
@@ -214,7 +216,7 @@ async fn break_the_publisher(nation: &mut Nationwide) -> Result<()> {
     let once = ["connect", CIVIL_STATUS, "--once"];
     nation.change(CIVIL_STATUS, CHANGE_BIRTHS).await?;
     let output = nation.command(&once).env("LIENTHONG_TEST_PANIC", "capture").output()?;
-    nation.ended(101, "LIENTHONG_TEST_PANIC asked for a panic", &once, output)?;
+    nation.ended(1, PANIC, &once, output)?;
     let bad = "update birth_registration set child_birth_date = 'Khuyểuh', registered_on = '001085730194',
         child_sex = 'Lểuyn', mother_birth_date_precision = 'Ngõ Khuyễnh Đượngh'
         where rowid in (select rowid from birth_registration limit 20)";
@@ -227,7 +229,7 @@ async fn break_the_publisher(nation: &mut Nationwide) -> Result<()> {
 async fn break_the_subscribers(nation: &mut Nationwide) -> Result<()> {
     let once = ["route", "mps.population", "--once", "--timeout", "3"];
     let output = nation.command(&once).env("LIENTHONG_TEST_PANIC", "route").output()?;
-    nation.ended(3, "LIENTHONG_TEST_PANIC asked for a panic", &once, output)?;
+    nation.ended(1, PANIC, &once, output)?;
     for event in ["insert", "update"] {
         let refuse = format!(
             "create trigger refuse_{event} before {event} on birth begin

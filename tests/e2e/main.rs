@@ -2,6 +2,7 @@
 
 mod canary;
 mod commands;
+mod defects;
 mod demo;
 mod dev;
 mod examples;
@@ -20,4 +21,5 @@ mod stops;
 mod stranger;
 mod traces;
 mod tutorial;
+mod unprepare;
 mod zombies;

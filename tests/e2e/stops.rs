@@ -3,7 +3,8 @@
 use std::process::Child;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
+use lienthong_testkit::database::Database;
 use lienthong_testkit::postgres::TestDatabase;
 use lienthong_testkit::private_kafka::PrivateKafka;
 use lienthong_testkit::proxy::TcpProxy;
@@ -110,6 +111,53 @@ async fn a_connector_stops_in_time_when_the_broker_has_fallen_silent_in_the_midd
         tokio::time::sleep(Duration::from_secs(2)).await;
         stops(&site, child, &arguments.join(" "))?;
         broker.sigcont()?;
+    }
+    Ok(())
+}
+
+/// A subscriber in one file with every partition waiting, and the file's lock.
+async fn behind_a_lock(journal: &str, lock: &str) -> Result<(tempfile::TempDir, Site, Database)> {
+    let folder = tempfile::tempdir()?;
+    let url = |name: &str| format!("sqlite:{}", folder.path().join(name).display());
+    let (publisher, subscriber) = (url("publisher.db"), url("subscriber.db"));
+    let site = Site::new(Engine::Embedded, &publisher, &[("nso.statistics", &subscriber)])?;
+    Publisher::create(&publisher).await?.insert(100).await?;
+    create_copy(&subscriber).await?;
+    site.prepare()?;
+    site.succeed(&["connect", PARTICIPANT, "--once"])?;
+    let mut holder = Database::open(&subscriber).await?;
+    let Database::Sqlite(file) = &mut holder else { bail!("a file of SQLite") };
+    file.pragma_update_and_check(None, "journal_mode", journal, |_| Ok(()))?;
+    file.execute_batch(lock)?;
+    Ok((folder, site, holder))
+}
+
+const LOCKS: [(&str, &str); 3] =
+    [("wal", "begin immediate"), ("delete", "begin immediate"), ("delete", "begin exclusive")];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_subscribers_file_that_somebody_else_has_locked_is_waited_for_as_long_as_was_said() -> Result<()> {
+    for (journal, lock) in LOCKS {
+        let (_folder, site, holder) = behind_a_lock(journal, lock).await?;
+        let asked = Instant::now();
+        let output = site.run(&["route", "--once", "--timeout", "3"])?;
+        let (took, said) = (asked.elapsed(), String::from_utf8_lossy(&output.stderr).into_owned());
+        ensure!(output.status.code() == Some(4), "{journal}, {lock}: {} {said}", output.status);
+        ensure!(said.contains("nso.statistics") && said.contains("database is locked"), "{said}");
+        ensure!(took < Duration::from_secs(10), "{journal}, {lock}: {took:?}\n{said}");
+        drop(holder);
+        site.succeed(&["route", "--once"])?;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_router_stops_in_time_while_somebody_else_has_locked_the_file() -> Result<()> {
+    for (journal, lock) in LOCKS {
+        let (_folder, site, _holder) = behind_a_lock(journal, lock).await?;
+        let child = site.start(&["route"])?;
+        tokio::time::sleep(Duration::from_millis(1500)).await;
+        stops(&site, child, &format!("route, {journal}, {lock}"))?;
     }
     Ok(())
 }

@@ -203,7 +203,7 @@ async fn two_routers_of_one_subscription_are_told_as_one_and_one_that_stops_does
     owner.insert(30).await?;
     let connector = site.start(&["connect", residents::PARTICIPANT, "--heartbeat", "1"])?;
     let mut first = site.start(&["route"])?;
-    let live = |row: &Value| row["state"] == "live" && row["fresh_through"].is_string();
+    let live = |row: &Value| row["state"] == "live" && row["fresh_through_age_seconds"].is_number();
     told_as(&site, "one router has all partitions", live).await?;
     let second = site.start(&["route"])?;
     let mut log = Database::open(&format!("sqlite:{}", site.path("var/lienthong.db").display())).await?;

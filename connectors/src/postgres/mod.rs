@@ -11,6 +11,7 @@ mod ledger_mode;
 mod offsets;
 mod outbox_check;
 mod outbox_ddl;
+mod outbox_removal;
 mod poll;
 mod position;
 mod session;

@@ -139,7 +139,10 @@ impl PostgresSource {
 }
 
 /// Takes the source's lock for as long as the connection lives.
-async fn lock(conn: &mut PgConnection, names: &OutboxNames) -> Result<Result<(), SourceError>, sqlx::Error> {
+pub(super) async fn lock(
+    conn: &mut PgConnection,
+    names: &OutboxNames,
+) -> Result<Result<(), SourceError>, sqlx::Error> {
     let key: i64 = sqlx::query_scalar("select pg_catalog.hashtextextended($1, 0)")
         .bind(format!("lienthong:{}", names.outbox.plain()))
         .fetch_one(&mut *conn)

@@ -7,7 +7,7 @@ use sqlx::{Connection as _, Executor as _};
 
 use super::error::source_error;
 use super::outbox_ddl::{OutboxNames, ddl};
-use super::{catalogue, outbox_check, session};
+use super::{catalogue, outbox_check, outbox_removal, session};
 use crate::SourceConfig;
 use crate::identifier::{TableName, safe};
 
@@ -50,6 +50,15 @@ impl SourceAdmin for PostgresSourceAdmin {
             .await?
             .into_tables(&self.name)
             .map(drop)
+    }
+
+    async fn removal_ddl(&mut self, lose: bool) -> Result<String, SourceError> {
+        Ok(outbox_removal::ddl(&self.names, lose))
+    }
+
+    async fn remove(&mut self, lose: bool) -> Result<(), SourceError> {
+        let mut conn = self.connect().await?;
+        outbox_removal::remove(&mut conn, &self.name, &self.names, lose).await
     }
 
     async fn columns(&mut self, table: &str) -> Result<Vec<ColumnInfo>, SourceError> {

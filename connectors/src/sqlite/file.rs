@@ -5,7 +5,7 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rusqlite::{Connection, OpenFlags};
 
@@ -65,11 +65,41 @@ impl Identity {
     }
 }
 
-type Turns = Mutex<HashMap<Identity, Weak<Mutex<()>>>>;
+type Turns = Mutex<HashMap<Identity, Weak<Writers>>>;
 
 /// The queue of this process's writers to one file. SQLite lets waiting writers sleep and look again, up to 100 ms each time, so
 /// writers that know of each other go faster when they queue.
-pub(super) fn writers(identity: &Identity) -> Arc<Mutex<()>> {
+#[derive(Debug, Default)]
+pub(super) struct Writers {
+    turn: Mutex<()>,
+    /// When one of them last waited in vain for a lock of another process, and how that was told.
+    in_vain: Mutex<Option<(Instant, String)>>,
+}
+
+impl Writers {
+    /// Does `work` when it is its turn. Whoever stood in the queue while somebody waited in vain has waited as well and is given the
+    /// same reason: else each would wait anew, one after the other. `busy` knows a wait in vain by its reason.
+    pub(super) fn in_turn<T, E>(
+        &self,
+        work: impl FnOnce() -> Result<T, E>,
+        busy: impl Fn(&E) -> Option<String>,
+        told: impl FnOnce(String) -> E,
+    ) -> Result<T, E> {
+        let asked = Instant::now();
+        let _turn = locked(&self.turn);
+        if let Some((_, reason)) = locked(&self.in_vain).as_ref().filter(|(at, _)| *at >= asked) {
+            return Err(told(reason.clone()));
+        }
+        let done = work();
+        if let Some(reason) = done.as_ref().err().and_then(busy) {
+            *locked(&self.in_vain) = Some((Instant::now(), reason));
+        }
+        done
+    }
+}
+
+/// The queue of a file.
+pub(super) fn writers(identity: &Identity) -> Arc<Writers> {
     static TURNS: OnceLock<Turns> = OnceLock::new();
     let mut turns = locked(TURNS.get_or_init(Turns::default));
     if let Some(queue) = turns.get(identity).and_then(Weak::upgrade) {

@@ -4,6 +4,7 @@ mod catalogue;
 mod error;
 mod file;
 mod load;
+mod outbox_removal;
 mod poll;
 mod position;
 mod prepare;

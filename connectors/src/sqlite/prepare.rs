@@ -1,5 +1,6 @@
 //! What a file has of an outbox and what it lacks: `prepare` runs the statements, `open` wants nothing missing.
 
+use lienthong_contract::counted;
 use lienthong_contract::source::{SourceError, TableCapture};
 use rusqlite::{Connection, OptionalExtension as _};
 
@@ -252,7 +253,8 @@ fn widen(
         }
     }
     if width < needed {
-        plan.missing.push(format!("table {name} has {width} columns for values, {needed} are needed"));
+        plan.missing
+            .push(format!("table {name} has {} for values and needs {needed}", counted(width, "column")));
     }
     Ok(width)
 }
@@ -303,8 +305,9 @@ fn table_triggers(wanted: &[Trigger], table: &str, present: &[Present], plan: &m
 }
 
 /// A trigger of this outbox.
-struct Present {
-    name: String,
+pub(super) struct Present {
+    /// Its name.
+    pub(super) name: String,
     table: String,
     sql: String,
 }
@@ -315,7 +318,8 @@ impl Present {
     }
 }
 
-fn present_triggers(conn: &Connection, names: &OutboxNames) -> rusqlite::Result<Vec<Present>> {
+/// The triggers of this outbox, on whatever table.
+pub(super) fn present_triggers(conn: &Connection, names: &OutboxNames) -> rusqlite::Result<Vec<Present>> {
     let sql = "select name, tbl_name, sql from sqlite_master \
                where type = 'trigger' and substr(name, 1, length(?1)) = ?1 order by name";
     let read =

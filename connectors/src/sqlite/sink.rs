@@ -1,7 +1,7 @@
 //! The sink: one transaction per delivery.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use lienthong_contract::sink::{Applied, Delivery, LanePartition, OffsetState, ReceiptBody, Sink, SinkError};
@@ -9,7 +9,7 @@ use lienthong_contract::target::TargetTable;
 use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, params};
 
 use super::error::sink_error;
-use super::file::{self, Identity, now};
+use super::file::{self, Identity, Writers, now};
 use super::sink_admin::connect;
 use super::sink_check;
 use super::writes::Writer;
@@ -28,7 +28,7 @@ struct Open {
     conn: Connection,
     identity: Identity,
     /// The other writers of this process to the same file.
-    writers: Arc<Mutex<()>>,
+    writers: Arc<Writers>,
 }
 
 impl SqliteSink {
@@ -65,13 +65,25 @@ impl SqliteSink {
 impl Open {
     fn new(name: &str, path: &Path) -> Result<Self, SinkError> {
         // Without a WAL even opening waits for a commit's locks, and a slow disk can hold them for longer than SQLite waits.
-        let queue = file::Identity::of(path).ok().map(|identity| file::writers(&identity));
-        let turn = queue.as_ref().map(|queue| file::locked(queue));
-        let (conn, identity) = connect(name, path)?;
-        drop(turn);
+        let (conn, identity) = match Identity::of(path) {
+            Ok(identity) => in_turn(&file::writers(&identity), name, || connect(name, path))?,
+            Err(_) => connect(name, path)?,
+        };
         let writers = file::writers(&identity);
         Ok(Self { conn, identity, writers })
     }
+}
+
+fn in_turn<T>(
+    writers: &Writers,
+    name: &str,
+    work: impl FnOnce() -> Result<T, SinkError>,
+) -> Result<T, SinkError> {
+    let busy = |error: &SinkError| match error {
+        SinkError::Busy { reason, .. } => Some(reason.clone()),
+        SinkError::Fenced | SinkError::Refused { .. } | SinkError::Unfit { .. } => None,
+    };
+    writers.in_turn(work, busy, |reason| SinkError::Busy { target: name.to_owned(), reason })
 }
 
 #[async_trait]
@@ -86,8 +98,7 @@ impl Sink for SqliteSink {
 
     async fn apply(&mut self, delivery: &Delivery<'_>) -> Result<Applied, SinkError> {
         self.with(|open, name, tables| {
-            let _turn = file::locked(&open.writers);
-            apply(&open.conn, name, tables, delivery)
+            in_turn(&open.writers, name, || apply(&open.conn, name, tables, delivery))
         })
     }
 }

@@ -52,15 +52,20 @@ impl SqliteSource {
 
     fn start(&self) -> Result<(Session, Lineage), SourceError> {
         let (conn, identity) = connect(&self.name, &self.path)?;
-        let lock = OutboxLock::take(&self.path, &self.names.outbox, &self.name).map_err(|e| match e {
-            NotLocked::Held(holder) => SourceError::Held { holder },
-            NotLocked::Io(e) => SourceError::Unreachable {
-                source_name: self.name.clone(),
-                reason: format!("the lock file beside the database: {}", e.kind()),
-            },
-        })?;
+        let lock = lock(&self.name, &self.path, &self.names)?;
         Session::new(conn, (identity, lock), &self.name, &self.names, &self.captures)
     }
+}
+
+/// Takes the source's lock.
+pub(super) fn lock(name: &str, path: &Path, names: &OutboxNames) -> Result<OutboxLock, SourceError> {
+    OutboxLock::take(path, &names.outbox, name).map_err(|error| match error {
+        NotLocked::Held(holder) => SourceError::Held { holder },
+        NotLocked::Io(error) => SourceError::Unreachable {
+            source_name: name.to_owned(),
+            reason: format!("the lock file beside the database: {}", error.kind()),
+        },
+    })
 }
 
 /// Opens the file, which must be there.

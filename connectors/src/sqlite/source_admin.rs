@@ -6,12 +6,12 @@ use async_trait::async_trait;
 use lienthong_contract::source::{ColumnInfo, SourceAdmin, SourceError, TableCapture};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
-use super::catalogue;
 use super::error::source_error;
 use super::file::plain;
 use super::prepare::plan;
-use super::source::connect;
+use super::source::{connect, lock};
 use super::triggers::OutboxNames;
+use super::{catalogue, outbox_removal};
 use crate::{SourceConfig, blocking};
 
 /// Makes and describes the outbox; opens the file per call.
@@ -50,6 +50,16 @@ impl SqliteSourceAdmin {
         plan(&transaction, &self.names, &self.captures).map_err(error)?.complete(&self.name)?;
         transaction.commit().map_err(error)
     }
+
+    fn take_away(&self, lose: bool) -> Result<(), SourceError> {
+        let conn = self.connect()?;
+        let _lock = lock(&self.name, &self.path, &self.names)?;
+        let error = |e: rusqlite::Error| self.error(&e);
+        let transaction = Transaction::new_unchecked(&conn, TransactionBehavior::Immediate).map_err(error)?;
+        let sql = outbox_removal::statements(&transaction, &self.name, &self.names, lose)?;
+        transaction.execute_batch(&sql).map_err(error)?;
+        transaction.commit().map_err(error)
+    }
 }
 
 #[async_trait]
@@ -64,6 +74,17 @@ impl SourceAdmin for SqliteSourceAdmin {
 
     async fn prepare(&mut self) -> Result<(), SourceError> {
         blocking::run(|| self.make())
+    }
+
+    async fn removal_ddl(&mut self, lose: bool) -> Result<String, SourceError> {
+        blocking::run(|| {
+            let sql = outbox_removal::statements(&self.connect()?, &self.name, &self.names, lose)?;
+            Ok(format!("BEGIN IMMEDIATE;\n{sql}COMMIT;\n"))
+        })
+    }
+
+    async fn remove(&mut self, lose: bool) -> Result<(), SourceError> {
+        blocking::run(|| self.take_away(lose))
     }
 
     async fn columns(&mut self, table: &str) -> Result<Vec<ColumnInfo>, SourceError> {

@@ -44,6 +44,16 @@ impl Batches {
         Ok(())
     }
 
+    /// How many records of the change under way there are.
+    pub(crate) fn of_change(&self) -> usize {
+        self.change.len()
+    }
+
+    /// Takes all but the first `kept` records of the change under way out again.
+    pub(crate) fn undo(&mut self, kept: usize) {
+        self.open.undo(&self.change.split_off(kept));
+    }
+
     /// All records of a change are in. `key` are the cells of its row's key.
     pub(crate) fn change_done<'c>(
         &mut self,

@@ -194,7 +194,7 @@ impl Encoder {
             Err(broken) => return self.quarantine(publication, row, last_known, broken),
         };
         let former = former.map(|(_, former)| former).unwrap_or_default();
-        if let Err(broken) = self.persons(index, row, operation, former, subjects) {
+        if let Err(broken) = self.all_or_nothing(index, row, operation, former, subjects) {
             self.quarantine(publication, row, last_known, broken);
         }
     }
@@ -210,6 +210,29 @@ impl Encoder {
         // No field is named where it is the whole that does not fit.
         let place = |path: String| if path.is_empty() { RECORD.to_owned() } else { path };
         encoded.map_err(|error| (place(error.path), rule_of(error.problem)))
+    }
+
+    /// The events of all persons, or of none: a row that is set aside has nothing in the log.
+    fn all_or_nothing(
+        &mut self,
+        index: usize,
+        row: &RowChange<'_>,
+        operation: Operation,
+        former: &[&str],
+        subjects: &[&str],
+    ) -> Result<(), Broken> {
+        let (records, traced) = (self.batches.of_change(), self.traced.len());
+        let counter = self.parts.counter;
+        let sent = self.persons(index, row, operation, former, subjects);
+        if sent.is_err() {
+            self.batches.undo(records);
+            self.traced.truncate(traced);
+            self.parts.counter = counter;
+        }
+        for _ in records..self.batches.of_change() {
+            self.captured.between(row.time, self.recorded_time);
+        }
+        sent
     }
 
     /// One event per person; first those who are no longer a subject are told so, under the old key.
@@ -281,7 +304,6 @@ impl Encoder {
         let record = NewRecord { key: event.subject.as_bytes(), headers, value: &self.value, time: row.time };
         let pushed = self.batches.push(&target, &record);
         pushed.map_err(|_| (RECORD.to_owned(), "record-too-long"))?;
-        self.captured.between(row.time, self.recorded_time);
         self.traced.extend(origin.map(|origin| Traced {
             origin,
             committed: row.time,

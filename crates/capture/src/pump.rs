@@ -4,6 +4,7 @@
 //! everything that its position covers is durable and every id that the read-back collected has been met again; the source forgets
 //! only with the leave that such a checkpoint gives.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -31,6 +32,9 @@ pub(crate) struct Pump<'a> {
     pub(crate) writer: &'a mut dyn Writer,
     pub(crate) log: &'a dyn Log,
     pub(crate) encoder: Encoder,
+    /// Ids of the rows that this process has set aside: what no checkpoint covered is read again after every loss of a dependency. Never
+    /// more than the limit.
+    pub(crate) set_aside: &'a mut HashSet<String>,
     pub(crate) lineage: Lineage,
     pub(crate) lineage_epoch: u32,
     pub(crate) options: &'a CaptureOptions,
@@ -184,8 +188,12 @@ impl Pump<'_> {
     /// Before the batch: a row that was set aside must be on record before a checkpoint can cover it.
     async fn publish_quarantined(&mut self) -> Result<(), CaptureError> {
         for row in std::mem::take(&mut self.encoder.quarantined) {
+            if self.set_aside.contains(&row.id) {
+                continue;
+            }
             publish_quarantined(self.log, self.participant, &row).await?;
-            let quarantined = self.status.borrow().quarantined + 1;
+            self.set_aside.insert(row.id);
+            let quarantined = self.set_aside.len() as u64;
             self.report(|status| status.quarantined = quarantined);
             if quarantined >= self.options.quarantine_limit {
                 return Err(CaptureError::QuarantineFull {

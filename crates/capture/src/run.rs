@@ -1,8 +1,12 @@
 //! A connector's whole life: open, pump, and open again when a dependency was away.
 
+use std::collections::HashSet;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt as _;
+use lienthong_contract::counted;
 use lienthong_contract::event::Lane;
 use lienthong_contract::participant::ParticipantId;
 use lienthong_contract::position::Lineage;
@@ -144,7 +148,7 @@ pub enum CaptureError {
     },
     /// Too many rows broke their contract.
     #[error(
-        "{limit} rows were set aside, the last by rule {rule}; fix: mend the rows or the mapping, see the quarantine topic"
+        "set aside: {}, the last by rule {rule}; fix: mend the rows or the mapping, see the quarantine topic", counted(*limit, "row")
     )]
     QuarantineFull {
         /// The bound.
@@ -152,6 +156,9 @@ pub enum CaptureError {
         /// Of the last row.
         rule: &'static str,
     },
+    /// This program has a defect: something panicked. No checkpoint covers what was in hand.
+    #[error("a defect of this program ended it; fix: report it with the lines before")]
+    Defect,
 }
 
 const FIX_WHEN: &str = "compare each column with values of its own type: text in quotes, numbers without";
@@ -172,13 +179,16 @@ impl CaptureError {
             Self::Writer(WriterError::Fenced { .. } | WriterError::Broken { .. })
             | Self::Lineage { .. }
             | Self::When { .. }
-            | Self::QuarantineFull { .. } => false,
+            | Self::QuarantineFull { .. }
+            | Self::Defect => false,
         }
     }
 }
 
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// More than a source waits for a lock.
+const WAITED: Duration = Duration::from_secs(6);
 /// What is under way at `shutdown` may take so long to become durable; then it is dropped, which is as safe as a kill.
 const FAREWELL: Duration = Duration::from_secs(5);
 
@@ -186,20 +196,36 @@ const FAREWELL: Duration = Duration::from_secs(5);
 /// by another connector are waited for, at most `timeout`. After `shutdown` it returns within seconds, also when a dependency is silent.
 ///
 /// # Errors
-/// What ended the connector: fenced, lineage, quarantine bound, or a dependency away for too long.
+/// What ended the connector: fenced, lineage, quarantine bound, a dependency away for too long, or a defect.
 pub async fn run(
-    mut connector: Connector,
+    connector: Connector,
     options: CaptureOptions,
     status: watch::Sender<Status>,
     shutdown: CancellationToken,
 ) -> Result<(), CaptureError> {
+    let sessions = AssertUnwindSafe(sessions(connector, options, &status, shutdown)).catch_unwind();
+    sessions.await.unwrap_or_else(|_| {
+        status.send_modify(|status| status.state = State::Stopped);
+        Err(CaptureError::Defect)
+    })
+}
+
+/// One writer after the other: source or log may be away in between.
+async fn sessions(
+    mut connector: Connector,
+    options: CaptureOptions,
+    status: &watch::Sender<Status>,
+    shutdown: CancellationToken,
+) -> Result<(), CaptureError> {
     let mut pause = FIRST_PAUSE;
     let mut away_since = None;
+    let mut set_aside = HashSet::new();
     loop {
         let before = status.borrow().events;
+        let begun = tokio::time::Instant::now();
         let ended = tokio::select! {
             biased;
-            ended = session(&mut connector, &options, &status, &shutdown) => ended,
+            ended = session(&mut connector, &mut set_aside, &options, status, &shutdown) => ended,
             () = overdue(&shutdown) => {
                 tracing::warn!(participant = %connector.participant, "a dependency is silent; what was under way is dropped");
                 Ok(())
@@ -217,11 +243,13 @@ pub async fn run(
             status.send_modify(|status| status.state = State::Stopped);
             return Ok(());
         }
+        // A session that fails soon has done little but wait.
+        let mut away = if begun.elapsed() <= WAITED { begun } else { tokio::time::Instant::now() };
         // Whoever was live had everything: what is away now is away anew.
         if status.borrow().events != before || status.borrow().state == State::Live {
-            (pause, away_since) = (FIRST_PAUSE, None);
+            (pause, away_since, away) = (FIRST_PAUSE, None, tokio::time::Instant::now());
         }
-        let since = *away_since.get_or_insert_with(tokio::time::Instant::now);
+        let since = *away_since.get_or_insert(away);
         if options.timeout.is_some_and(|limit| since.elapsed() >= limit) {
             status.send_modify(|status| status.state = State::Stopped);
             return Err(error);
@@ -253,6 +281,7 @@ struct Opened {
 /// One writer's life.
 async fn session(
     connector: &mut Connector,
+    set_aside: &mut HashSet<String>,
     options: &CaptureOptions,
     status: &watch::Sender<Status>,
     shutdown: &CancellationToken,
@@ -269,6 +298,7 @@ async fn session(
         writer: writer.as_mut(),
         log: connector.log.as_ref(),
         encoder,
+        set_aside,
         lineage,
         lineage_epoch,
         options,

@@ -10,7 +10,7 @@ use clap_complete::Shell;
 use crate::output::{Color, Format};
 
 const EXIT_CODES: &str = "\
-Exit codes: 0 done, 1 unexpected, 2 usage or configuration, 3 halted (contract, lineage, agreement; the message \
+Exit codes: 0 done, 1 unexpected (a defect of this program, told with its place), 2 usage or configuration, 3 halted (contract, lineage, agreement; the message \
 names the fix), 4 a dependency was unreachable for --timeout, 5 a check found differences, 130 interrupted after a \
 clean stop.";
 
@@ -144,7 +144,13 @@ pub(crate) struct Connect {
     /// Create outbox and triggers in the participant's database, then stop.
     #[arg(long, conflicts_with_all = ["once", "print_ddl"])]
     pub(crate) prepare: bool,
-    /// Print what --prepare would run, for an administrator, then stop.
+    /// Take outbox and triggers out of the participant's database again, then stop; the participant's history ends with them.
+    #[arg(long, conflicts_with_all = ["once", "prepare"])]
+    pub(crate) unprepare: bool,
+    /// --unprepare also where changes wait in the outbox: they are lost.
+    #[arg(long, requires = "unprepare")]
+    pub(crate) lose_unpublished: bool,
+    /// Print what --prepare (or --unprepare) would run, for an administrator, then stop.
     #[arg(long, conflicts_with = "once")]
     pub(crate) print_ddl: bool,
     /// Seconds between heartbeats.

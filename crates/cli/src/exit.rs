@@ -12,7 +12,7 @@ use lienthong_telemetry::{LogFormat, SERVICE};
 /// Documented exit codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Code {
-    /// A bug or something that nobody foresaw.
+    /// A defect, whichever thread it showed itself in, or something that nobody foresaw.
     Unexpected = 1,
     /// Usage or configuration.
     Configuration = 2,
@@ -59,6 +59,11 @@ impl Failure {
         Self::new(Code::Unexpected, format!("{error:#}"))
     }
 
+    /// This program has a defect, which has been told with its place.
+    pub(crate) fn defect() -> Self {
+        Self::new(Code::Unexpected, "a defect of this program ended it; report it with the lines before")
+    }
+
     /// Several at once: the gravest code counts, halted above unreachable above all others.
     pub(crate) fn several(failures: impl Iterator<Item = Self>) -> Self {
         let mut all = Self { code: Code::Interrupted, lines: Vec::new() };
@@ -102,6 +107,13 @@ impl From<anyhow::Error> for Failure {
     }
 }
 
+/// A task ends without an outcome by a panic only. What the error says may hold values.
+impl From<tokio::task::JoinError> for Failure {
+    fn from(_: tokio::task::JoinError) -> Self {
+        Self::defect()
+    }
+}
+
 impl From<std::io::Error> for Failure {
     fn from(error: std::io::Error) -> Self {
         Self::unexpected(&error.into())
@@ -127,9 +139,10 @@ impl From<SourceError> for Failure {
         let code = match &error {
             // Whoever holds it is waited for as if the source were away.
             SourceError::Unreachable { .. } | SourceError::Held { .. } => Code::Unreachable,
-            SourceError::NotPrepared { .. } | SourceError::Gap { .. } | SourceError::ForeignPosition(_) => {
-                Code::Halted
-            }
+            SourceError::NotPrepared { .. }
+            | SourceError::Unpublished { .. }
+            | SourceError::Gap { .. }
+            | SourceError::ForeignPosition(_) => Code::Halted,
         };
         Self::new(code, error.to_string())
     }
@@ -166,6 +179,7 @@ impl From<CaptureError> for Failure {
             CaptureError::Lineage { .. }
             | CaptureError::When { .. }
             | CaptureError::QuarantineFull { .. } => Self::new(Code::Halted, error.to_string()),
+            CaptureError::Defect => Self::new(Code::Unexpected, error.to_string()),
         }
     }
 }
@@ -176,6 +190,7 @@ impl From<RouterError> for Failure {
             RouterError::Halted { .. } => Code::Halted,
             RouterError::Away(_) | RouterError::Refused(_) => Code::Unreachable,
             RouterError::Options(_) => Code::Configuration,
+            RouterError::Defect => Code::Unexpected,
         };
         Self::new(code, error.to_string())
     }

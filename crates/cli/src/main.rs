@@ -6,6 +6,7 @@ mod args;
 mod commands;
 #[cfg(test)]
 mod containers;
+mod crash;
 #[cfg(test)]
 mod dashboards;
 mod engine;
@@ -41,11 +42,12 @@ fn main() -> ExitCode {
         Lines::Json => LogFormat::Json,
     };
     lienthong_telemetry::init(Logging { verbose: cli.global.verbose, format }, || progress::Lines);
+    crash::tell(format);
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return Failure::unexpected(&anyhow::Error::new(error)).report(format),
     };
-    let outcome = runtime.block_on(commands::run(cli));
+    let outcome = crash::caught(|| runtime.block_on(commands::run(cli)));
     // Blocking threads of the engines end by themselves; a process that is done must not wait for them.
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
     match outcome {

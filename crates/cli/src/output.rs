@@ -81,9 +81,9 @@ pub(crate) fn table(output: Output, columns: &[&str], rows: &[Vec<Value>]) -> Ta
         table.enforce_styling();
     }
     table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
-    table.set_header(columns.iter().map(|column| column.replace('_', " ")));
+    table.set_header(columns.iter().map(|column| heading(column)));
     for row in rows {
-        table.add_row(row.iter().map(|value| styled(value, output.color)));
+        table.add_row(columns.iter().zip(row).map(|(column, value)| styled(column, value, output.color)));
     }
     table
 }
@@ -133,8 +133,8 @@ pub(crate) fn object(columns: &[&str], row: &[Value]) -> Value {
 }
 
 /// States stand out: green is well, yellow waits, red needs somebody.
-fn styled(value: &Value, color: bool) -> Cell {
-    let cell = Cell::new(cell(value));
+fn styled(column: &str, value: &Value, color: bool) -> Cell {
+    let cell = Cell::new(duration(column, value).unwrap_or_else(|| cell(value)));
     let state = match value.as_str() {
         Some("live") => Some(comfy_table::Color::Green),
         Some("starting" | "catching-up" | "waiting") => Some(comfy_table::Color::Yellow),
@@ -147,10 +147,59 @@ fn styled(value: &Value, color: bool) -> Cell {
     }
 }
 
+/// How long ago something was: a number for programs, with its unit in the name.
+const AGE: &str = "_age_seconds";
+/// How long something takes.
+const LENGTH: &str = "_seconds";
+
+/// Names for programs without what people are told beside each value.
+fn heading(column: &str) -> String {
+    let name = column.strip_suffix(AGE).or_else(|| column.strip_suffix(LENGTH)).unwrap_or(column);
+    name.replace('_', " ")
+}
+
+/// A time with its unit, as people read it.
+fn duration(column: &str, value: &Value) -> Option<String> {
+    let seconds = value.as_f64().filter(|_| column.ends_with(LENGTH))?;
+    Some(if column.ends_with(AGE) {
+        format!("{seconds:.1} s ago")
+    } else {
+        format!("{:.0} ms", seconds * 1e3)
+    })
+}
+
 fn cell(value: &Value) -> String {
     match value {
         Value::Null => "-".to_owned(),
         Value::String(text) => text.clone(),
         other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_a_number_to_programs_and_has_its_unit_for_people() {
+        let columns = ["name", "last_event_age_seconds", "lag_p50_seconds"];
+        let row = [json!("a"), json!(1.25), json!(0.012)];
+        let object = object(&columns, &row);
+        assert_eq!(
+            (&object["last_event_age_seconds"], &object["lag_p50_seconds"]),
+            (&json!(1.25), &json!(0.012))
+        );
+        let shown = table(Output::new(Format::Table, Color::Never), &columns, &[row.to_vec()]).to_string();
+        assert!(
+            shown.contains("last event ") && shown.contains("1.2 s ago") && shown.contains("12 ms"),
+            "{shown}"
+        );
+        assert!(!shown.contains("seconds"), "{shown}");
+        let unknown = [json!("a"), Value::Null, Value::Null];
+        assert!(
+            table(Output::new(Format::Table, Color::Never), &columns, &[unknown.to_vec()])
+                .to_string()
+                .contains('-')
+        );
     }
 }

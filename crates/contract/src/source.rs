@@ -159,6 +159,13 @@ pub trait SourceAdmin: Send {
     /// Creates outbox and triggers; leaves what is right alone. Safe to run again.
     async fn prepare(&mut self) -> Result<(), SourceError>;
 
+    /// The statements that `remove` would run, for an administrator to read and run himself.
+    async fn removal_ddl(&mut self, lose: bool) -> Result<String, SourceError>;
+
+    /// Takes away all that `prepare` has made, on all tables; leaves what the owner has made alone. Safe to run again. Refuses while a
+    /// connector holds the source and, unless `lose`, while changes wait in the outbox. The lineage ends with it.
+    async fn remove(&mut self, lose: bool) -> Result<(), SourceError>;
+
     /// Columns of a captured table, for `check --online`.
     async fn columns(&mut self, table: &str) -> Result<Vec<ColumnInfo>, SourceError>;
 }
@@ -187,6 +194,16 @@ pub enum SourceError {
         problem: String,
         /// A command or statement that mends it.
         fix: String,
+    },
+    /// The outbox would take changes with it.
+    #[error(
+        "{source_name}: the outbox holds what has not been published: {changes}; fix: run `lienthong connect {source_name} --once` first, or give these changes up with --lose-unpublished"
+    )]
+    Unpublished {
+        /// The participant.
+        source_name: String,
+        /// How many, of which tables.
+        changes: String,
     },
     /// Changes are known to be missing: the stream cannot go on without a repair.
     #[error("changes are missing: {gap}; fix: {fix}")]

@@ -103,6 +103,20 @@ impl Batch {
         later
     }
 
+    /// Takes the records that were pushed last out again; `last` is what [`Batch::push`] said of them, in order.
+    pub fn undo(&mut self, last: &[Pushed]) {
+        for pushed in last.iter().rev() {
+            let part = &mut self.parts[pushed.part];
+            part.body.truncate(pushed.at);
+            part.count -= 1;
+            part.times = pushed.times;
+            // A part that is made for a record is the last one then.
+            if part.count == 0 {
+                self.parts.pop();
+            }
+        }
+    }
+
     /// Records in all.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use lienthong_schemas::counted;
+
 use crate::api::LogError;
 
 /// A topic as contracts want it.
@@ -64,7 +66,7 @@ pub(crate) fn absent(spec: &TopicSpec) -> Difference {
         topic: spec.name.clone(),
         property: "the topic",
         found: "missing".into(),
-        wanted: format!("there, with {} partitions", spec.partitions),
+        wanted: format!("there, with {}", counted(spec.partitions, "partition")),
         endangers: true,
         fix: CREATE.into(),
     }

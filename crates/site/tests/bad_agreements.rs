@@ -6,7 +6,7 @@ use support::{Folder, VSS, only, refused};
 
 #[test]
 fn an_unknown_purpose_is_refused_with_the_list() {
-    refused(VSS, "purpose: P3", "purpose: P99", "3:10", &["unknown purpose `P99`", "use one of: P1, P10"]);
+    refused(VSS, "purpose: P3", "purpose: P99", "3:10", &["unknown purpose `P99`", "use one of: P1, P2, P3"]);
 }
 
 #[test]
@@ -18,7 +18,7 @@ fn an_impossible_validity_is_refused() {
         "5:15",
         &["`2026-02-30` is no day of the calendar", "2026-01-31"],
     );
-    refused(VSS, "2027-12-31", "2025-12-31", "5:34", &["`until` lies 1 days before `from`"]);
+    refused(VSS, "2027-12-31", "2025-12-31", "5:34", &["`until` lies 1 day before `from`"]);
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use crate::catalogue::{Catalogue, Classification, EventContract, Family, SubjectRule};
 use crate::path::FieldPath;
 use crate::schema::{Field, FieldType};
+use crate::words::by_number;
 
 const NOTE: &str = "<!-- Written by `lienthong schema docs`; do not edit. -->\n";
 
@@ -37,7 +38,7 @@ pub(super) fn index(catalogue: &Catalogue) -> String {
     }
     out.push_str("\n## Purposes\n\nAn agreement names one; a field that the purpose does not name is not for it.\n\n| purpose | |\n|---|---|\n");
     let mut purposes: Vec<_> = catalogue.purposes().iter().collect();
-    purposes.sort_by_key(|(id, _)| (id.len(), id.as_str()));
+    purposes.sort_by_key(|(id, _)| by_number(id));
     for (id, title) in purposes {
         line(&mut out, &format!("| {id} | {title} |"));
     }
@@ -104,7 +105,7 @@ fn event(out: &mut String, catalogue: &Catalogue, event: &EventContract) {
     }
     out.push_str("\n| purpose | sees | as a pseudonym |\n|---|---|---|\n");
     let mut purposes: Vec<_> = event.purposes().iter().collect();
-    purposes.sort_by_key(|(id, _)| (id.len(), id.as_str()));
+    purposes.sort_by_key(|(id, _)| by_number(id));
     for (id, fields) in purposes {
         let title = catalogue.purposes().get(id).map_or("", String::as_str);
         let (plain, pseudonym) = (sees(event, &fields.plain), sees(event, &fields.pseudonym));

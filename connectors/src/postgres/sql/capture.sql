@@ -84,7 +84,8 @@ begin
   end if;
   if tg_op = 'TRUNCATE' and tg_when = 'BEFORE' then
     expected := case when recorded > 0 then lastval()::text else known end;
-    perform set_config(begun, concat_ws(',', began, expected, pile), true);
+    -- Each note ends with a comma, also the lowest: one that stayed behind would stand for a note that a later statement lacks.
+    perform set_config(begun, concat_ws(',', began, expected, coalesce(pile, '')), true);
     known := expected;
   end if;
 

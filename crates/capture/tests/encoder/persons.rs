@@ -84,3 +84,45 @@ fn one_person_in_both_places_has_one_event() {
     let twice = sent(None, Some(&[("registration_no", "KH-1"), ("spouse1_pin", A), ("spouse2_pin", A)]));
     assert_eq!(twice.len(), 1);
 }
+
+/// A contract whose records can be just too long for the log by the length of a subject: what fits the contract's bound, and beside it a
+/// header of flags as long as a header may be.
+fn large() -> (Table, Vec<String>) {
+    let names: Vec<String> = (0..64).map(|at| format!("f{at:02}{}", "x".repeat(990))).collect();
+    let fields: String = names
+        .iter()
+        .map(String::as_str)
+        .chain(["note"])
+        .map(|name| format!(r#",{{"name":"{name}","type":["null","string"],"default":null}}"#))
+        .collect();
+    let contract = format!("{}{fields}]}}", MARRIAGE.strip_suffix("]}").unwrap());
+    let checks = Checks { max_length: [("note".into(), 1 << 20)].into(), ..Checks::default() };
+    let spouse = |pin: &str| SubjectRule::First(vec![pin.into(), "registration_no".into()]);
+    (Table::new(&contract, &checks, &[spouse("spouse1_pin"), spouse("spouse2_pin")]), names)
+}
+
+#[test]
+fn a_row_whose_second_event_is_too_long_for_the_log_sends_none() {
+    let (mut table, names) = large();
+    let (note, long) = ("n".repeat(1_047_000), "9".repeat(1000));
+    let with = |second| {
+        let mut row = vec![("registration_no", "KH-1"), ("spouse1_pin", A), ("spouse2_pin", second)];
+        row.push(("note", note.as_str()));
+        // A decomposed letter is flagged.
+        row.extend(names.iter().map(|name| (name.as_str(), "a\u{0300}")));
+        row
+    };
+    table.change(AT, None, Some(BOTH));
+    table.change(AT, None, Some(&with(&long)));
+    let aside = table.set_aside();
+    assert_eq!(aside.iter().map(|row| row.rule).collect::<Vec<_>>(), ["record-too-long"]);
+    table.change(AT, None, Some(&with(B)));
+    assert!(table.set_aside().is_empty(), "it is the second subject's length that was too much");
+    let sent = table.sent();
+    let subjects: Vec<&str> = sent.iter().map(|event| event.subject.as_str()).collect();
+    assert_eq!(subjects.iter().filter(|subject| **subject == A).count(), 2, "{subjects:?}");
+    assert_eq!(subjects.iter().filter(|subject| **subject == B).count(), 2);
+    assert_eq!(subjects.len(), 4, "nothing of the row that was set aside");
+    let counters: BTreeSet<u64> = sent.iter().map(|event| event.counter).collect();
+    assert_eq!(counters, BTreeSet::from([1, 2, 3, 4]), "and it has used no number up");
+}

@@ -29,6 +29,8 @@ pub(crate) struct Sent {
     pub(crate) subject: String,
     pub(crate) partition: i32,
     pub(crate) flags: Option<String>,
+    /// The counter within `ce_sequence`.
+    pub(crate) counter: u64,
     value: Vec<u8>,
 }
 
@@ -137,6 +139,7 @@ impl Table {
                     subject: header("ce_subject").unwrap(),
                     partition: part.target.partition,
                     flags: header("ce_qualityflags"),
+                    counter: header("ce_sequence").unwrap().rsplit('-').next().unwrap().parse().unwrap(),
                     value: record.value.to_vec(),
                 });
             }

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
+mod flaky;
 mod life;
 mod mended;
 mod order;

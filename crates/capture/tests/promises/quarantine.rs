@@ -3,6 +3,7 @@
 use anyhow::Result;
 use lienthong_capture::{CaptureError, CaptureOptions};
 
+use crate::flaky::Flaky;
 use crate::world::{LIVE, World, options, residence};
 
 fn insert(file_no: usize, pin: &str, street: &str) -> String {
@@ -56,5 +57,23 @@ async fn too_many_rows_set_aside_halt_the_connector() -> Result<()> {
     // Nothing is lost by it: the next one goes on where the last checkpoint stands.
     world.publish().await?;
     assert_eq!(world.events(LIVE).await?.len(), 5);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_is_read_again_after_a_lost_connection_is_set_aside_once() -> Result<()> {
+    let mut world = World::sqlite(residence(None)).await?;
+    world.publish().await?;
+    world.run(&[&insert(1, "cast(x'ff' as text)", "'a'"), &insert(2, "cast(x'ff' as text)", "'b'")]).await?;
+    let mut connector = world.connector();
+    connector.source = Box::new(Flaky { inner: connector.source, losses: 3 });
+    let mut running = World::start_with(connector, CaptureOptions { quarantine_limit: 3, ..options() });
+    // Kept until a checkpoint covers it.
+    running.until(|status| status.retained == Some(0)).await?;
+    assert_eq!(running.status.borrow().quarantined, 2, "two rows, four times read");
+    assert_eq!(world.rules().await?.len(), 2);
+    world.run(&[&insert(3, "cast(x'ff' as text)", "'c'")]).await?;
+    let error = running.ended().await.expect_err("the third row is one too many");
+    assert!(matches!(error, CaptureError::QuarantineFull { limit: 3, .. }), "{error}");
     Ok(())
 }

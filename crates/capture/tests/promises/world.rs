@@ -224,7 +224,7 @@ impl World {
         self.owner.run(&statements).await
     }
 
-    fn connector(&self) -> Connector {
+    pub(crate) fn connector(&self) -> Connector {
         Connector {
             participant: ParticipantId::new(PARTICIPANT).expect("an id"),
             source: open_source(&self.source, vec![self.table.clone()]),
@@ -236,9 +236,13 @@ impl World {
     }
 
     pub(crate) fn start(&self, options: CaptureOptions) -> Running {
+        Self::start_with(self.connector(), options)
+    }
+
+    pub(crate) fn start_with(connector: Connector, options: CaptureOptions) -> Running {
         let (sender, status) = watch::channel(Status::default());
         let shutdown = CancellationToken::new();
-        let task = tokio::spawn(run(self.connector(), options, sender, shutdown.clone()));
+        let task = tokio::spawn(run(connector, options, sender, shutdown.clone()));
         Running { status, shutdown, task }
     }
 

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use lienthong_schemas::Problem;
+use lienthong_schemas::{Problem, counted};
 use lienthong_site::{Overrides, Site};
 use serde_json::json;
 
@@ -29,8 +29,12 @@ pub(super) fn run(global: &Global, paths: &[PathBuf]) -> Result<(), Failure> {
         Err(problems) => {
             let told: Vec<_> = problems.iter().filter(|problem| concerns(problem, &wanted)).collect();
             if told.is_empty() {
-                let elsewhere = format!("none in these paths; {} elsewhere in the site", problems.len());
-                output::rows(output, &["mistakes"], &[vec![json!(elsewhere)]]);
+                let elsewhere = counted(problems.len(), "mistake");
+                output::done(
+                    output,
+                    &format!("no mistake in these paths; {elsewhere} elsewhere in the site"),
+                    &json!({"mistakes": 0, "elsewhere": problems.len()}),
+                );
                 return Ok(());
             }
             Err(output::mistakes(output, told))

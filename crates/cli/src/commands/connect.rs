@@ -6,7 +6,7 @@ use std::time::Duration;
 use lienthong_capture::quarantine::QuarantineKeys;
 use lienthong_capture::{CaptureOptions, Connector, State, Status};
 use lienthong_log::Log;
-use lienthong_schemas::nearest;
+use lienthong_schemas::{counted, nearest};
 use lienthong_site::{Keys, Participant};
 use serde_json::json;
 use tokio::sync::watch;
@@ -32,23 +32,34 @@ const ONCE_TIMEOUT: Duration = Duration::from_secs(30);
 
 pub(super) async fn run(context: &Context, options: &Connect) -> Result<(), Failure> {
     let compiled = participant(context, &options.participant)?;
-    if options.prepare || options.print_ddl {
-        let mut admin = lienthong_connectors::source_admin(&compiled.source, compiled.tables.clone());
-        let id = &options.participant;
-        if options.print_ddl {
-            let ddl = admin.ddl().await?;
-            output::done(context.output, &ddl, &json!({"participant": id, "ddl": ddl}));
-        } else {
-            admin.prepare().await?;
-            let sentence = format!("{id}: outbox and triggers are in place");
-            output::done(context.output, &sentence, &json!({"participant": id, "prepared": true}));
-        }
-        return Ok(());
+    if options.prepare || options.unprepare || options.print_ddl {
+        return administer(context, options, compiled).await;
     }
     let observer = Observer::start(context, "lienthong-connect", options.metrics).await?;
     let done = serve(context, options, compiled, &observer).await;
     observer.finish().await;
     done
+}
+
+/// What `prepare` makes, made, taken away or printed.
+async fn administer(context: &Context, options: &Connect, compiled: &Participant) -> Result<(), Failure> {
+    let mut admin = lienthong_connectors::source_admin(&compiled.source, compiled.tables.clone());
+    let (id, lose) = (&options.participant, options.lose_unpublished);
+    if options.print_ddl {
+        let ddl = if options.unprepare { admin.removal_ddl(lose).await? } else { admin.ddl().await? };
+        output::done(context.output, &ddl, &json!({"participant": id, "ddl": ddl}));
+    } else if options.unprepare {
+        admin.remove(lose).await?;
+        let sentence = format!(
+            "{id}: outbox and triggers are gone, and its history with them: to publish again, give it another id"
+        );
+        output::done(context.output, &sentence, &json!({"participant": id, "prepared": false}));
+    } else {
+        admin.prepare().await?;
+        let sentence = format!("{id}: outbox and triggers are in place");
+        output::done(context.output, &sentence, &json!({"participant": id, "prepared": true}));
+    }
+    Ok(())
 }
 
 async fn serve(
@@ -73,20 +84,26 @@ async fn serve(
     // Ends by itself: the sender is gone.
     let reported = reporter.await;
     outcome?;
-    if let Err(error) = reported {
-        return Err(anyhow::Error::new(error).into());
-    }
+    reported?;
     output::done(
         context.output,
-        &format!("{}: {events} events published, {quarantined} rows set aside", options.participant),
+        &format!(
+            "{}: {} published, {} set aside",
+            options.participant,
+            counted(events, "event"),
+            counted(quarantined, "row")
+        ),
         &json!({"participant": options.participant, "events": events, "quarantined": quarantined}),
     );
     if context.shutdown.is_cancelled() {
         return Err(Failure::interrupted());
     }
     if options.once && quarantined > 0 {
-        let line =
-            format!("{quarantined} rows broke their contract: see lt.quarantine.{}", options.participant);
+        let line = format!(
+            "{} broke the contract: see lt.quarantine.{}",
+            counted(quarantined, "row"),
+            options.participant
+        );
         return Err(Failure::new(Code::Differences, line));
     }
     Ok(())

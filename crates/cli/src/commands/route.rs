@@ -67,7 +67,7 @@ async fn serve(
     }
     let mut failures = Vec::new();
     while let Some(ended) = routers.join_next().await {
-        let (name, outcome) = ended.map_err(anyhow::Error::new)?;
+        let (name, outcome) = ended?;
         if let Err(error) = outcome {
             // Told at once when other subscriptions go on, perhaps for months; the last one's end is the command's.
             if !routers.is_empty() {
@@ -79,7 +79,7 @@ async fn serve(
     let mut rows = Vec::new();
     for (name, receiver, reporter, progress) in running {
         progress.finish().await;
-        reporter.await.map_err(anyhow::Error::new)?;
+        reporter.await?;
         let status = receiver.borrow();
         rows.push(vec![json!(name), json!(status.events), json!(status.delivered), json!(status.changed)]);
     }

@@ -18,8 +18,8 @@ const COLUMNS: [&str; 10] = [
     "name",
     "state",
     "events",
-    "last_event",
-    "fresh_through",
+    "last_event_age_seconds",
+    "fresh_through_age_seconds",
     "records_behind",
     "retained",
     "quarantined",
@@ -80,7 +80,7 @@ async fn behind(context: &Context, log: &dyn Log, record: &StatusRecord) -> Resu
 }
 
 fn row(record: &StatusRecord, behind: Option<i64>, now: i64) -> Vec<Value> {
-    let age = |time: Option<i64>| time.map(|time| format!("{:.1} s ago", (now - time) as f64 / 1e6));
+    let age = |time: Option<i64>| time.map(|time| (now - time) as f64 / 1e6);
     vec![
         json!(record.kind),
         json!(record.name),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use lienthong_log::TopicSpec;
-use lienthong_schemas::Catalogue;
+use lienthong_schemas::{Catalogue, counted};
 use lienthong_site::LogAddress;
 use serde_json::{Value, json};
 
@@ -55,7 +55,7 @@ async fn report(context: &Context, wanted: &[TopicSpec]) -> Result<(), Failure> 
     if wrong == 0 {
         return Ok(());
     }
-    Err(Failure::new(Code::Differences, format!("{wrong} topics differ from their contracts")))
+    Err(Failure::new(Code::Differences, format!("not as contracts say: {}", counted(wrong, "topic"))))
 }
 
 fn row(topic: &TopicSpec) -> Vec<Value> {

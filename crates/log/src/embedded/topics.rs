@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use lienthong_schemas::counted;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::fault::Fault;
@@ -132,7 +133,7 @@ pub(super) fn create(sql: &mut Connection, wanted: &[TopicSpec]) -> Result<(), F
     for spec in wanted {
         if spec.partitions < 1 {
             return Err(LogError::Topic {
-                problem: format!("{} is to have {} partitions", spec.name, spec.partitions),
+                problem: format!("{} is to have {}", spec.name, counted(spec.partitions, "partition")),
                 fix: "give it at least one".into(),
             }
             .into());

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use lienthong_schemas::counted;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::consumer::Consumer as _;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -36,7 +37,7 @@ fn copies(shared: &Shared, spec: &TopicSpec) -> (i32, i32) {
 pub(super) fn create(shared: &Shared, wanted: &[TopicSpec]) -> Result<(), LogError> {
     if let Some(spec) = wanted.iter().find(|spec| spec.partitions < 1) {
         return Err(LogError::Topic {
-            problem: format!("{} is to have {} partitions", spec.name, spec.partitions),
+            problem: format!("{} is to have {}", spec.name, counted(spec.partitions, "partition")),
             fix: "give it at least one".into(),
         });
     }

@@ -1,5 +1,6 @@
 //! `lt.positions`: claims, checkpoints, and which checkpoint is valid.
 
+use lienthong_schemas::counted;
 use serde::{Deserialize, Serialize};
 
 use super::Broken;
@@ -71,7 +72,7 @@ impl Checkpoint {
             return Ok(());
         }
         Err(Broken::new(
-            format!("{topic} had {then} partitions at the last checkpoint and has {now} now"),
+            format!("{topic} had {} at the last checkpoint and has {now} now", counted(then, "partition")),
             "partition counts are fixed at creation: move the family to a new topic",
         ))
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use lienthong_connectors::TargetConfig;
 use lienthong_contract::participant::ParticipantId;
 use lienthong_router::subscription::{ColumnSource, DeliveryRule, GroupSource, RowFilter};
+use lienthong_schemas::words::by_number;
 use lienthong_schemas::{Catalogue, DecodePlan, FieldPath};
 
 use crate::reader::Reader;
@@ -52,7 +53,9 @@ pub(crate) fn compile(
     let purpose = file.purpose.as_ref().and_then(|purpose| {
         let known = catalogue.purposes();
         if !known.contains_key(&purpose.value) {
-            let otherwise = format!("use one of: {}", known.keys().cloned().collect::<Vec<_>>().join(", "));
+            let mut known: Vec<&str> = known.keys().map(String::as_str).collect();
+            known.sort_by_key(|id| by_number(id));
+            let otherwise = format!("use one of: {}", known.join(", "));
             // Every purpose is near to every other: P3, P13. So no guess, but the list.
             reader.problem(purpose.at, format!("unknown purpose `{}`", purpose.raw), otherwise);
             return None;

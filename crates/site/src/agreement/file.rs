@@ -3,6 +3,7 @@
 use lienthong_connectors::Database;
 use lienthong_contract::target::VersionStore;
 use lienthong_router::subscription::{Effect, IfMissing, Partial, Policy, Validity};
+use lienthong_schemas::counted;
 use lienthong_schemas::date::parse_date;
 
 use crate::database::database;
@@ -110,7 +111,7 @@ fn validity(reader: &mut Reader<'_>, node: &Node) -> Option<Validity> {
         let days = from - until;
         reader.problem(
             at,
-            format!("`until` lies {days} days before `from`"),
+            format!("`until` lies {} before `from`", counted(days, "day")),
             "write a later day, or leave it out",
         );
     }

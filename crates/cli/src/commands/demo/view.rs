@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use lienthong_demo::{Lag, Verdict};
+use lienthong_schemas::counted;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
@@ -15,7 +16,15 @@ use crate::exit::Failure;
 use crate::output::{self, Output};
 use crate::status_record::now;
 
-const COLUMNS: [&str; 7] = ["who", "state", "events", "lag_p50", "lag_p99", "fresh_through", "quarantined"];
+const COLUMNS: [&str; 7] = [
+    "who",
+    "state",
+    "events",
+    "lag_p50_seconds",
+    "lag_p99_seconds",
+    "fresh_through_age_seconds",
+    "quarantined",
+];
 
 /// Draws.
 pub(super) struct View {
@@ -71,7 +80,7 @@ impl View {
                 |(subscriber, name): &(String, String)| lienthong_demo::lag(&folder, subscriber, name, at);
             names.iter().map(lag).collect::<Result<Vec<Option<Lag>>, _>>()
         });
-        let lags = lags.await.map_err(anyhow::Error::new)??;
+        let lags = lags.await??;
         let mut rows: Vec<Vec<Value>> = Vec::new();
         for (name, status) in &fleet.connectors {
             let status = status.borrow();
@@ -125,10 +134,10 @@ impl View {
             return;
         }
         println!(
-            "check: {} rows are as they must be; {} rows stand aside because their source is wrong; {} differences",
-            verdict.equal,
-            verdict.refused,
-            verdict.differences.len()
+            "check: as they must be: {}; set aside because their source is wrong: {}; {}",
+            counted(verdict.equal, "row"),
+            counted(verdict.refused, "row"),
+            counted(verdict.differences.len(), "difference")
         );
         if !rows.is_empty() {
             output::rows(self.output, &columns, &rows);
@@ -138,10 +147,10 @@ impl View {
     fn draw(&mut self, rows: &[Vec<Value>]) {
         let told = *self.told.borrow();
         let title = format!(
-            "{:>4} s   {} people live, {} happenings",
+            "{:>4} s   {} people live, {}",
             self.began.elapsed().as_secs(),
             told.living,
-            told.happened
+            counted(told.happened, "happening")
         );
         let text = format!("{title}\n{}", output::table(self.output, &COLUMNS, rows));
         let mut out = std::io::stdout().lock();
@@ -168,12 +177,12 @@ impl View {
         let worst =
             |part: fn(&Lag) -> Duration| lags.iter().flatten().map(part).max().map_or("-".to_owned(), millis);
         println!(
-            "{:>4} s: {} happenings, {} of {} live, {} events published, {} delivered, slowest subscription p50 {} p99 {}, {} set aside",
+            "{:>4} s: {}, {} of {} live, {} published, {} delivered, slowest subscription p50 {} p99 {}, {} set aside",
             self.began.elapsed().as_secs(),
-            told.happened,
+            counted(told.happened, "happening"),
             live,
             rows.len(),
-            published.iter().map(count).sum::<u64>(),
+            counted(published.iter().map(count).sum::<u64>(), "event"),
             delivered.iter().map(count).sum::<u64>(),
             worst(|lag| lag.p50),
             worst(|lag| lag.p99),
@@ -190,8 +199,8 @@ fn row(
     fresh: Option<i64>,
     quarantined: Option<u64>,
 ) -> Vec<Value> {
-    let age = fresh.map(|time| format!("{:.1} s ago", (now() - time) as f64 / 1e6));
-    let (p50, p99) = lag.map(|lag| (millis(lag.p50), millis(lag.p99))).unzip();
+    let age = fresh.map(|time| (now() - time) as f64 / 1e6);
+    let (p50, p99) = lag.map(|lag| (lag.p50.as_secs_f64(), lag.p99.as_secs_f64())).unzip();
     vec![json!(name), json!(state), json!(events), json!(p50), json!(p99), json!(age), json!(quarantined)]
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use lienthong_schemas::check::{ContractTexts, Earlier, against, review};
-use lienthong_schemas::{Problem, RecordSchema};
+use lienthong_schemas::{Problem, RecordSchema, counted};
 use lienthong_site::Site;
 use serde_json::json;
 
@@ -20,15 +20,17 @@ pub(super) async fn run(global: &Global, registry: bool, stop: Stop) -> Result<(
     if !problems.is_empty() {
         return Err(told(global, &problems));
     }
-    let mut looked_at = format!("{} contracts, {} kept versions", texts.contracts.len(), texts.history.len());
+    let (contracts, kept) = (texts.contracts.len(), texts.history.len());
+    let mut looked_at = format!("{}, {}", counted(contracts, "contract"), counted(kept, "kept version"));
+    let mut object = json!({"contracts": contracts, "kept_versions": kept, "mistakes": 0});
     if registry {
         let (versions, problems) = registered(&Context::load(global, stop)?, &texts).await?;
         if !problems.is_empty() {
             return Err(told(global, &problems));
         }
-        looked_at.push_str(&format!(", {versions} registered versions"));
+        looked_at.push_str(&format!(", {}", counted(versions, "registered version")));
+        object["registered_versions"] = json!(versions);
     }
-    let object = json!({"looked_at": looked_at, "mistakes": 0});
     output::done(
         Output::new(global.output, global.color),
         &format!("{looked_at}: no mistake found"),

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use lienthong_schemas::diff::{Change, catalogues, contracts};
-use lienthong_schemas::{Catalogue, Problem, RecordSchema};
+use lienthong_schemas::{Catalogue, Problem, RecordSchema, counted};
 use lienthong_site::{Site, Subscriber, contract_texts};
 use serde_json::json;
 
@@ -53,7 +53,10 @@ pub(super) fn run(global: &Global, before: &Path, after: &Path) -> Result<(), Fa
     }
     match changes.iter().filter(|change| change.breaks).count() {
         0 => Ok(()),
-        broken => Err(Failure::new(Code::Differences, format!("{broken} changes break a consumer"))),
+        broken => Err(Failure::new(
+            Code::Differences,
+            format!("a consumer breaks by {}", counted(broken, "change")),
+        )),
     }
 }
 
