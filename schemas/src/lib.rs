@@ -66,6 +66,7 @@ pub mod reference;
 mod resolve;
 mod schema;
 mod shape;
+mod shown;
 mod uuid_text;
 mod varint;
 
@@ -85,3 +86,4 @@ pub use plan::{Limits, MAX_DEPTH, PlanError};
 pub use problem::{Problem, nearest};
 pub use quality::QualityPlan;
 pub use schema::{Field, FieldType, RecordSchema, SchemaError};
+pub use shown::{is_name, shown};

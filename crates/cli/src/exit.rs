@@ -102,6 +102,16 @@ impl From<anyhow::Error> for Failure {
     }
 }
 
+impl From<tokio::task::JoinError> for Failure {
+    /// Not with the error's own text, which repeats the panic's message.
+    fn from(_: tokio::task::JoinError) -> Self {
+        Self::new(
+            Code::Unexpected,
+            "a part of the program has panicked; report this defect with the place that is told above",
+        )
+    }
+}
+
 impl From<std::io::Error> for Failure {
     fn from(error: std::io::Error) -> Self {
         Self::unexpected(&error.into())

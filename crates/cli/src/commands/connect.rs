@@ -6,7 +6,7 @@ use std::time::Duration;
 use lienthong_capture::quarantine::QuarantineKeys;
 use lienthong_capture::{CaptureOptions, Connector, State, Status};
 use lienthong_log::Log;
-use lienthong_schemas::nearest;
+use lienthong_schemas::{nearest, shown};
 use lienthong_site::{Keys, Participant};
 use serde_json::json;
 use tokio::sync::watch;
@@ -73,9 +73,7 @@ async fn serve(
     // Ends by itself: the sender is gone.
     let reported = reporter.await;
     outcome?;
-    if let Err(error) = reported {
-        return Err(anyhow::Error::new(error).into());
-    }
+    reported?;
     output::done(
         context.output,
         &format!("{}: {events} events published, {quarantined} rows set aside", options.participant),
@@ -129,7 +127,7 @@ fn participant<'a>(context: &'a Context, id: &str) -> Result<&'a Participant, Fa
     context.site.participant(id).ok_or_else(|| {
         let near = nearest(id, context.site.participants());
         let hint = near.map(|name| format!("; did you mean {name}?")).unwrap_or_default();
-        Failure::new(Code::Configuration, format!("this site has no participant {id}{hint}"))
+        Failure::new(Code::Configuration, format!("this site has no participant {}{hint}", shown(id)))
     })
 }
 

@@ -67,7 +67,7 @@ async fn nation(
     let watched = watch_until(options.length, &[&shutdown, &ending], &mut fleet, &mut view).await;
     ending.cancel();
     // Whatever ended the watch: what has begun is finished, delivered and checked.
-    let lived = living.await.map_err(anyhow::Error::new)?;
+    let lived = living.await?;
     view.say("life has stopped; what is committed is brought to every subscriber");
     let stopped = fleet.stop().await;
     watched.and(lived).and(stopped)?;
@@ -77,7 +77,7 @@ async fn nation(
         let path = path.clone();
         move || lienthong_demo::check(&path)
     });
-    let verdict = verdict.await.map_err(anyhow::Error::new)??;
+    let verdict = verdict.await??;
     view.verdict(&verdict);
     Ok(verdict)
 }
@@ -118,7 +118,7 @@ async fn open_life(path: &Path, options: &Demo) -> Result<Life, Failure> {
     let Demo { seed, people, rate, canaries, .. } = *options;
     let options = LifeOptions { seed, people, rate, canaries };
     let opened = tokio::task::spawn_blocking(move || Life::open(&path, options));
-    Ok(opened.await.map_err(anyhow::Error::new)??)
+    Ok(opened.await??)
 }
 
 /// Lives on a thread of its own until told to end, and finishes what has begun.

@@ -7,7 +7,7 @@ use lienthong_connectors::{Database, open_sink, sink_admin};
 use lienthong_log::Log;
 use lienthong_router::subscription::Subscription;
 use lienthong_router::{Router, RouterError, RouterOptions, State, Status};
-use lienthong_schemas::nearest;
+use lienthong_schemas::{nearest, shown};
 use lienthong_site::Subscriber;
 use serde_json::json;
 use tokio::sync::watch;
@@ -67,7 +67,7 @@ async fn serve(
     }
     let mut failures = Vec::new();
     while let Some(ended) = routers.join_next().await {
-        let (name, outcome) = ended.map_err(anyhow::Error::new)?;
+        let (name, outcome) = ended?;
         if let Err(error) = outcome {
             // Told at once when other subscriptions go on, perhaps for months; the last one's end is the command's.
             if !routers.is_empty() {
@@ -79,7 +79,7 @@ async fn serve(
     let mut rows = Vec::new();
     for (name, receiver, reporter, progress) in running {
         progress.finish().await;
-        reporter.await.map_err(anyhow::Error::new)?;
+        reporter.await?;
         let status = receiver.borrow();
         rows.push(vec![json!(name), json!(status.events), json!(status.delivered), json!(status.changed)]);
     }
@@ -150,7 +150,7 @@ fn subscribers<'a>(context: &'a Context, named: &[String]) -> Result<Vec<&'a Sub
             all.iter().copied().find(|known| known.id == *id).ok_or_else(|| {
                 let near = nearest(id, all.iter().map(|known| known.id.as_str()));
                 let hint = near.map(|name| format!("; did you mean {name}?")).unwrap_or_default();
-                Failure::new(Code::Configuration, format!("this site has no subscriber {id}{hint}"))
+                Failure::new(Code::Configuration, format!("this site has no subscriber {}{hint}", shown(id)))
             })
         })
         .collect()

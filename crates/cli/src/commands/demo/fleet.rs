@@ -102,7 +102,7 @@ impl Fleet {
         loop {
             match self.running.join_next().await {
                 Some(Ok(Err(failure))) => return failure,
-                Some(Err(error)) => return Failure::unexpected(&anyhow::Error::new(error)),
+                Some(Err(error)) => return error.into(),
                 Some(Ok(Ok(()))) => {}
                 None => std::future::pending().await,
             }
@@ -114,7 +114,7 @@ impl Fleet {
         self.stopping.cancel();
         let mut failures = Vec::new();
         while let Some(ended) = self.running.join_next().await {
-            if let Err(failure) = ended.map_err(anyhow::Error::new)? {
+            if let Err(failure) = ended? {
                 failures.push(failure);
             }
         }

@@ -71,7 +71,7 @@ impl View {
                 |(subscriber, name): &(String, String)| lienthong_demo::lag(&folder, subscriber, name, at);
             names.iter().map(lag).collect::<Result<Vec<Option<Lag>>, _>>()
         });
-        let lags = lags.await.map_err(anyhow::Error::new)??;
+        let lags = lags.await??;
         let mut rows: Vec<Vec<Value>> = Vec::new();
         for (name, status) in &fleet.connectors {
             let status = status.borrow();
