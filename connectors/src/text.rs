@@ -118,6 +118,17 @@ fn json(items: &[Cell<'_>]) -> serde_json::Value {
         .collect()
 }
 
+/// Nothing of a person has so many digits at most.
+const LONGEST_NUMBER: usize = 8;
+
+/// Whether a text that a server gave can only be the name of a table, a column or a constraint: no letters with marks, no blanks,
+/// no long number.
+pub(crate) fn is_plain_name(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'$')
+        && text.split(|c: char| !c.is_ascii_digit()).all(|digits| digits.len() <= LONGEST_NUMBER)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

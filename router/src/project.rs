@@ -27,7 +27,7 @@ impl<'a> Projector<'a> {
         sources: &[ColumnSource],
         row: &[Cell<'a>],
     ) -> Result<&'a [Cell<'a>], EventFault> {
-        provoke::panic_at("route", row);
+        provoke::panic_at("route", || provoke::texts(row));
         let cells = self.arena.alloc_slice_fill_copy(sources.len(), Cell::Null);
         for (cell, source) in cells.iter_mut().zip(sources) {
             *cell = self.cell(source.map, row[source.path])?;

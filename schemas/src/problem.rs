@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::shown::{without_numbers, without_values};
+
 /// One finding in one file. Lines and columns count from 1; 0 means that the place is not known.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Problem {
@@ -18,7 +20,8 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// A problem at a place.
+    /// A problem at a place. What the message quotes in backticks and has not the form of a name is told by its kind and length: people
+    /// write values where names belong.
     #[must_use]
     pub fn new(
         file: &str,
@@ -26,7 +29,8 @@ impl Problem {
         message: impl Into<String>,
         fix: impl Into<String>,
     ) -> Self {
-        Problem { file: file.to_owned(), line, column, message: message.into(), fix: fix.into() }
+        let (message, fix) = (without_values(&message.into()), without_numbers(&fix.into()));
+        Problem { file: file.to_owned(), line, column, message, fix }
     }
 }
 

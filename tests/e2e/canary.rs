@@ -2,7 +2,7 @@
 //! system puts out holds one of them, in whatever encoding.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
@@ -12,6 +12,8 @@ use lienthong_nation::Nation;
 use lienthong_testkit::database::Database;
 use lienthong_testkit::kafka::namespace;
 use tempfile::TempDir;
+
+mod postgres;
 
 use crate::observed;
 use crate::search::Searcher;
@@ -29,8 +31,6 @@ const PUBLISHERS: [&str; 7] = [
 const CIVIL_STATUS: &str = "moj.civil-status";
 /// Between two looks at what the nation shows of itself.
 const LOOK: Duration = Duration::from_millis(500);
-/// Longer than a sink waits for a lock by itself.
-const LOCKED: Duration = Duration::from_secs(9);
 /// So many digits are nobody's by chance.
 const PIN_DIGITS: usize = 11;
 /// Where the panics that are asked for happen.
@@ -144,11 +144,7 @@ impl Nationwide {
             }
             tokio::time::sleep(LOOK).await;
         };
-        let read = |thread: std::thread::JoinHandle<std::io::Result<Vec<u8>>>| match thread.join() {
-            Ok(bytes) => Ok(bytes?),
-            Err(_) => bail!("the reader of a pipe has panicked"),
-        };
-        Ok(Output { status, stdout: read(stdout)?, stderr: read(stderr)? })
+        Ok(Output { status, stdout: joined(stdout)?, stderr: joined(stderr)? })
     }
 
     /// Everything that was put out, with the files that lie around; databases are where the values belong.
@@ -197,6 +193,13 @@ fn drain<R: std::io::Read + Send + 'static>(
     }))
 }
 
+fn joined(reader: std::thread::JoinHandle<std::io::Result<Vec<u8>>>) -> Result<Vec<u8>> {
+    match reader.join() {
+        Ok(bytes) => Ok(bytes?),
+        Err(_) => bail!("the reader of a pipe has panicked"),
+    }
+}
+
 fn files(folder: &Path, all: &mut Vec<(String, Vec<u8>)>) -> Result<()> {
     for entry in std::fs::read_dir(folder)? {
         let path = entry?.path();
@@ -230,6 +233,7 @@ async fn break_the_subscribers(nation: &mut Nationwide) -> Result<()> {
     let once = ["route", "mps.population", "--once", "--timeout", "3"];
     let output = nation.command(&once).env("LIENTHONG_TEST_PANIC", "route").output()?;
     nation.ended(1, PANIC, &once, output)?;
+    check_without_a_name(nation).await?;
     for event in ["insert", "update"] {
         let refuse = format!(
             "create trigger refuse_{event} before {event} on birth begin
@@ -242,11 +246,102 @@ async fn break_the_subscribers(nation: &mut Nationwide) -> Result<()> {
     let Database::Sqlite(lock) = &mut locked else { bail!("a file of SQLite") };
     lock.execute_batch("begin exclusive")?;
     let once = ["route", "vss.insurance", "--once"];
-    let child = nation.command(&once).spawn()?;
-    tokio::time::sleep(LOCKED).await;
+    let mut child = nation.command(&once).spawn()?;
+    let (stdout, mut stderr) = (drain(child.stdout.take())?, child.stderr.take().context("a pipe")?);
+    let mut said = Vec::new();
+    let waits = |said: &[u8]| String::from_utf8_lossy(said).contains("state=\"waiting\"");
+    // To the end of the pipe when it never waits, which is told below.
+    while !waits(&said) {
+        let mut piece = [0; 4096];
+        match stderr.read(&mut piece)? {
+            0 => break,
+            length => said.extend_from_slice(&piece[..length]),
+        }
+    }
     lock.execute_batch("rollback")?;
-    let output = child.wait_with_output()?;
+    stderr.read_to_end(&mut said)?;
+    let output = Output { status: child.wait()?, stdout: joined(stdout)?, stderr: said };
     nation.ended(0, "state=\"waiting\"", &once, output)
+}
+
+/// A check without a name is called by its expression, which holds what the owner wrote.
+async fn check_without_a_name(nation: &mut Nationwide) -> Result<()> {
+    let name = "subscriber.mps.population";
+    let made =
+        nation.database(name).await?.rows("select sql from sqlite_master where name = 'birth'").await?;
+    let made = made.into_iter().flatten().flatten().next().context("the table")?;
+    let made = made.trim_end().strip_suffix(')').context("columns stand in brackets")?;
+    nation.change(name, &format!("drop table birth; {made}, check (given_name <> 'Khuyểuh'))")).await?;
+    nation.run(3, "CHECK", &["route", "mps.population", "--once"])
+}
+
+/// A panic with a row in hand while the nation lives, and ministries whose triggers refuse what it does.
+async fn break_life(nation: &mut Nationwide) -> Result<()> {
+    let folder = nation.folder()?;
+    let demo = ["demo", "--dir", &folder, "--canaries", "--people", "400", "--rate", "30", "--for", "5s"];
+    let output = nation.command(&demo).env("LIENTHONG_TEST_PANIC", "life").output()?;
+    nation.ended(1, PANIC, &demo, output)?;
+    let tables = "select name from sqlite_master where type = 'table' and sql like '%pin%' and name not like 'lienthong%'";
+    for publisher in PUBLISHERS {
+        for table in nation.database(publisher).await?.rows(tables).await?.into_iter().flatten().flatten() {
+            let refuse = format!(
+                "create trigger canary_{table} before insert on {table} begin select raise(abort, 'Khuyểuh 001085730194'); end"
+            );
+            nation.change(publisher, &refuse).await?;
+        }
+    }
+    nation.run(1, "SQLite 1811", &demo)?;
+    for publisher in PUBLISHERS {
+        let mut database = nation.database(publisher).await?;
+        let triggers = "select name from sqlite_master where type = 'trigger' and name like 'canary_%'";
+        for trigger in database.rows(triggers).await?.into_iter().flatten().flatten() {
+            database.run(&[format!("drop trigger {trigger}")]).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Values where names belong, in files and on the command line, and a password in the environment.
+fn mistake(nation: &mut Nationwide) -> Result<()> {
+    let file = nation.folder.path().join("router/agreements/mof.tax.yaml");
+    let right = std::fs::read_to_string(&file)?;
+    let (before, after) = right.split_once("    into:").context("a rule")?;
+    for wrong in [
+        right.replace("fields: [", "fields: [nothing.of.the.kind, "),
+        right.replace("fields: [", "fields: [\"001085730194\", 'Ngõ Khuyễnh Đượngh', "),
+        format!("{before}    where: \"event.pin == '001085730194\"\n    into:{after}"),
+        format!("{before}    where: \"event.pin = 'Khuyểuh'\"\n    into:{after}"),
+        format!("{before}    where: \"event.pin + 1 == 001085730194\"\n    into:{after}"),
+        format!("{before}    '001085730194': 'Khuyểuh'\n    into:{after}"),
+        format!("{before}    Khuyểuh: [001085730194\n    into:{after}"),
+    ] {
+        std::fs::write(&file, wrong)?;
+        nation.run(2, "mof.tax.yaml", &["check"])?;
+        nation.run(2, "mof.tax.yaml", &["--log-format", "json", "--output", "json", "status"])?;
+    }
+    std::fs::write(&file, right)?;
+    for arguments in [
+        &["tail", "001085730194"][..],
+        &["tail", "population", "001085730194"],
+        &["tail", "population", "--subject", "001085730194"],
+        &["tail", "population", "--from=Khuyểuh"],
+        &["tail", "population", "--limit", "x0977318264"],
+        &["connect", "Khuyểuh"],
+        &["route", "Ngõ Khuyễnh Đượngh"],
+        &["Khuyểuh"],
+        &["topics", "acls", "--principal", "Khuyểuh=001085730194"],
+        &["topics", "acls", "--principal", "Khuyểuh=User:001085730194"],
+    ] {
+        nation.run(2, "", arguments)?;
+    }
+    let log = format!("kafka://u:{}@127.0.0.1:9?registry=http://u:{0}@127.0.0.1:1", postgres::PASSWORD);
+    for (code, arguments) in [(0, &["status", "--help"][..]), (0, &["--help"]), (2, &["status"])] {
+        let output = nation.command(arguments).env("LIENTHONG_LOG", &log).output()?;
+        nation.ended(code, "", arguments, output)?;
+    }
+    nation.run(2, "", &["--log", &log, "status"])?;
+    let log = format!("kafka://127.0.0.1:1?registry=http://u:{}@127.0.0.1:1", postgres::PASSWORD);
+    nation.run(4, "127.0.0.1:1", &["--log", &log, "--timeout", "3", "connect", "mps.population", "--once"])
 }
 
 /// What people and programs ask, without being shown values.
@@ -299,17 +394,17 @@ async fn nothing_that_a_nation_of_canaries_puts_out_holds_a_name_a_number_or_an_
     // Life goes on with the refusing trigger in place.
     let lived = nation.live("text").await?;
     nation.ended(3, "birth", &["demo", "text"], lived)?;
+    break_life(&mut nation).await?;
     ask(&mut nation)?;
     over_kafka(&mut nation).await?;
     nation.change(CIVIL_STATUS, CHANGE_BIRTHS).await?;
     nation.change(CIVIL_STATUS, "update lienthong_outbox set op = 'Khuyểuh', layout = 987654321").await?;
     nation.run(3, CIVIL_STATUS, &["connect", CIVIL_STATUS, "--once"])?;
-    let wrong = nation.folder.path().join("router/agreements/mof.tax.yaml");
-    let text = std::fs::read_to_string(&wrong)?.replace("fields: [", "fields: [nothing.of.the.kind, ");
-    std::fs::write(&wrong, text)?;
-    nation.run(2, "mof.tax.yaml", &["check"])?;
+    mistake(&mut nation)?;
+    postgres::over_postgres(&mut nation).await?;
 
-    let secrets = nation.secrets().await?;
+    let mut secrets = nation.secrets().await?;
+    secrets.insert(postgres::PASSWORD.to_owned());
     let searcher = Searcher::new(secrets.iter().map(String::as_str));
     let database = std::fs::read(nation.file(CIVIL_STATUS))?;
     ensure!(!searcher.find(&database).is_empty(), "the search finds nothing where the values belong");

@@ -1,10 +1,13 @@
-//! Driver errors in words without values: SQLSTATE and names of tables, columns and constraints only. The server's message
-//! and detail may quote a row, so they are never used.
+//! Driver errors in words without values: SQLSTATE and names of tables, columns and constraints only. The server's message,
+//! detail, hint and context may quote a row, so they are never used. Where a function of the owner raises the error, even its names
+//! are whatever the function says.
 
 use lienthong_contract::sink::SinkError;
 use lienthong_contract::source::SourceError;
 use sqlx::error::DatabaseError;
 use sqlx::postgres::PgDatabaseError;
+
+use crate::text::is_plain_name;
 
 /// What an SQLSTATE means for a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,11 +59,22 @@ fn describe_database(error: &dyn DatabaseError) -> String {
     let mut text = format!("SQLSTATE {}", error.code());
     let names = [("table", error.table()), ("column", error.column()), ("constraint", error.constraint())];
     for (kind, name) in names {
-        if let Some(name) = name {
+        if let Some(name) = name.filter(|name| is_the_servers(error, name)) {
             text.push_str(&format!(", {kind} {name}"));
         }
     }
     text
+}
+
+/// Whether a name in an error is one of the schema. `raise .. using table = ..` puts anything there; other languages do it under
+/// routines of their own, so the form counts as well.
+fn is_the_servers(error: &PgDatabaseError, name: &str) -> bool {
+    error.routine() != Some("exec_stmt_raise") && is_plain_name(name)
+}
+
+fn table_of(error: &dyn DatabaseError) -> Option<&str> {
+    let error = error.try_downcast_ref::<PgDatabaseError>()?;
+    error.table().filter(|name| is_the_servers(error, name))
 }
 
 /// The sink's error for a driver error that `table`'s write met.
@@ -75,7 +89,10 @@ pub(super) fn sink_error(target: &str, table: Option<&str>, error: &sqlx::Error)
         sqlx::Error::Database(database) => match classify(database.code().unwrap_or_default().as_ref()) {
             Class::Busy => busy,
             Class::Refused => {
-                let table = table.or_else(|| database.table()).unwrap_or("the bus's own tables").to_owned();
+                let table = table
+                    .or_else(|| table_of(database.as_ref()))
+                    .unwrap_or("the bus's own tables")
+                    .to_owned();
                 SinkError::Refused { table, reason }
             }
             Class::Unfit => unfit(format!("{target}: {}: {reason}", table.unwrap_or("the bus's own tables"))),

@@ -20,6 +20,8 @@ pub(super) fn options(url: &str, application: &str) -> Result<PgConnectOptions, 
         ("intervalstyle", "iso_8601"),
         ("bytea_output", "hex"),
         ("standard_conforming_strings", "on"),
+        // Notices and warnings of an owner's functions may quote rows; the driver would log them.
+        ("client_min_messages", "error"),
         ("default_transaction_isolation", "read committed"),
         // A client whose host is gone says no goodbye; its locks must not outlive it for hours.
         ("tcp_keepalives_idle", "30"),

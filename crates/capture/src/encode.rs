@@ -359,7 +359,7 @@ impl Encoder {
 
 impl RowVisitor for Encoder {
     fn row(&mut self, row: &RowChange<'_>) {
-        provoke::panic_at("capture", row);
+        provoke::panic_at("capture", || provoke::texts(row.after.or(row.before).unwrap_or_default()));
         self.last_event_time = self.last_event_time.max(Some(row.time));
         let indexes = self.by_table.get(&row.table).cloned().unwrap_or_default();
         let mut arena = std::mem::take(&mut self.arena);

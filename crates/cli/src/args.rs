@@ -31,7 +31,7 @@ pub(crate) struct Global {
     #[arg(long, global = true, value_name = "DIR", default_value = ".")]
     pub(crate) site: PathBuf,
     /// Log to use instead of the site's: sqlite:PATH or kafka://BROKER,..?registry=URL.
-    #[arg(long, global = true, value_name = "URL", env = "LIENTHONG_LOG")]
+    #[arg(long, global = true, value_name = "URL", env = "LIENTHONG_LOG", hide_env_values = true)]
     pub(crate) log: Option<String>,
     /// Tables for people, JSON for programs.
     #[arg(long, global = true, value_enum, default_value_t = Format::Table)]

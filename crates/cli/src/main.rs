@@ -23,18 +23,22 @@ mod reporter;
 mod signals;
 mod status_merge;
 mod status_record;
+mod usage;
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use lienthong_telemetry::{LogFormat, Logging};
 
-use crate::args::{Cli, Lines};
+use crate::args::Lines;
 use crate::exit::Failure;
 
 fn main() -> ExitCode {
     memory::bound_arenas();
-    let cli = Cli::parse();
+    crash::tell(LogFormat::Text);
+    let cli = match usage::parse() {
+        Ok(cli) => cli,
+        Err(code) => return code,
+    };
     // Fails only when a provider is installed already, which is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let format = match cli.global.log_format {

@@ -57,13 +57,20 @@ pub enum PredicateType {
 }
 
 /// A condition, ready to run.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Predicate {
     node: Node,
     inputs: Vec<usize>,
 }
 
-/// Why a text is no condition.
+/// A literal may be a number of a person.
+impl std::fmt::Debug for Predicate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Predicate({} inputs)", self.inputs.len())
+    }
+}
+
+/// Why a text is no condition. Quotes names of fields and functions, never a literal.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("column {column}: {message}{}", suggestion.as_ref().map(|near| format!("; did you mean `{near}`?")).unwrap_or_default())]
 pub struct PredicateError {

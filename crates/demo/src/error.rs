@@ -16,8 +16,8 @@ pub enum DemoError {
     Database {
         /// Whose.
         database: String,
-        /// What SQLite says; its statements are ours and hold no values.
-        reason: rusqlite::Error,
+        /// What went wrong, without SQLite's own text: a trigger that somebody has added may say anything.
+        reason: String,
     },
     /// The nation cannot be made as asked.
     #[error(transparent)]
@@ -38,5 +38,15 @@ pub enum DemoError {
 
 /// Names the database of an error.
 pub(crate) fn database(name: &str) -> impl Fn(rusqlite::Error) -> DemoError + '_ {
-    move |reason| DemoError::Database { database: name.to_owned(), reason }
+    move |error| DemoError::Database { database: name.to_owned(), reason: describe(&error) }
+}
+
+fn describe(error: &rusqlite::Error) -> String {
+    match error.sqlite_error() {
+        Some(failure) => {
+            let code = failure.extended_code;
+            format!("SQLite {code}: {}", rusqlite::ffi::code_to_str(code))
+        }
+        None => "an unexpected answer of SQLite".to_owned(),
+    }
 }

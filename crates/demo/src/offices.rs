@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use lienthong_contract::provoke;
 use lienthong_nation::{Nation, Op, RowWrite, Step, System, Value};
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OptionalExtension as _, ToSql, Transaction};
@@ -95,6 +96,7 @@ fn once(
 }
 
 fn write_row(transaction: &Transaction<'_>, row: &RowWrite) -> rusqlite::Result<()> {
+    provoke::panic_at("life", || row.values.iter().filter_map(|(_, value)| value.as_text()).collect());
     let (sql, values) = row.statement();
     let mut statement = transaction.prepare_cached(&sql)?;
     for (at, value) in values.iter().enumerate() {

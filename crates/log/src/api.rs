@@ -44,7 +44,7 @@ pub struct Recovered {
 }
 
 /// What a checkpoint says besides the partitions' states, which the writer keeps itself.
-#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct CheckpointBody {
     /// The source's position S as text: everything that it covers is acked in the log.
     pub position: String,

@@ -11,6 +11,7 @@ pub mod kafka;
 pub mod marks;
 pub mod murmur2;
 pub mod record;
+mod redacted;
 pub mod rules;
 mod topic;
 

@@ -15,7 +15,6 @@ pub struct Batch {
 }
 
 /// One partition's records of a batch.
-#[derive(Debug)]
 pub struct PartitionBody {
     /// Where they go.
     pub target: TopicPartition,
@@ -213,7 +212,7 @@ pub fn encode_parts(
 }
 
 /// Accepted records of one partition, in order.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct LogBatch {
     /// Where they come from.
     pub source: TopicPartition,

@@ -211,9 +211,12 @@ fn replication(value: &str) -> Result<i32, (String, String)> {
     }
 }
 
+/// Brokers are named in messages: nothing but a host may stand there, above all no `name:password@`.
 fn is_broker(text: &str) -> bool {
-    text.rsplit_once(':')
-        .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0))
+    let in_host = |c: char| c.is_ascii_alphanumeric() || ".-_[]:".contains(c);
+    text.rsplit_once(':').is_some_and(|(host, port)| {
+        !host.is_empty() && host.chars().all(in_host) && port.parse::<u16>().is_ok_and(|port| port > 0)
+    })
 }
 
 fn is_http(text: &str) -> bool {
@@ -379,6 +382,7 @@ mod tests {
             ("postgres://x", "neither sqlite", "sqlite:PATH"),
             ("sqlite:", "names no file", "sqlite:PATH"),
             ("kafka://a?registry=http://r", "not host:port", "host:9092"),
+            ("kafka://u:geheim@a:1?registry=http://r", "not host:port", "host:9092"),
             ("kafka://a:1", "no registry", "?registry="),
             ("kafka://a:1?registri=http://r", "unknown parameter `registri`", "did you mean `registry`?"),
             ("kafka://a:1?registry=http://r&replication=0", "replication", "replication=3"),

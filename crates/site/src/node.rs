@@ -72,8 +72,15 @@ pub(crate) fn parse(text: &str) -> Result<Node, (Place, String)> {
         let at = error.location().map_or((1, 1), |location| place(&location));
         // The full text of the error draws the lines around it, and they may hold what nobody should see.
         let text = error.without_snippet().to_string();
-        (at, text.lines().next().unwrap_or_default().to_owned())
+        (at, unquoted(text.lines().next().unwrap_or_default()))
     })
+}
+
+/// The parser's message as far as it is the parser's own: what it quotes, in whatever quotes, stands in the file.
+fn unquoted(message: &str) -> String {
+    let end = message.find(['`', '\'', '"', '[']).unwrap_or(message.len());
+    let own = message[..end].trim_end();
+    if own.is_empty() { "this is no YAML".to_owned() } else { own.to_owned() }
 }
 
 fn place(location: &Location) -> Place {

@@ -4,6 +4,7 @@ use std::fmt;
 use std::io::ErrorKind;
 use std::path::Path;
 
+use lienthong_schemas::shown;
 use secrecy::{ExposeSecret as _, SecretString};
 
 /// A text that is shown as `***` everywhere and wiped from memory when it is dropped.
@@ -89,7 +90,7 @@ fn value(reference: &str, around: Surroundings<'_>) -> Result<String, Unresolved
         Some(("env", name)) if !name.is_empty() => (around.variables)(name).ok_or_else(|| {
             unresolved(
                 format!("the environment variable `{name}` is not set"),
-                &format!("set it before the command: export {name}=.."),
+                &format!("set it before the command: export {}=..", shown(name)),
             )
         }),
         Some(("file", path)) if !path.is_empty() => file(path, around.folder),

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 
 use lienthong_log::kafka::READER;
 use lienthong_router::subscription::group;
-use lienthong_schemas::nearest;
+use lienthong_schemas::{nearest, shown};
 use lienthong_site::{KafkaAddress, LogAddress, Site};
 use serde_json::{Value, json};
 
@@ -185,7 +185,7 @@ fn principals(roles: &[Role], options: &Acls) -> Result<BTreeMap<String, String>
             None => {
                 let near = nearest(name, all.keys().map(String::as_str));
                 let hint = near.map(|near| format!("; did you mean {near}?")).unwrap_or_default();
-                let line = format!("--principal: this site has no role {name}{hint}");
+                let line = format!("--principal: this site has no role {}{hint}", shown(name));
                 return Err(Failure::new(Code::Configuration, line));
             }
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use lienthong_capture::quarantine::QuarantineKeys;
 use lienthong_capture::{CaptureOptions, Connector, State, Status};
 use lienthong_log::Log;
-use lienthong_schemas::{counted, nearest};
+use lienthong_schemas::{counted, nearest, shown};
 use lienthong_site::{Keys, Participant};
 use serde_json::json;
 use tokio::sync::watch;
@@ -146,7 +146,7 @@ fn participant<'a>(context: &'a Context, id: &str) -> Result<&'a Participant, Fa
     context.site.participant(id).ok_or_else(|| {
         let near = nearest(id, context.site.participants());
         let hint = near.map(|name| format!("; did you mean {name}?")).unwrap_or_default();
-        Failure::new(Code::Configuration, format!("this site has no participant {id}{hint}"))
+        Failure::new(Code::Configuration, format!("this site has no participant {}{hint}", shown(id)))
     })
 }
 

@@ -7,7 +7,7 @@ use lienthong_connectors::{Database, open_sink, sink_admin};
 use lienthong_log::Log;
 use lienthong_router::subscription::Subscription;
 use lienthong_router::{Router, RouterError, RouterOptions, State, Status};
-use lienthong_schemas::nearest;
+use lienthong_schemas::{nearest, shown};
 use lienthong_site::Subscriber;
 use serde_json::json;
 use tokio::sync::watch;
@@ -150,7 +150,7 @@ fn subscribers<'a>(context: &'a Context, named: &[String]) -> Result<Vec<&'a Sub
             all.iter().copied().find(|known| known.id == *id).ok_or_else(|| {
                 let near = nearest(id, all.iter().map(|known| known.id.as_str()));
                 let hint = near.map(|name| format!("; did you mean {name}?")).unwrap_or_default();
-                Failure::new(Code::Configuration, format!("this site has no subscriber {id}{hint}"))
+                Failure::new(Code::Configuration, format!("this site has no subscriber {}{hint}", shown(id)))
             })
         })
         .collect()

@@ -30,7 +30,7 @@ pub(super) async fn run(context: &Context, options: &Tail) -> Result<(), Failure
         let hint = near.map(|name| format!("; did you mean {name}?")).unwrap_or_default();
         return Err(Failure::new(
             Code::Configuration,
-            format!("there is no family {}{hint}", options.family),
+            format!("there is no family {}{hint}", lienthong_schemas::shown(&options.family)),
         ));
     };
     let since = match options.from.as_deref() {

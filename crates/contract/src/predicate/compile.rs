@@ -9,6 +9,7 @@ use super::{PredicateError, PredicateField, PredicateType};
 
 /// Longest condition; the parser is recursive.
 const MAX_CHARS: usize = 4_000;
+const NO_CONDITION: &str = "this is no condition of CEL";
 
 /// What an expression yields; `Null` only for the literal.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -50,12 +51,23 @@ fn run(
     let program = Program::compile(text).map_err(|errors| {
         let first = errors.errors.first();
         let column = first.and_then(|first| usize::try_from(first.pos.1).ok()).unwrap_or(1);
-        error(column, first.map_or("not a condition".to_owned(), |first| first.msg.clone()))
+        error(column, first.map_or(NO_CONDITION, |first| plain(&first.msg)))
     })?;
     let mut compiler =
         Compiler { source: program.source_info(), root, fields, inputs: Vec::new(), names: Vec::new() };
     let node = compiler.truth(program.expression())?;
     Ok((node, compiler.inputs, compiler.names))
+}
+
+/// What a parser's message comes to. It quotes the text around the mistake, which may be a literal.
+fn plain(message: &str) -> &'static str {
+    if message.contains("input '<EOF>'") {
+        "the condition ends too early"
+    } else if message.contains("mismatched input") || message.contains("extraneous input") {
+        "what stands here does not belong here"
+    } else {
+        NO_CONDITION
+    }
 }
 
 fn error(column: usize, message: impl Into<String>) -> PredicateError {

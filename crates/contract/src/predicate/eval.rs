@@ -8,7 +8,7 @@ use lienthong_schemas::{Cell, date};
 use super::PredicateFault;
 
 /// A compiled expression; fields are positions among the inputs.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) enum Node {
     Null,
     Bool(bool),

@@ -128,3 +128,19 @@ fn arithmetic_never_panics() {
     assert_eq!(answer("event.weight * 9223372036854775807 > 0", &[]), Err(PredicateFault::Arithmetic));
     assert_eq!(answer("event.weight / (event.weight - 3200) > 0", &[]), Err(PredicateFault::Arithmetic));
 }
+
+#[test]
+fn neither_a_condition_nor_its_mistake_shows_a_literal() {
+    let (open, _) = Predicate::compile_open("pin == '001085730194'", None).expect("a condition");
+    assert_eq!(format!("{open:?}"), "Predicate(1 inputs)");
+    for text in [
+        "pin == '001085730194",
+        "pin '001085730194'",
+        "pin == '001085730194' &&",
+        "pin = \"001085730194\"",
+        "1 + '001085730194'",
+    ] {
+        let error = Predicate::compile_open(text, None).expect_err(text);
+        assert!(!format!("{error} {error:?}").contains("0010857"), "{text}: {error}");
+    }
+}

@@ -257,8 +257,9 @@ pub(super) fn unusable(what: &str) -> LogError {
 /// Without user, password and path.
 fn host(url: &str) -> &str {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-    let authority = rest.split(['/', '?']).next().unwrap_or_default();
-    authority.rsplit('@').next().unwrap_or_default()
+    // First behind the last `@`: a password may hold a slash.
+    let behind = rest.rsplit('@').next().unwrap_or_default();
+    behind.split(['/', '?']).next().unwrap_or_default()
 }
 
 /// The HTTP client panics when nobody has chosen a crypto provider; whoever chose one before keeps it.
@@ -277,6 +278,7 @@ mod tests {
     fn an_address_is_shown_without_user_and_password() {
         assert_eq!(host("http://u:p@registry:8081/apis/ccompat/v7"), "registry:8081");
         assert_eq!(host("registry:8081"), "registry:8081");
+        assert_eq!(host("https://u:p/w?@registry:8081/v7"), "registry:8081");
     }
 
     #[tokio::test]
