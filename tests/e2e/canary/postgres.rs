@@ -179,7 +179,7 @@ async fn prepare(
 /// The owner's rows, some of them bad, then an outbox that refuses to be emptied and one that somebody has damaged.
 async fn capture(nation: &mut Nationwide, owner: &TestDatabase) -> Result<()> {
     let once = ["--log", LOG, "--timeout", "3", "connect", CIVIL_STATUS, "--once"];
-    nation.run(5, "rows broke their contract", &once)?;
+    nation.run(5, "rows broke the contract", &once)?;
     let keep = "create function keep() returns trigger language plpgsql as $$ begin
            raise exception 'not this one: %', old using detail = old::text, table = old::text; end $$;
          create trigger keep before delete on lienthong_outbox for each row execute function keep()";
