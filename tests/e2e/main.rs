@@ -3,6 +3,7 @@
 mod canary;
 mod commands;
 mod demo;
+mod demo_run;
 mod dev;
 mod examples;
 mod families;
