@@ -4,6 +4,7 @@ mod canary;
 mod commands;
 mod defects;
 mod demo;
+mod demo_run;
 mod dev;
 mod examples;
 mod families;

@@ -21,7 +21,10 @@ async fn a_changed_list_of_columns_gets_new_triggers_and_old_rows_stay_readable(
     let error = source.open().await.expect_err("not prepared");
     match error {
         SourceError::NotPrepared { problem, fix } => {
-            assert!(problem.contains("4 are needed") && problem.contains("/person/insert"), "{problem}");
+            assert!(
+                problem.contains("columns for values and needs 4") && problem.contains("/person/insert"),
+                "{problem}"
+            );
             assert_eq!(fix, "lienthong connect moj --prepare");
         }
         other => panic!("{other:?}"),

@@ -62,6 +62,8 @@ pub struct Encoder {
     tracer: Tracer,
     /// How long the batches' events took until they were asked for.
     pub captured: Tally,
+    /// When the oldest of them was committed, microseconds.
+    pub oldest: Option<i64>,
     /// The batches' events that are traced.
     pub traced: Vec<Traced>,
     batches: Batches,
@@ -108,6 +110,7 @@ impl Encoder {
             parts,
             tracer,
             captured: Tally::default(),
+            oldest: None,
             traced: Vec::new(),
             by_table,
             lanes,
@@ -231,6 +234,7 @@ impl Encoder {
         }
         for _ in records..self.batches.of_change() {
             self.captured.between(row.time, self.recorded_time);
+            self.oldest = Some(self.oldest.map_or(row.time, |oldest| oldest.min(row.time)));
         }
         sent
     }

@@ -12,10 +12,12 @@ pub mod encode;
 pub mod publication;
 pub mod pump;
 pub mod quarantine;
+mod recent;
 pub mod run;
 mod side;
 mod trace;
 mod when;
 
 pub use publication::{FieldSource, Publication, When};
+pub use recent::Recent;
 pub use run::{CaptureError, CaptureOptions, Connector, State, Status, run, topics};

@@ -49,6 +49,8 @@ struct Read {
     /// When the source was asked, microseconds.
     asked: i64,
     captured: Tally,
+    /// When the oldest of its events was committed, microseconds.
+    oldest: Option<i64>,
     traced: Vec<Traced>,
     /// Counter behind the last `ce_sequence` of the batches.
     counter: u64,
@@ -132,6 +134,7 @@ impl Pump<'_> {
             batches: self.encoder.take(),
             asked,
             captured: std::mem::take(&mut self.encoder.captured),
+            oldest: self.encoder.oldest.take(),
             traced: std::mem::take(&mut self.encoder.traced),
             counter: self.encoder.counter(),
             covers_collected: !self.encoder.owes(),
@@ -207,7 +210,7 @@ impl Pump<'_> {
 
     /// What `read` gave is durable since the end of `append`.
     fn count(&self, read: &Read, append: (i64, i64)) {
-        let Read { batches, asked, captured, traced, .. } = read;
+        let Read { batches, asked, captured, oldest, traced, .. } = read;
         if batches.is_empty() {
             return;
         }
@@ -223,6 +226,9 @@ impl Pump<'_> {
         self.report(|status| {
             status.events += batches.iter().map(Batch::len).sum::<usize>() as u64;
             status.last_event_time = last;
+            if let Some(oldest) = oldest {
+                status.recent.add(append.1, *oldest);
+            }
         });
     }
 

@@ -20,6 +20,7 @@ use crate::encode::{Encoder, EncoderParts};
 use crate::publication::Publication;
 use crate::pump::Pump;
 use crate::quarantine::QuarantineKeys;
+use crate::recent::Recent;
 use crate::when;
 
 /// One participant's connector, ready to run.
@@ -90,6 +91,8 @@ pub struct Status {
     pub retained: Option<u64>,
     /// Newest commit time appended, microseconds.
     pub last_event_time: Option<i64>,
+    /// How late the batches of the last minute were.
+    pub recent: Recent,
     /// Heartbeat time, microseconds.
     pub fresh_through: Option<i64>,
     /// Rounds of asking the source, appending and checkpointing that were finished: it stands still when source or log do not answer.
@@ -104,6 +107,7 @@ impl Default for Status {
             quarantined: 0,
             retained: None,
             last_event_time: None,
+            recent: Recent::default(),
             fresh_through: None,
             rounds: 0,
         }

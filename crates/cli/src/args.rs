@@ -14,6 +14,27 @@ Exit codes: 0 done, 1 unexpected (a defect of this program, told with its place)
 names the fix), 4 a dependency was unreachable for --timeout, 5 a check found differences, 130 interrupted after a \
 clean stop.";
 
+const DEMO: &str = "\
+Examples:
+  lienthong demo                                   until Ctrl-C, in a folder that goes away
+  lienthong demo --for 30s                         half a minute of life, for CI: the exit code tells the check
+  lienthong demo --dir nation                      keeps everything in nation/; again, it goes on there
+  lienthong demo --dir nation --people 100000 --rate 50
+  lienthong demo --for 30s --output json           figures for programs
+  lienthong demo --log 'kafka://localhost:9092?registry=http://localhost:8081'   over Kafka
+
+Look inside, also while it runs:
+  lienthong status --site nation
+  lienthong tail civil_status --site nation --limit 5
+
+Exit codes of the demo:
+  0    every row was checked and is as it must be, after --for, Ctrl-C or SIGTERM
+  2    an option, or a folder that holds another nation or was made by another version
+  3    a connector or a subscription halted; the message names the fix
+  4    a dependency was away, or delivery stood still, for --timeout (60 s): the check was not done
+  5    the check found differences; the folder is kept
+  130  ended without the check: by a second Ctrl-C, or by SIGTERM when delivery and check would take more than 8 s";
+
 /// lienthong (liên thông, interconnection): new data of one ministry reaches the others, minimised and exactly once in effect.
 #[derive(Debug, Parser)]
 #[command(name = "lienthong", version, about, after_help = EXIT_CODES, max_term_width = 110)]
@@ -97,9 +118,17 @@ pub(crate) enum Command {
     #[command(after_help = "Examples:\n  lienthong route --prepare\n  lienthong route vss.insurance --once")]
     Route(Route),
     /// A whole nation in a folder: publishers, subscribers, connectors and routers; ends with a check of every row.
-    #[command(
-        after_help = "Examples:\n  lienthong demo --for 30s\n  lienthong demo --dir nation --people 100000 --rate 50"
-    )]
+    ///
+    /// Seven ministries' systems get the rows of 10,000 invented people and write what happens to them: births, deaths, moves, marriages.
+    /// Eight subscribers receive what their agreements name. Everything runs in this process and in SQLite files, and needs no server.
+    ///
+    /// Look at: the lag of publishers (commit to log) and of subscriptions (commit to the subscriber's row), by the oldest event of each
+    /// batch of the last minute; fresh through, which moves although nothing happens; quarantined, rows that broke their contract. In a
+    /// pipe the table becomes a line every five seconds; with --output json, objects.
+    ///
+    /// At the end life stops, what is committed is delivered, and every row of every subscriber is compared with the ministries' own
+    /// tables: missing, extra, stale, or leaked. Ctrl-C does the same; a second one ends at once, without the check.
+    #[command(after_help = DEMO)]
     Demo(Demo),
     /// State, events, lag and freshness per participant and subscriber.
     #[command(after_help = "Example:\n  lienthong status --output json")]
@@ -183,16 +212,16 @@ pub(crate) struct Route {
 /// `demo`.
 #[derive(Debug, Args)]
 pub(crate) struct Demo {
-    /// Keep everything in this folder, and go on with the nation that is in it; without, a folder that goes away.
+    /// Keep everything in this folder, and go on with the nation that is in it; without, a temporary folder that goes away.
     #[arg(long, value_name = "DIR")]
     pub(crate) dir: Option<PathBuf>,
-    /// Stop after so long; until Ctrl-C without.
+    /// Stop after so long, counted from when the nation is made and lives; until Ctrl-C without.
     #[arg(long = "for", value_name = "SECONDS", value_parser = seconds)]
     pub(crate) length: Option<Duration>,
     /// Same seed, same nation and same history [default: 1, or what the folder holds].
     #[arg(long)]
     pub(crate) seed: Option<u64>,
-    /// People at the start, 100 to 1,000,000 [default: 10000, or what the folder holds].
+    /// People at the start, 100 to 1,000,000; what many need is in docs/demo.md [default: 10000, or what the folder holds].
     #[arg(long, value_parser = clap::value_parser!(u32).range(100..=1_000_000))]
     pub(crate) people: Option<u32>,
     /// Happenings per second: births, moves, marriages, deaths, each with all that follows from it.

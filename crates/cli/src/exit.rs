@@ -76,6 +76,11 @@ impl Failure {
         all
     }
 
+    /// The code that it ends with.
+    pub(crate) fn code(&self) -> Code {
+        self.code
+    }
+
     /// Says whose failure it is.
     pub(crate) fn about(mut self, name: &str) -> Self {
         for line in &mut self.lines {

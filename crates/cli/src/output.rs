@@ -137,7 +137,7 @@ fn styled(column: &str, value: &Value, color: bool) -> Cell {
     let cell = Cell::new(duration(column, value).unwrap_or_else(|| cell(value)));
     let state = match value.as_str() {
         Some("live") => Some(comfy_table::Color::Green),
-        Some("starting" | "catching-up" | "waiting") => Some(comfy_table::Color::Yellow),
+        Some("making" | "starting" | "catching-up" | "waiting") => Some(comfy_table::Color::Yellow),
         Some("halted" | "unreachable") => Some(comfy_table::Color::Red),
         _ => None,
     };

@@ -1,5 +1,7 @@
 //! Ctrl-C and SIGTERM become tokens; a second one ends the process at once.
 
+use std::sync::{Arc, OnceLock};
+
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -13,18 +15,33 @@ pub(crate) struct Stop {
     pub(crate) asked: CancellationToken,
     /// Cancelled some seconds later: whoever still waits for something drops it.
     pub(crate) late: CancellationToken,
+    /// Cancelled with `asked` when it was SIGTERM: nobody sits before the terminal, and the process must end in time.
+    pub(crate) terminated: CancellationToken,
+    /// What is done before the second signal ends the process.
+    pub(crate) insisted: Arc<OnceLock<Farewell>>,
+}
+
+/// Short: the operator waits.
+type Farewell = Box<dyn Fn() + Send + Sync>;
+
+impl Stop {
+    /// Nobody has asked yet.
+    pub(crate) fn unasked() -> Self {
+        let [asked, late, terminated] = [(); 3].map(|()| CancellationToken::new());
+        Self { asked, late, terminated, insisted: Arc::default() }
+    }
 }
 
 /// Listens for signals.
 pub(crate) fn stop() -> std::io::Result<Stop> {
-    let stop = Stop { asked: CancellationToken::new(), late: CancellationToken::new() };
+    let stop = Stop::unasked();
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
-    let Stop { asked, late } = stop.clone();
+    let Stop { asked, late, terminated, insisted } = stop.clone();
     tokio::spawn(async move {
         tokio::select! {
             _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
+            _ = terminate.recv() => terminated.cancel(),
         }
         asked.cancel();
         tokio::spawn(async move {
@@ -34,6 +51,9 @@ pub(crate) fn stop() -> std::io::Result<Stop> {
         tokio::select! {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
+        }
+        if let Some(farewell) = insisted.get() {
+            farewell();
         }
         // The operator insists; kill -9 at any instant is safe, and so is this.
         std::process::exit(130);

@@ -1,17 +1,17 @@
 //! Row for row: what each subscriber holds against what it must and may hold.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::Path;
 
 use lienthong_contract::keys::HashKey;
 use lienthong_nation::System;
+use rusqlite::Connection;
 use rusqlite::functions::FunctionFlags;
-use rusqlite::types::ValueRef;
-use rusqlite::{Connection, Row};
-use unicode_normalization::UnicodeNormalization as _;
 
 use crate::copies::{COPIES, Copy};
+use crate::digest::{Digest, Digests, nfc};
 use crate::error::{DemoError, database};
+use crate::secrets::Secrets;
 use crate::site::{SUBSCRIBERS, publisher_file, subscriber_file};
 use crate::tokens;
 
@@ -50,22 +50,33 @@ const ALIASES: [(System, &str); 7] = [
     (System::AdminUnits, "adm"),
 ];
 
-type Cells = Vec<Option<String>>;
+/// How far the check is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Checking {
+    /// Who is looked at.
+    pub subscriber: &'static str,
+    /// How many tables have been compared.
+    pub done: usize,
+    /// Of so many.
+    pub of: usize,
+}
 
 /// Holds every subscriber against the ministries. Everything that was committed must have been delivered before.
 ///
 /// # Errors
 /// When a database cannot be read.
-pub fn check(folder: &Path) -> Result<Verdict, DemoError> {
+pub fn check(folder: &Path, tell: &mut dyn FnMut(Checking)) -> Result<Verdict, DemoError> {
     let mut verdict = Verdict::default();
+    let mut done = 0;
     let secrets = Secrets::read(folder)?;
     for subscriber in SUBSCRIBERS {
         let conn = connect(folder, subscriber)?;
         for copy in COPIES.iter().filter(|copy| copy.subscriber == subscriber) {
+            tell(Checking { subscriber, done, of: COPIES.len() });
             compare(&conn, copy, &mut verdict).map_err(database(subscriber))?;
+            done += 1;
         }
-        drop(conn);
-        let leaked = secrets.found(folder, subscriber)?;
+        let leaked = secrets.found(folder, subscriber, conn)?;
         if leaked > 0 {
             verdict.add(subscriber, "(whole file)", "leaked", leaked);
         }
@@ -111,31 +122,30 @@ fn connect(folder: &Path, subscriber: &'static str) -> Result<Connection, DemoEr
 
 fn compare(conn: &Connection, copy: &Copy, verdict: &mut Verdict) -> rusqlite::Result<()> {
     let refused = refused(conn, copy)?;
+    let mut digests = Digests::default();
     // What a copy may hold of a row that is refused as it stands: its last right state, or nothing.
-    let mut excused = BTreeSet::new();
-    let mut expected: BTreeMap<Cells, Cells> = BTreeMap::new();
+    let mut excused: HashSet<Digest> = HashSet::new();
+    let mut expected: HashMap<Digest, Digest> = HashMap::new();
     let mut statement = conn.prepare(copy.expected)?;
-    let columns = statement.column_count();
+    let columns = 1..statement.column_count();
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
-        let mut cells = cells(row, columns)?;
-        let origin = cells.remove(0).unwrap_or_default();
-        let key = cells[..copy.key].to_vec();
-        if refused.contains(&origin) {
+        let (key, whole) = digests.of(row, columns.clone(), copy.key)?;
+        let origin = row.get_ref(0)?.as_str_or_null()?.map(nfc).unwrap_or_default();
+        if refused.contains(origin.as_ref()) {
             excused.insert(key);
         } else {
-            expected.insert(key, cells);
+            expected.insert(key, whole);
         }
     }
     let mut statement = conn.prepare(copy.actual)?;
-    let columns = statement.column_count();
+    let columns = 0..statement.column_count();
     let mut rows = statement.query([])?;
     let (mut extra, mut stale) = (0, 0);
     while let Some(row) = rows.next()? {
-        let found = cells(row, columns)?;
-        let key = found[..copy.key].to_vec();
+        let (key, whole) = digests.of(row, columns.clone(), copy.key)?;
         match expected.remove(&key) {
-            Some(wanted) if wanted == found => verdict.equal += 1,
+            Some(wanted) if wanted == whole => verdict.equal += 1,
             Some(_) => stale += 1,
             None if excused.contains(&key) => {}
             None => extra += 1,
@@ -161,73 +171,5 @@ fn refused(conn: &Connection, copy: &Copy) -> rusqlite::Result<BTreeSet<String>>
     let sql = format!("select distinct key from {alias}.demo_refused where origin = ?1");
     let mut statement = conn.prepare(&sql)?;
     let keys = statement.query_map([copy.origin], |row| row.get::<_, String>(0))?;
-    keys.map(|key| key.map(|key| nfc(&key))).collect()
-}
-
-fn cells(row: &Row<'_>, columns: usize) -> rusqlite::Result<Cells> {
-    let cell = |at| {
-        Ok(match row.get_ref(at)? {
-            ValueRef::Null => None,
-            ValueRef::Integer(number) => Some(number.to_string()),
-            ValueRef::Real(number) => Some(number.to_string()),
-            ValueRef::Text(bytes) | ValueRef::Blob(bytes) => Some(nfc(&String::from_utf8_lossy(bytes))),
-        })
-    };
-    (0..columns).map(cell).collect()
-}
-
-/// The bus carries text in NFC, whatever the ministry wrote.
-fn nfc(text: &str) -> String {
-    text.nfc().collect()
-}
-
-/// Values that must not be in a subscriber's file at all, wherever they would stand.
-struct Secrets {
-    pins: BTreeSet<Vec<u8>>,
-    phones: BTreeSet<Vec<u8>>,
-}
-
-/// Subscribers that know people by tokens only.
-const PSEUDONYMOUS: [&str; 2] = ["nso.statistics", "bank.sample"];
-
-impl Secrets {
-    fn read(folder: &Path) -> Result<Self, DemoError> {
-        let error = database(System::Population.participant());
-        let path = publisher_file(folder, System::Population.participant());
-        let conn = Connection::open(path).map_err(&error)?;
-        let list = |sql: &str| -> rusqlite::Result<BTreeSet<Vec<u8>>> {
-            let mut statement = conn.prepare(sql)?;
-            let rows = statement.query_map([], |row| row.get::<_, String>(0))?;
-            rows.map(|text| text.map(String::into_bytes)).collect()
-        };
-        let pins = list("select pin from person where length(cast(pin as blob)) = 12").map_err(&error)?;
-        let phones = list("select phone from person where phone is not null and phone not glob '*[^0-9]*'");
-        Ok(Self { pins, phones: phones.map_err(&error)? })
-    }
-
-    /// How many different ones stand in the subscriber's file or its WAL.
-    fn found(&self, folder: &Path, subscriber: &str) -> Result<u64, DemoError> {
-        let path = subscriber_file(folder, subscriber);
-        let mut wal = path.clone().into_os_string();
-        wal.push("-wal");
-        let mut found = BTreeSet::new();
-        for path in [path, wal.into()] {
-            let bytes = match std::fs::read(&path) {
-                Ok(bytes) => bytes,
-                Err(reason) if reason.kind() == std::io::ErrorKind::NotFound => continue,
-                Err(reason) => return Err(DemoError::File { path: path.display().to_string(), reason }),
-            };
-            for run in bytes.split(|byte| !byte.is_ascii_digit()).filter(|run| run.len() >= 9) {
-                if self.phones.contains(run) || (PSEUDONYMOUS.contains(&subscriber) && self.holds_pin(run)) {
-                    found.insert(run.to_vec());
-                }
-            }
-        }
-        Ok(found.len() as u64)
-    }
-
-    /// Texts lie side by side in a file, so that a number may stand inside of a longer run of digits.
-    fn holds_pin(&self, run: &[u8]) -> bool {
-        run.windows(12).any(|part| self.pins.contains(part))
-    }
+    keys.map(|key| key.map(|key| nfc(&key).into_owned())).collect()
 }

@@ -34,6 +34,15 @@ pub enum DemoError {
         /// What was asked for.
         asked: String,
     },
+    /// The folder's nation was made by another version.
+    #[error(
+        "{folder} was made by another version of the demo, whose tables or whose history of a nation differ; fix: choose another --dir, or \
+         delete {folder}"
+    )]
+    Layout {
+        /// The demo's folder.
+        folder: String,
+    },
 }
 
 /// Names the database of an error.

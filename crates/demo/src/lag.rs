@@ -8,10 +8,10 @@ use rusqlite::{Connection, OpenFlags};
 use crate::error::{DemoError, database};
 use crate::site::subscriber_file;
 
-/// Commit to visible, over the transactions of the last minute.
+/// Commit to visible, or commit to published, over the transactions or batches of the last minute. Each counts by its oldest event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lag {
-    /// Half of the transactions' oldest events were faster.
+    /// Half were faster.
     pub p50: Duration,
     /// 99 of 100 were faster.
     pub p99: Duration,
@@ -29,14 +29,38 @@ pub fn lag(folder: &Path, subscriber: &str, subscription: &str, now: i64) -> Res
     let conn = Connection::open_with_flags(subscriber_file(folder, subscriber), flags).map_err(&error)?;
     conn.busy_timeout(Duration::from_secs(1)).map_err(&error)?;
     let sql = "select applied_at - first_time from lienthong_receipt
-               where subscription = ?1 and applied_at > ?2 and events_delivered > 0 order by 1";
+               where subscription = ?1 and applied_at > ?2 and events_delivered > 0";
     let mut statement = conn.prepare(sql).map_err(&error)?;
     let times =
         statement.query_map((subscription, now - MINUTE), |row| row.get::<_, i64>(0)).map_err(&error)?;
     let times: Vec<i64> = times.collect::<Result<_, _>>().map_err(&error)?;
-    let at = |percent: usize| {
-        let index = (times.len() * percent / 100).min(times.len().saturating_sub(1));
-        times.get(index).map(|micros| Duration::from_micros(micros.max(&0).unsigned_abs()))
-    };
-    Ok(at(50).zip(at(99)).map(|(p50, p99)| Lag { p50, p99 }))
+    Ok(Lag::of(times.iter().map(|micros| Duration::from_micros(micros.max(&0).unsigned_abs())).collect()))
+}
+
+impl Lag {
+    /// Of transactions or batches that took so long; `None` of none.
+    #[must_use]
+    pub fn of(mut times: Vec<Duration>) -> Option<Self> {
+        times.sort_unstable();
+        let at = |percent: usize| {
+            let index = (times.len() * percent / 100).min(times.len().saturating_sub(1));
+            times.get(index).copied()
+        };
+        at(50).zip(at(99)).map(|(p50, p99)| Self { p50, p99 })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn half_are_faster_than_p50_and_99_of_100_than_p99() {
+        let times = |count: u64| (1..=count).rev().map(Duration::from_millis).collect();
+        assert_eq!(Lag::of(times(0)), None);
+        let lag = Lag::of(times(1)).map(|lag| (lag.p50.as_millis(), lag.p99.as_millis()));
+        assert_eq!(lag, Some((1, 1)));
+        let lag = Lag::of(times(200)).map(|lag| (lag.p50.as_millis(), lag.p99.as_millis()));
+        assert_eq!(lag, Some((101, 199)));
+    }
 }

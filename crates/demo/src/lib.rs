@@ -5,16 +5,21 @@
 
 mod check;
 mod copies;
+mod digest;
 mod error;
+mod ground;
 mod lag;
+mod layout;
 mod life;
 mod offices;
+mod secrets;
 mod site;
 mod tokens;
 
-pub use check::{Difference, Verdict, check};
+pub use check::{Checking, Difference, Verdict, check};
 pub use error::DemoError;
+pub use ground::{Ground, LifeOptions, Making};
 pub use lag::{Lag, lag};
-pub use life::{Life, LifeOptions};
-pub use offices::Offices;
+pub use layout::inspect;
+pub use life::Life;
 pub use site::{PARTICIPANTS, SUBSCRIBERS, publisher_file, subscriber_file, write};

@@ -2,30 +2,19 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
-use std::path::Path;
+use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use chrono::{FixedOffset, NaiveDate, Utc};
-use lienthong_nation::{Calendar, Config, Happening, Nation, Rates, Step};
-use rusqlite::{Connection, OptionalExtension as _, params};
+use lienthong_nation::{Happening, Nation, Step};
+use rusqlite::{Connection, params};
 
 use crate::error::{DemoError, database};
+use crate::ground::{Making, NAME};
 use crate::offices::Offices;
 
-const NAME: &str = "demo.db";
-
-/// What the caller decides; `None` takes what the folder holds, or the default.
-#[derive(Clone, Copy, Debug)]
-pub struct LifeOptions {
-    /// Where all chance comes from.
-    pub seed: Option<u64>,
-    /// How many live at the start.
-    pub people: Option<u32>,
-    /// Happenings per second.
-    pub rate: f64,
-    /// Whether a new nation is made of canaries; a folder's own stays as it is and may not become one.
-    pub canaries: bool,
-}
+/// The way back through former happenings is told after so many.
+const TELL: i64 = 1_000;
 
 /// A nation that lives in the databases of a folder.
 pub struct Life {
@@ -42,34 +31,9 @@ pub struct Life {
 }
 
 impl Life {
-    /// Opens or makes the nation of this folder. A nation whose life was cut off is brought to where it was.
-    ///
-    /// # Errors
-    /// When a database cannot be written, or the folder holds another nation than asked for.
-    pub fn open(folder: &Path, options: LifeOptions) -> Result<Self, DemoError> {
-        let error = database(NAME);
-        let state = Connection::open(folder.join("var").join(NAME)).map_err(&error)?;
-        state
-            .execute_batch(
-                "pragma journal_mode = wal; pragma synchronous = normal;
-                 create table if not exists nation (seed integer, people integer, start text, happened integer not null default 0,
-                     canaries integer not null default 0);
-                 create table if not exists day (happening integer primary key, day text not null);",
-            )
-            .map_err(&error)?;
-        let config = config(folder, &state, options)?;
-        let mut life = Self {
-            nation: Nation::new(config)?,
-            offices: Offices::open(folder)?,
-            state,
-            pause: Duration::from_secs_f64(1.0 / options.rate.max(0.01)),
-            next_at: Instant::now(),
-            due: BinaryHeap::new(),
-            open: BTreeMap::new(),
-        };
-        life.offices.populate(&life.nation)?;
-        life.catch_up()?;
-        Ok(life)
+    pub(crate) fn new(nation: Nation, offices: Offices, state: Connection, pause: Duration) -> Self {
+        let (due, open) = (BinaryHeap::new(), BTreeMap::new());
+        Self { nation, offices, state, pause, next_at: Instant::now(), due, open }
     }
 
     /// Happenings since the nation began.
@@ -160,7 +124,10 @@ impl Life {
     }
 
     /// Lives again through what has happened, and finishes what may have been cut off.
-    fn catch_up(&mut self) -> Result<(), DemoError> {
+    pub(crate) fn catch_up(
+        &mut self,
+        tell: &mut dyn FnMut(Making) -> ControlFlow<()>,
+    ) -> Result<ControlFlow<()>, DemoError> {
         let error = database(NAME);
         let happened: i64 =
             self.state.query_row("select happened from nation", [], |row| row.get(0)).map_err(&error)?;
@@ -171,6 +138,12 @@ impl Life {
         drop(statement);
         let apart = self.nation.apart();
         for number in 1..=happened {
+            if number % TELL == 0 {
+                let (done, of) = (number.cast_unsigned(), happened.cast_unsigned());
+                if tell(Making::Past { done, of }).is_break() {
+                    return Ok(ControlFlow::Break(()));
+                }
+            }
             if let Some(day) = days.get(&number).and_then(|day| day.parse().ok()) {
                 self.nation.set_today(day);
             }
@@ -179,69 +152,13 @@ impl Life {
                 self.write_all(number, &steps)?;
             }
         }
-        Ok(())
+        self.next_at = Instant::now();
+        Ok(ControlFlow::Continue(()))
     }
 }
 
 /// Today in Viet Nam, which keeps UTC+7 all year.
-fn today() -> NaiveDate {
+pub(crate) fn today() -> NaiveDate {
     FixedOffset::east_opt(7 * 3600)
         .map_or_else(|| Utc::now().date_naive(), |zone| Utc::now().with_timezone(&zone).date_naive())
-}
-
-/// What the nation is made from: as it was, when the folder holds one.
-fn config(folder: &Path, state: &Connection, options: LifeOptions) -> Result<Config, DemoError> {
-    let error = database(NAME);
-    let default = Config::default();
-    let held = state
-        .query_row("select seed, people, canaries, start from nation", [], |row| {
-            Ok((
-                row.get::<_, i64>(0)?,
-                row.get::<_, u32>(1)?,
-                row.get::<_, bool>(2)?,
-                row.get::<_, String>(3)?,
-            ))
-        })
-        .optional()
-        .map_err(&error)?;
-    let (seed, people, canaries, start) = match held {
-        Some((seed, people, canaries, start)) => {
-            let held = (seed.cast_unsigned(), people, canaries);
-            let asked = (
-                options.seed.unwrap_or(held.0),
-                options.people.unwrap_or(people),
-                canaries || options.canaries,
-            );
-            if held != asked {
-                let words = |(seed, people, canaries): (u64, u32, bool)| {
-                    let canaries = if canaries { " of canaries" } else { "" };
-                    format!("seed {seed} and {people} people{canaries}")
-                };
-                let folder = folder.display().to_string();
-                return Err(DemoError::Other { folder, held: words(held), asked: words(asked) });
-            }
-            (held.0, people, canaries, start.parse().unwrap_or(default.start))
-        }
-        None => {
-            let (seed, people) =
-                (options.seed.unwrap_or(default.seed), options.people.unwrap_or(default.people));
-            let start = today();
-            state
-                .execute(
-                    "insert into nation (seed, people, canaries, start) values (?1, ?2, ?3, ?4)",
-                    params![seed.cast_signed(), people, options.canaries, start.to_string()],
-                )
-                .map_err(&error)?;
-            (seed, people, options.canaries, start)
-        }
-    };
-    Ok(Config {
-        seed,
-        people,
-        start,
-        canaries,
-        calendar: Calendar::Driven,
-        rates: Rates::lively(),
-        ..default
-    })
 }

@@ -1,26 +1,31 @@
 //! The ministries' databases, as the ministries' own programs write them: one transaction per step. The bus only ever sees these files.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::path::Path;
 
 use lienthong_contract::provoke;
-use lienthong_nation::{Nation, Op, RowWrite, Step, System, Value};
+use lienthong_nation::{Op, RowWrite, Step, System, Value};
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OptionalExtension as _, ToSql, Transaction};
 
 use crate::error::{DemoError, database};
+use crate::ground::Progress;
 use crate::site::publisher_file;
 
 /// What the demo keeps beside the ministries' tables: which step of the nation's life has been written (in the transaction of its rows, so
 /// that a killed demo goes on where it was), and which rows the nation knows to be wrong.
-const OWN_TABLES: &str = "
+pub(crate) const OWN_TABLES: &str = "
 create table if not exists demo_step (happening integer not null, step integer not null, primary key (happening, step)) without rowid;
 create table if not exists demo_refused (origin text not null, key text not null, column_name text not null,
   primary key (origin, key, column_name)) without rowid;
 ";
 
+/// The place of the first day among the steps.
+const FIRST_DAY: (i64, i64) = (0, 0);
+
 /// Connections to all publishing systems.
-pub struct Offices {
+pub(crate) struct Offices {
     systems: BTreeMap<System, Connection>,
 }
 
@@ -29,7 +34,7 @@ impl Offices {
     ///
     /// # Errors
     /// When a file cannot be written.
-    pub fn open(folder: &Path) -> Result<Self, DemoError> {
+    pub(crate) fn open(folder: &Path) -> Result<Self, DemoError> {
         let mut systems = BTreeMap::new();
         for system in System::ALL {
             let error = database(system.participant());
@@ -48,51 +53,70 @@ impl Offices {
         Ok(Self { systems })
     }
 
-    /// Writes the rows of the first day, where they are missing.
-    ///
-    /// # Errors
-    /// When a database refuses them.
-    pub fn populate(&mut self, nation: &Nation) -> Result<(), DemoError> {
-        for (system, conn) in &mut self.systems {
-            let rows = |transaction: &Transaction<'_>| {
-                nation.initial_rows(*system).try_for_each(|row| write_row(transaction, &row))
-            };
-            once(conn, (0, 0), rows).map_err(database(system.participant()))?;
-        }
-        Ok(())
+    /// Whether a system's database holds its first day.
+    pub(crate) fn is_filled(&self, system: System) -> Result<bool, DemoError> {
+        let Some(conn) = self.systems.get(&system) else { return Ok(false) };
+        is_done(conn, FIRST_DAY).map_err(database(system.participant()))
+    }
+
+    /// Writes the rows of a system's first day, each with the number of people asked so far, in one transaction that `progress` may
+    /// break off.
+    pub(crate) fn fill(
+        &mut self,
+        system: System,
+        rows: impl Iterator<Item = (RowWrite, usize)>,
+        progress: &mut Progress<'_>,
+    ) -> Result<ControlFlow<()>, DemoError> {
+        let Some(conn) = self.systems.get_mut(&system) else { return Ok(ControlFlow::Continue(())) };
+        let mut all = 0;
+        let work = |transaction: &Transaction<'_>| {
+            for (row, asked) in rows {
+                all = asked;
+                write_row(transaction, &row)?;
+                if progress.row(asked).is_break() {
+                    return Ok(ControlFlow::Break(()));
+                }
+            }
+            Ok(ControlFlow::Continue(()))
+        };
+        let filled = once(conn, FIRST_DAY, work).map_err(database(system.participant()))?;
+        Ok(if filled.is_continue() { progress.filled(system, all as u64) } else { filled })
     }
 
     /// Writes one step, unless it has been written.
     ///
     /// # Errors
     /// When the database refuses it.
-    pub fn write(&mut self, happening: u64, index: usize, step: &Step) -> Result<(), DemoError> {
+    pub(crate) fn write(&mut self, happening: u64, index: usize, step: &Step) -> Result<(), DemoError> {
         let Some(conn) = self.systems.get_mut(&step.system) else { return Ok(()) };
         let place = (happening.cast_signed(), index as i64);
         let rows = |transaction: &Transaction<'_>| {
-            step.writes.iter().try_for_each(|row| write_row(transaction, row))
+            step.writes.iter().try_for_each(|row| write_row(transaction, row))?;
+            Ok(ControlFlow::Continue(()))
         };
-        once(conn, place, rows).map_err(database(step.system.participant()))
+        once(conn, place, rows).map(|_| ()).map_err(database(step.system.participant()))
     }
 }
 
-/// Runs `work` and notes its place in one transaction; nothing when the place was noted before.
+/// Runs `work` and notes its place in one transaction; nothing when the place was noted before. Nothing stays of work that breaks off.
 fn once(
     conn: &mut Connection,
     place: (i64, i64),
-    work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<()>,
-) -> rusqlite::Result<()> {
+    work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<ControlFlow<()>>,
+) -> rusqlite::Result<ControlFlow<()>> {
     let transaction = conn.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-    let done = transaction
-        .prepare_cached("select 1 from demo_step where happening = ?1 and step = ?2")?
-        .query_row(place, |_| Ok(()))
-        .optional()?;
-    if done.is_some() {
-        return Ok(());
+    if is_done(&transaction, place)? || work(&transaction)?.is_continue() {
+        let note = "insert or ignore into demo_step values (?1, ?2)";
+        transaction.prepare_cached(note)?.execute(place)?;
+        transaction.commit()?;
+        return Ok(ControlFlow::Continue(()));
     }
-    work(&transaction)?;
-    transaction.prepare_cached("insert into demo_step values (?1, ?2)")?.execute(place)?;
-    transaction.commit()
+    Ok(ControlFlow::Break(()))
+}
+
+fn is_done(conn: &Connection, place: (i64, i64)) -> rusqlite::Result<bool> {
+    let sql = "select 1 from demo_step where happening = ?1 and step = ?2";
+    Ok(conn.prepare_cached(sql)?.query_row(place, |_| Ok(())).optional()?.is_some())
 }
 
 fn write_row(transaction: &Transaction<'_>, row: &RowWrite) -> rusqlite::Result<()> {

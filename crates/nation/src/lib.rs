@@ -32,6 +32,6 @@ mod write;
 pub use config::{Calendar, Config, ConfigError, DirtRates, Rates};
 pub use dirt::{Dirt, DirtCounts};
 pub use nation::Nation;
-pub use rows::InitialRows;
+pub use rows::{InitialRows, unit_rows};
 pub use tables::{System, Table};
 pub use write::{Field, Happening, Kind, Op, RowWrite, Step, Value};

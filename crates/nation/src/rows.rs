@@ -7,7 +7,7 @@ mod people;
 
 use chrono::{Datelike as _, NaiveDate};
 
-pub use initial::InitialRows;
+pub use initial::{InitialRows, unit_rows};
 pub(crate) use insurance::{Participation, object_code};
 
 use crate::country::{COUNTRY, Commune, MERGER};

@@ -1,108 +1,136 @@
 //! `demo`: a nation in a folder, its connectors and routers in this process, and a check of every row at the end.
 
+mod drain;
+mod figures;
 mod fleet;
+mod folder;
+mod told;
 mod view;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
-use lienthong_demo::{Life, LifeOptions, Verdict};
+use lienthong_demo::{Checking, Ground, LifeOptions, Verdict};
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use self::fleet::Fleet;
+use self::folder::Folder;
+use self::told::{Told, live};
 use self::view::View;
 use super::{Context, keys, schema, topics};
 use crate::args::{Demo, Global};
 use crate::exit::{Code, Failure};
+use crate::output::Output;
 use crate::signals::Stop;
 
-/// Life rests at most so long before it looks whether it shall end.
-const LOOK: Duration = Duration::from_millis(50);
+/// How often it is looked whether there is something to show or to end.
+const LOOK: Duration = Duration::from_millis(100);
+/// A supervisor kills ten seconds after SIGTERM: delivery and check get so many of them.
+const HURRY: Duration = Duration::from_secs(8);
 
-/// What life tells of itself.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Told {
-    happened: u64,
-    living: u32,
-}
-
-pub(super) async fn run(global: &Global, options: &Demo, shutdown: CancellationToken) -> Result<(), Failure> {
-    let folder = Folder::new(options.dir.as_deref())?;
-    match nation(global, options, folder.path().to_owned(), shutdown).await {
-        Ok(verdict) => folder.keep_or_remove(&verdict),
-        Err(failure) => {
-            // Where to look is told, and what to look at stays.
-            println!("{}", view::commands(&folder.keep()));
-            Err(failure)
-        }
-    }
+pub(super) async fn run(global: &Global, options: &Demo, stop: Stop) -> Result<(), Failure> {
+    let output = Output::new(global.output, global.color);
+    let folder = Folder::new(options.dir.as_deref(), &stop)?;
+    let view = View::new(folder.path(), output);
+    let hurry = async {
+        stop.terminated.cancelled().await;
+        tokio::time::sleep(HURRY).await;
+    };
+    let outcome = tokio::select! {
+        biased;
+        outcome = nation(global, options, folder.path(), &stop.asked, view) => outcome,
+        () = hurry => Err(Failure::new(
+            Code::Interrupted,
+            format!("not all that is committed could be delivered and checked within {} s of SIGTERM: the check was not done", HURRY.as_secs()),
+        )),
+    };
+    folder.end(output, outcome)
 }
 
 /// A nation from its first day in this run to its check.
 async fn nation(
     global: &Global,
     options: &Demo,
-    path: PathBuf,
-    shutdown: CancellationToken,
+    path: &Path,
+    shutdown: &CancellationToken,
+    mut view: View,
 ) -> Result<Verdict, Failure> {
-    lienthong_demo::write(&path, global.log.as_deref())?;
-    keys::create(&path)?;
-    let site = Global { site: path.clone(), ..global.clone() };
+    // First of all: the files of another version need not even be readable.
+    lienthong_demo::inspect(path)?;
+    lienthong_demo::write(path, global.log.as_deref())?;
+    keys::create(path)?;
+    let site = Global { site: path.to_owned(), ..global.clone() };
     // Life ends first: the fleet is not stopped by the signal itself.
-    let unasked = Stop { asked: CancellationToken::new(), late: CancellationToken::new() };
-    let context = Context::load(&site, unasked)?;
-    println!("{}", view::legend(&path));
-    prepare_log(&context).await?;
+    let context = Context::load(&site, Stop::unasked())?;
+    let ground = open(path, options).await?;
+    view.legend();
 
     let ending = CancellationToken::new();
+    // Whatever goes wrong here, the nation's thread ends too.
+    let _ended = ending.clone().drop_guard();
     let (teller, told) = watch::channel(Told::default());
-    let life = open_life(&path, options).await?;
-    let mut fleet = Fleet::prepare(&context).await?;
     // A life that fails ends the watch.
-    let living = live(life, teller, ending.clone());
-    fleet.start(&context)?;
-    let mut view = View::new(&path, context.output, told);
-    let watched = watch_until(options.length, &[&shutdown, &ending], &mut fleet, &mut view).await;
+    let living = live(ground, teller, ending.clone());
+    // Beside the first ministries' first day: nobody waits for figures longer than for the slower of both.
+    let mut fleet = tokio::select! {
+        fleet = begin(&context, &told) => fleet?,
+        () = shutdown.cancelled() => {
+            let line = "ended before anything was published: the check was not done";
+            return Err(Failure::new(Code::Interrupted, line));
+        }
+    };
+    let watched = watch_until(options.length, &[shutdown, &ending], &mut fleet, &told, &mut view).await;
     ending.cancel();
     // Whatever ended the watch: what has begun is finished, delivered and checked.
+    view.say("life ends; what is committed is brought to every subscriber and checked (Ctrl-C again ends at once, without the check)");
     let lived = living.await?;
-    view.say("life has stopped; what is committed is brought to every subscriber");
-    let stopped = fleet.stop().await;
+    let stopped = fleet.stop(&mut view).await;
     watched.and(lived).and(stopped)?;
-    fleet.drain(&context).await?;
+    let filled = told.borrow().filled.clone();
+    fleet.drain(&context, &filled, &mut view).await?;
     fleet.finish().await;
-    let verdict = tokio::task::spawn_blocking({
-        let path = path.clone();
-        move || lienthong_demo::check(&path)
-    });
-    let verdict = verdict.await??;
+    let verdict = check(path, &mut view).await?;
     view.verdict(&verdict);
     Ok(verdict)
 }
 
-/// Shows the fleet until the time is up, the user stops it, or a part of the fleet has ended by itself.
+/// Shows the fleet until the time is up, the user stops it, or a part of the fleet has ended by itself. The time is the time of life: it
+/// begins when the nation is made.
 async fn watch_until(
     length: Option<Duration>,
     [shutdown, ended]: &[&CancellationToken; 2],
     fleet: &mut Fleet,
+    told: &watch::Receiver<Told>,
     view: &mut View,
 ) -> Result<(), Failure> {
-    let end = length.map(|length| tokio::time::Instant::now() + length);
+    let mut end = None;
     loop {
-        view.show(fleet).await?;
-        let next = tokio::time::Instant::now() + view.interval();
+        let now = told.borrow().clone();
+        view.show(fleet, &now).await?;
+        if now.lives() && end.is_none() {
+            end = length.map(|length| Instant::now() + length);
+        }
+        let next = Instant::now() + LOOK;
         tokio::select! {
             () = tokio::time::sleep_until(end.map_or(next, |end| end.min(next))) => {}
             () = shutdown.cancelled() => return Ok(()),
             () = ended.cancelled() => return Ok(()),
             failure = fleet.failure() => return Err(failure),
         }
-        if end.is_some_and(|end| end <= tokio::time::Instant::now()) {
+        if end.is_some_and(|end| end <= Instant::now()) {
             return Ok(());
         }
     }
+}
+
+/// The log and the subscribers made ready, and everything started.
+async fn begin(context: &Context, told: &watch::Receiver<Told>) -> Result<Fleet, Failure> {
+    let (log, fleet) = tokio::join!(prepare_log(context), Fleet::prepare(context));
+    let mut fleet = log.and(fleet)?;
+    fleet.start(context, told)?;
+    Ok(fleet)
 }
 
 /// Topics and contracts, as `topics create` and `schema register` make them.
@@ -113,88 +141,29 @@ async fn prepare_log(context: &Context) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn open_life(path: &Path, options: &Demo) -> Result<Life, Failure> {
+async fn open(path: &Path, options: &Demo) -> Result<Ground, Failure> {
     let path = path.to_owned();
     let Demo { seed, people, rate, canaries, .. } = *options;
     let options = LifeOptions { seed, people, rate, canaries };
-    let opened = tokio::task::spawn_blocking(move || Life::open(&path, options));
+    let opened = tokio::task::spawn_blocking(move || Ground::open(&path, options));
     Ok(opened.await??)
 }
 
-/// Lives on a thread of its own until told to end, and finishes what has begun.
-fn live(
-    mut life: Life,
-    teller: watch::Sender<Told>,
-    ending: CancellationToken,
-) -> JoinHandle<Result<(), Failure>> {
-    tokio::task::spawn_blocking(move || {
-        let _ended = ending.clone().drop_guard();
-        while !ending.is_cancelled() {
-            let rest = life.tick()?;
-            teller.send_replace(Told { happened: life.happened(), living: life.living() });
-            std::thread::sleep(rest.min(LOOK));
+async fn check(path: &Path, view: &mut View) -> Result<Verdict, Failure> {
+    let path = path.to_owned();
+    let (teller, told) = watch::channel(None);
+    let mut checked = tokio::task::spawn_blocking(move || {
+        lienthong_demo::check(&path, &mut |checking| {
+            teller.send_replace(Some(checking));
+        })
+    });
+    loop {
+        tokio::select! {
+            verdict = &mut checked => return Ok(verdict??),
+            () = tokio::time::sleep(LOOK) => {}
         }
-        Ok(life.finish()?)
-    })
-}
-
-/// Where the demo lies: the user's folder, or one that goes away when all was well.
-enum Folder {
-    Kept(PathBuf),
-    Passing(tempfile::TempDir),
-}
-
-impl Folder {
-    fn new(dir: Option<&Path>) -> Result<Self, Failure> {
-        let Some(dir) = dir else { return Ok(Self::Passing(tempfile::tempdir()?)) };
-        std::fs::create_dir_all(dir)?;
-        Ok(Self::Kept(dir.canonicalize()?))
-    }
-
-    fn path(&self) -> &Path {
-        match self {
-            Self::Kept(path) => path,
-            Self::Passing(folder) => folder.path(),
+        if let Some(Checking { subscriber, done, of }) = *told.borrow() {
+            view.phase("checking", &format!("{done} of {of} tables compared; {subscriber}"));
         }
-    }
-
-    /// The folder stays, whatever it was.
-    fn keep(self) -> PathBuf {
-        match self {
-            Self::Kept(path) => path,
-            Self::Passing(folder) => folder.keep(),
-        }
-    }
-
-    /// Tells where to look further; a nation with differences is kept in any case.
-    fn keep_or_remove(self, verdict: &Verdict) -> Result<(), Failure> {
-        let differs = !verdict.differences.is_empty();
-        let path = match self {
-            Self::Kept(path) => Some(path),
-            Self::Passing(folder) if differs => Some(folder.keep()),
-            Self::Passing(_) => None,
-        };
-        if let Some(path) = path {
-            println!("{}", view::commands(&path));
-        }
-        if differs {
-            let line = format!("{} tables differ from what they must hold", verdict.differences.len());
-            return Err(Failure::new(Code::Differences, line));
-        }
-        Ok(())
-    }
-}
-
-impl From<lienthong_demo::DemoError> for Failure {
-    fn from(error: lienthong_demo::DemoError) -> Self {
-        let code = match &error {
-            lienthong_demo::DemoError::File { .. } | lienthong_demo::DemoError::Database { .. } => {
-                Code::Unexpected
-            }
-            lienthong_demo::DemoError::Nation(_) | lienthong_demo::DemoError::Other { .. } => {
-                Code::Configuration
-            }
-        };
-        Self::new(code, error.to_string())
     }
 }

@@ -89,7 +89,7 @@ pub(crate) async fn run(cli: Cli) -> Result<(), Failure> {
         }
         Command::Keys { action: Keys::New } => keys::new(global),
         Command::Check { paths } => check::run(global, paths),
-        Command::Demo(options) => demo::run(global, options, stop.asked).await,
+        Command::Demo(options) => demo::run(global, options, stop).await,
         Command::Connect(options) => {
             let context = Context::load(global, stop)?;
             context.in_time(connect::run(&context, options)).await

@@ -35,6 +35,14 @@ impl<'a> InitialRows<'a> {
     }
 }
 
+impl InitialRows<'_> {
+    /// How many people (or units) have been asked for their rows, however many rows those are.
+    #[must_use]
+    pub fn asked(&self) -> usize {
+        self.next
+    }
+}
+
 impl Iterator for InitialRows<'_> {
     type Item = RowWrite;
 
@@ -47,12 +55,7 @@ impl Iterator for InitialRows<'_> {
             let at = self.next;
             self.next += 1;
             if self.system == System::AdminUnits {
-                let former = COUNTRY.former.len();
-                let unit = match COUNTRY.former.get(at) {
-                    Some(unit) => unit_row(unit, true),
-                    None => unit_row(COUNTRY.current.get(at - former)?, false),
-                };
-                return Some(unit);
+                return unit(at);
             }
             let id = u32::try_from(at).ok().filter(|id| (*id as usize) < nation.people.len())?;
             nation.first_day(self.system, id, &mut self.ready);
@@ -124,6 +127,19 @@ impl Nation {
             }
         }
     }
+}
+
+/// The rows of the administrative units on the first day of any nation, which need nobody to live yet.
+pub fn unit_rows() -> impl Iterator<Item = RowWrite> {
+    (0..).map_while(unit)
+}
+
+fn unit(at: usize) -> Option<RowWrite> {
+    let former = COUNTRY.former.len();
+    Some(match COUNTRY.former.get(at) {
+        Some(unit) => unit_row(unit, true),
+        None => unit_row(COUNTRY.current.get(at - former)?, false),
+    })
 }
 
 /// A state of a unit: one that ended with the merger, or one that began with it.

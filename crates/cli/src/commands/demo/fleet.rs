@@ -10,6 +10,9 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::LOOK;
+use super::told::Told;
+use super::view::View;
 use crate::commands::{Context, connect, route};
 use crate::exit::Failure;
 use crate::observe::Observer;
@@ -18,7 +21,7 @@ use crate::observe_subscription::{self, Ends};
 use crate::reporter::report;
 
 /// Shorter than a service's, so that freshness is seen to move.
-const HEARTBEAT: Duration = Duration::from_secs(2);
+pub(super) const HEARTBEAT: Duration = Duration::from_secs(2);
 
 /// Gauges of a connector.
 pub(super) type Connecting = (String, watch::Receiver<lienthong_capture::Status>);
@@ -27,8 +30,8 @@ pub(super) type Routing = (String, String, watch::Receiver<lienthong_router::Sta
 
 /// What runs.
 pub(super) struct Fleet {
-    log: Arc<dyn Log>,
-    observer: Observer,
+    pub(super) log: Arc<dyn Log>,
+    pub(super) observer: Observer,
     ends: Ends,
     running: JoinSet<Result<(), Failure>>,
     reporting: JoinSet<()>,
@@ -38,14 +41,13 @@ pub(super) struct Fleet {
 }
 
 impl Fleet {
-    /// Outboxes, triggers, and the tables of the bus.
+    /// The tables of the bus at the subscribers. Outboxes and triggers wait until a ministry has its first day.
     pub(super) async fn prepare(context: &Context) -> Result<Self, Failure> {
-        for participant in participants(context) {
-            source_admin(&participant.source, participant.tables.clone()).prepare().await?;
-        }
-        for subscriber in context.site.subscribers() {
-            sink_admin(&subscriber.target).prepare().await?;
-        }
+        let prepared = context.site.subscribers().map(|subscriber| {
+            let mut admin = sink_admin(&subscriber.target);
+            async move { admin.prepare().await }
+        });
+        futures::future::try_join_all(prepared).await?;
         Ok(Self {
             log: context.checked_log()?,
             observer: Observer::start(context, "lienthong-demo", None).await?,
@@ -58,8 +60,8 @@ impl Fleet {
         })
     }
 
-    /// Starts everything.
-    pub(super) fn start(&mut self, context: &Context) -> Result<(), Failure> {
+    /// Starts everything; a connector waits until its ministry has its first day, and loads that.
+    pub(super) fn start(&mut self, context: &Context, told: &watch::Receiver<Told>) -> Result<(), Failure> {
         let keys = context.keys()?;
         for participant in participants(context) {
             let name = participant.participant.to_string();
@@ -69,10 +71,20 @@ impl Fleet {
             self.connectors.push((name.clone(), receiver));
             let connector = connect::connector(participant, keys, &self.log);
             let options = connect::capture(context, false, HEARTBEAT, &name, &self.observer);
-            let stopping = self.stopping.clone();
+            let mut admin = source_admin(&participant.source, participant.tables.clone());
+            let (stopping, mut told) = (self.stopping.clone(), told.clone());
             self.running.spawn(async move {
-                let ended = lienthong_capture::run(connector, options, sender, stopping).await;
-                ended.map_err(|error| Failure::from(error).about(&name))
+                let filled = told.wait_for(|told| told.filled.contains(&name.as_str()));
+                tokio::select! {
+                    // Nobody tells any more: the nation is not made to its end.
+                    filled = filled => if filled.is_err() { return Ok(()) },
+                    () = stopping.cancelled() => return Ok(()),
+                }
+                let work = async {
+                    admin.prepare().await?;
+                    Ok(lienthong_capture::run(connector, options, sender, stopping).await?)
+                };
+                work.await.map_err(|failure: Failure| failure.about(&name))
             });
         }
         for subscriber in context.site.subscribers() {
@@ -110,13 +122,19 @@ impl Fleet {
     }
 
     /// Stops everything in order.
-    pub(super) async fn stop(&mut self) -> Result<(), Failure> {
+    pub(super) async fn stop(&mut self, view: &mut View) -> Result<(), Failure> {
         self.stopping.cancel();
         let mut failures = Vec::new();
-        while let Some(ended) = self.running.join_next().await {
-            if let Err(failure) = ended? {
-                failures.push(failure);
+        loop {
+            tokio::select! {
+                ended = self.running.join_next() => match ended {
+                    Some(ended) => failures.extend(ended?.err()),
+                    None => break,
+                },
+                () = tokio::time::sleep(LOOK) => {}
             }
+            let left = self.running.len();
+            view.phase("stopping", &format!("{left} connectors and routers finish what is under way"));
         }
         while self.reporting.join_next().await.is_some() {}
         if failures.is_empty() { Ok(()) } else { Err(Failure::several(failures.into_iter())) }
@@ -126,31 +144,8 @@ impl Fleet {
     pub(super) async fn finish(self) {
         self.observer.finish().await;
     }
-
-    /// Captures all that was committed and delivers all that the log holds.
-    pub(super) async fn drain(&self, context: &Context) -> Result<(), Failure> {
-        let keys = context.keys()?;
-        for participant in participants(context) {
-            let connector = connect::connector(participant, keys, &self.log);
-            let options =
-                connect::capture(context, true, HEARTBEAT, participant.participant.as_str(), &self.observer);
-            let (sender, _receiver) = watch::channel(lienthong_capture::Status::default());
-            lienthong_capture::run(connector, options, sender, CancellationToken::new()).await?;
-        }
-        for subscriber in context.site.subscribers() {
-            for subscription in subscriber.subscriptions(keys) {
-                let name = subscription.name();
-                let router =
-                    route::router(context, true, subscriber, subscription, &self.log, &self.observer);
-                let (sender, _receiver) = watch::channel(lienthong_router::Status::default());
-                let ended = router.run(CancellationToken::new(), sender).await;
-                ended.map_err(|error| Failure::from(error).about(&name))?;
-            }
-        }
-        Ok(())
-    }
 }
 
-fn participants(context: &Context) -> impl Iterator<Item = &Participant> {
+pub(super) fn participants(context: &Context) -> impl Iterator<Item = &Participant> {
     lienthong_demo::PARTICIPANTS.into_iter().filter_map(|id| context.site.participant(id))
 }

@@ -4,115 +4,90 @@ use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use lienthong_demo::{Lag, Verdict};
+use lienthong_demo::Verdict;
 use lienthong_schemas::counted;
 use serde_json::{Value, json};
-use tokio::sync::watch;
 
-use super::Told;
+use super::figures::{COLUMNS, Figures, NUMBERS};
 use super::fleet::Fleet;
-use crate::commands::{connect, route};
+use super::told::Told;
 use crate::exit::Failure;
 use crate::output::{self, Output};
-use crate::status_record::now;
-
-const COLUMNS: [&str; 7] = [
-    "who",
-    "state",
-    "events",
-    "lag_p50_seconds",
-    "lag_p99_seconds",
-    "fresh_through_age_seconds",
-    "quarantined",
-];
 
 /// Draws.
 pub(super) struct View {
     folder: PathBuf,
     output: Output,
-    told: watch::Receiver<Told>,
     terminal: bool,
     began: Instant,
-    /// Lines of the last table, which the next one is drawn over.
+    /// When figures, or how far an end is, were shown last.
+    shown: Option<Instant>,
+    /// Which part of the end was shown last.
+    phase: &'static str,
+    /// Lines that the next drawing takes the place of.
     drawn: usize,
 }
 
-/// What to look at.
-pub(super) fn legend(folder: &Path) -> String {
-    format!(
-        "A nation lives in {}. Seven ministries' systems publish what happens; eight subscribers receive what their agreements name.\n\
-         Look at: lag, from the ministry's commit to the subscriber's row; fresh through, which moves although nothing happens;\n\
-         quarantined, rows that broke their contract and were set aside. Ctrl-C ends it with a check of every row.",
-        folder.display()
-    )
-}
-
-/// How to look inside.
-pub(super) fn commands(folder: &Path) -> String {
-    let folder = folder.display();
-    format!(
-        "Everything is in {folder}:\n  lienthong status --site {folder}\n  \
-         lienthong tail civil_status --site {folder} --limit 5\n  \
-         sqlite3 {folder}/var/subscriber.vss.insurance.db \"select * from insured_child limit 5\"\n  \
-         lienthong demo --dir {folder} --for 30s"
-    )
-}
-
 impl View {
-    pub(super) fn new(folder: &Path, output: Output, told: watch::Receiver<Told>) -> Self {
+    /// Its clock begins here.
+    pub(super) fn new(folder: &Path, output: Output) -> Self {
         let terminal = std::io::stdout().is_terminal() && !output.is_json();
-        Self { folder: folder.to_owned(), output, told, terminal, began: Instant::now(), drawn: 0 }
+        let folder = folder.to_owned();
+        Self { folder, output, terminal, began: Instant::now(), shown: None, phase: "", drawn: 0 }
     }
 
-    /// How long until it is worth drawing again.
-    pub(super) fn interval(&self) -> Duration {
-        Duration::from_secs(if self.terminal { 1 } else { 5 })
+    /// What to look at.
+    pub(super) fn legend(&self) {
+        let text = format!(
+            "A nation lives in {}. Seven ministries' systems publish what happens; eight subscribers receive what their agreements name.\n\
+             Look at: lag, from the ministry's commit to the log (publishers) and to the subscriber's row (subscriptions, as ministry/family);\n\
+             fresh through, which moves although nothing happens; quarantined, rows that broke their contract and were set aside.\n\
+             Ctrl-C ends it with a check of every row.",
+            self.folder.display()
+        );
+        output::done(self.output, &text, &json!({"folder": self.folder}));
     }
 
-    /// Shows how things stand.
-    pub(super) async fn show(&mut self, fleet: &Fleet) -> Result<(), Failure> {
-        let folder = self.folder.clone();
-        let names: Vec<(String, String)> =
-            fleet.routers.iter().map(|(subscriber, name, _)| (subscriber.clone(), name.clone())).collect();
-        let lags = tokio::task::spawn_blocking(move || {
-            let at = now();
-            let lag =
-                |(subscriber, name): &(String, String)| lienthong_demo::lag(&folder, subscriber, name, at);
-            names.iter().map(lag).collect::<Result<Vec<Option<Lag>>, _>>()
-        });
-        let lags = lags.await??;
-        let mut rows: Vec<Vec<Value>> = Vec::new();
-        for (name, status) in &fleet.connectors {
-            let status = status.borrow();
-            rows.push(row(
-                name,
-                connect::words(&status.state).0,
-                status.events,
-                None,
-                status.fresh_through,
-                Some(status.quarantined),
-            ));
+    /// Shows how things stand, when it is time to. The first figures come as soon as there are any.
+    pub(super) async fn show(&mut self, fleet: &Fleet, told: &Told) -> Result<(), Failure> {
+        if !self.is_due() {
+            return Ok(());
         }
-        for ((_, name, status), lag) in fleet.routers.iter().zip(&lags) {
-            let status = status.borrow();
-            rows.push(row(
-                name,
-                route::words(&status.state).0,
-                status.events,
-                *lag,
-                status.fresh_through,
-                None,
-            ));
-        }
+        let figures = Figures::read(&self.folder, fleet, told).await?;
         if self.terminal {
-            self.draw(&rows)
+            let table = output::table(self.output, &COLUMNS, &figures.rows());
+            self.draw(&format!("{:>4} s   {}\n{table}", self.seconds(), told.words()));
+        } else if self.shown.is_none() && !figures.any() {
+            return Ok(());
+        } else if self.output.is_json() {
+            let seconds = self.exact_seconds();
+            println!("{}", json!({"seconds": seconds, "nation": told.object()}));
+            let rows = figures.numbers(seconds);
+            output::again(self.output, &NUMBERS, &rows);
         } else {
-            self.line(&rows, &lags)
+            println!("{:>4} s: {}; {}", self.seconds(), told.words(), figures.words());
         }
+        self.shown = Some(Instant::now());
         Ok(())
     }
 
-    /// Something that is worth a line of its own.
+    /// How far a part of the end is; at its begin and from time to time.
+    pub(super) fn phase(&mut self, what: &'static str, text: &str) {
+        if self.phase == what && !self.is_due() {
+            return;
+        }
+        self.phase = what;
+        self.shown = Some(Instant::now());
+        if self.output.is_json() {
+            println!("{}", json!({"seconds": self.exact_seconds(), "phase": what, "text": text}));
+        } else if self.terminal {
+            self.draw(&format!("{:>4} s   {what}: {text}", self.seconds()));
+        } else {
+            println!("{:>4} s: {what}: {text}", self.seconds());
+        }
+    }
+
+    /// Something that is worth a line of its own; what was drawn last stays.
     pub(super) fn say(&mut self, text: &str) {
         self.drawn = 0;
         if !self.output.is_json() {
@@ -121,7 +96,7 @@ impl View {
     }
 
     /// How the check came out.
-    pub(super) fn verdict(&self, verdict: &Verdict) {
+    pub(super) fn verdict(&mut self, verdict: &Verdict) {
         let columns = ["subscriber", "table", "difference", "count"];
         let difference = |found: &lienthong_demo::Difference| {
             vec![json!(found.subscriber), json!(found.table), json!(found.kind), json!(found.count)]
@@ -133,77 +108,39 @@ impl View {
             output::line(self.output, &["equal", "set_aside", "differences"], &summary);
             return;
         }
-        println!(
+        self.say(&format!(
             "check: as they must be: {}; set aside because their source is wrong: {}; {}",
             counted(verdict.equal, "row"),
             counted(verdict.refused, "row"),
             counted(verdict.differences.len(), "difference")
-        );
+        ));
         if !rows.is_empty() {
             output::rows(self.output, &columns, &rows);
         }
     }
 
-    fn draw(&mut self, rows: &[Vec<Value>]) {
-        let told = *self.told.borrow();
-        let title = format!(
-            "{:>4} s   {} people live, {}",
-            self.began.elapsed().as_secs(),
-            told.living,
-            counted(told.happened, "happening")
-        );
-        let text = format!("{title}\n{}", output::table(self.output, &COLUMNS, rows));
+    fn is_due(&self) -> bool {
+        let interval = Duration::from_secs(if self.terminal { 1 } else { 5 });
+        self.shown.is_none_or(|at| at.elapsed() >= interval)
+    }
+
+    fn seconds(&self) -> u64 {
+        self.began.elapsed().as_secs()
+    }
+
+    fn exact_seconds(&self) -> f64 {
+        (self.began.elapsed().as_secs_f64() * 10.0).round() / 10.0
+    }
+
+    fn draw(&mut self, text: &str) {
         let mut out = std::io::stdout().lock();
         if self.drawn > 0 {
-            // Up to the first line of the last table, and away with it.
+            // Up to the first line of what was drawn last, and away with it.
             let _ = write!(out, "\x1b[{}A\x1b[J", self.drawn);
         }
-        // A terminal that is gone ends the demo by its signal.
-        let _ = writeln!(out, "{text}");
+        // Lines are cut at the edge meanwhile: one that goes on below would be one line more than was counted. A terminal that is gone
+        // ends the demo by its signal.
+        let _ = writeln!(out, "\x1b[?7l{text}\x1b[?7h");
         self.drawn = text.lines().count();
     }
-
-    fn line(&self, rows: &[Vec<Value>], lags: &[Option<Lag>]) {
-        if self.output.is_json() {
-            for row in rows {
-                output::line(self.output, &COLUMNS, row);
-            }
-            return;
-        }
-        let told = *self.told.borrow();
-        let live = rows.iter().filter(|row| row[1] == "live").count();
-        let count = |row: &Vec<Value>| row[2].as_u64().unwrap_or(0);
-        let (published, delivered) = rows.split_at(lienthong_demo::PARTICIPANTS.len());
-        let worst =
-            |part: fn(&Lag) -> Duration| lags.iter().flatten().map(part).max().map_or("-".to_owned(), millis);
-        println!(
-            "{:>4} s: {}, {} of {} live, {} published, {} delivered, slowest subscription p50 {} p99 {}, {} set aside",
-            self.began.elapsed().as_secs(),
-            counted(told.happened, "happening"),
-            live,
-            rows.len(),
-            counted(published.iter().map(count).sum::<u64>(), "event"),
-            delivered.iter().map(count).sum::<u64>(),
-            worst(|lag| lag.p50),
-            worst(|lag| lag.p99),
-            rows.iter().filter_map(|row| row[6].as_u64()).sum::<u64>(),
-        );
-    }
-}
-
-fn row(
-    name: &str,
-    state: &str,
-    events: u64,
-    lag: Option<Lag>,
-    fresh: Option<i64>,
-    quarantined: Option<u64>,
-) -> Vec<Value> {
-    let age = fresh.map(|time| (now() - time) as f64 / 1e6);
-    let (p50, p99) = lag.map(|lag| (lag.p50.as_secs_f64(), lag.p99.as_secs_f64())).unzip();
-    vec![json!(name), json!(state), json!(events), json!(p50), json!(p99), json!(age), json!(quarantined)]
-}
-
-fn millis(time: Duration) -> String {
-    format!("{:.0} ms", time.as_secs_f64() * 1e3)
 }
