@@ -8,6 +8,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
+use lienthong_demo::PARTICIPANTS;
 use lienthong_nation::Nation;
 use lienthong_testkit::database::Database;
 use lienthong_testkit::kafka::namespace;
@@ -19,15 +20,6 @@ use crate::observed;
 use crate::search::Searcher;
 use crate::traces::Collector;
 
-const PUBLISHERS: [&str; 7] = [
-    "moh.facilities",
-    "moj.civil-status",
-    "mps.population",
-    "mps.residence",
-    "mps.identity",
-    "vss.insurance",
-    "homeaffairs.admin-units",
-];
 const CIVIL_STATUS: &str = "moj.civil-status";
 /// Between two looks at what the nation shows of itself.
 const LOOK: Duration = Duration::from_millis(500);
@@ -165,7 +157,7 @@ impl Nationwide {
             Nation::canaries().iter().map(|text| (*text).to_owned()).collect();
         let columns = "select m.name, c.name from sqlite_master m join pragma_table_info(m.name) c
             where m.type = 'table' and m.name not like 'lienthong%' and c.name like '%pin'";
-        for publisher in PUBLISHERS {
+        for publisher in PARTICIPANTS {
             let mut database = self.database(publisher).await?;
             for row in database.rows(columns).await? {
                 let [Some(table), Some(column)] = row.as_slice() else { continue };
@@ -282,7 +274,7 @@ async fn break_life(nation: &mut Nationwide) -> Result<()> {
     let output = nation.command(&demo).env("LIENTHONG_TEST_PANIC", "life").output()?;
     nation.ended(1, PANIC, &demo, output)?;
     let tables = "select name from sqlite_master where type = 'table' and sql like '%pin%' and name not like 'lienthong%'";
-    for publisher in PUBLISHERS {
+    for publisher in PARTICIPANTS {
         for table in nation.database(publisher).await?.rows(tables).await?.into_iter().flatten().flatten() {
             let refuse = format!(
                 "create trigger canary_{table} before insert on {table} begin select raise(abort, 'Khuyểuh 001085730194'); end"
@@ -291,7 +283,7 @@ async fn break_life(nation: &mut Nationwide) -> Result<()> {
         }
     }
     nation.run(1, "SQLite 1811", &demo)?;
-    for publisher in PUBLISHERS {
+    for publisher in PARTICIPANTS {
         let mut database = nation.database(publisher).await?;
         let triggers = "select name from sqlite_master where type = 'trigger' and name like 'canary_%'";
         for trigger in database.rows(triggers).await?.into_iter().flatten().flatten() {

@@ -234,6 +234,8 @@ impl Encoder {
         }
         for _ in records..self.batches.of_change() {
             self.captured.between(row.time, self.recorded_time);
+        }
+        if records < self.batches.of_change() {
             self.oldest = Some(self.oldest.map_or(row.time, |oldest| oldest.min(row.time)));
         }
         sent

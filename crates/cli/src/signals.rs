@@ -6,7 +6,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 /// Everything that stops in good order has stopped by then; a supervisor kills after ten seconds.
-const LATE: std::time::Duration = std::time::Duration::from_secs(8);
+pub(crate) const LATE: std::time::Duration = std::time::Duration::from_secs(8);
 
 /// The way to stop.
 #[derive(Clone)]

@@ -10,10 +10,10 @@ use crate::args::Cli;
 /// The command line, or the exit code after help or a mistake has been told.
 pub(crate) fn parse() -> Result<Cli, ExitCode> {
     Cli::try_parse().map_err(|error| {
-        let text = error.render();
+        let text = error.render().to_string();
         let arguments = std::env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned());
-        let told = without_values(&text.to_string(), &arguments.collect::<Vec<_>>());
-        if told == text.to_string() {
+        let told = without_values(&text, &arguments.collect::<Vec<_>>());
+        if told == text {
             error.exit();
         }
         eprint!("{told}");

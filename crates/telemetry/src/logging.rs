@@ -12,8 +12,8 @@ use tracing_subscriber::{EnvFilter, Layer};
 /// Target of the lines that a service always writes: changes of state, and counts every ten seconds.
 pub const SERVICE: &str = "service";
 
-/// The first that fits counts. Libraries that are never let say more than this, whatever the operator asks for: they know addresses and requests, and what they
-/// say in detail is not ours to promise.
+/// Libraries that are never let say more than this, whatever the operator asks for: they know addresses and requests, and what they
+/// say in detail is not ours to promise. The first that fits counts.
 const BOUNDED: [(&str, Option<Level>); 9] = [
     ("rdkafka", Some(Level::INFO)),
     ("librdkafka", Some(Level::INFO)),
@@ -72,25 +72,24 @@ where
 }
 
 fn within_bounds(metadata: &Metadata<'_>) -> bool {
-    let target = metadata.target();
-    let bound = BOUNDED.iter().find(|(name, _)| target.starts_with(name));
-    bound.is_none_or(|(_, most)| most.is_some_and(|most| *metadata.level() <= most))
+    bound(metadata.target()).is_none_or(|most| most.is_some_and(|most| *metadata.level() <= most))
+}
+
+/// The most that a library may say, where it is bounded.
+fn bound(target: &str) -> Option<Option<Level>> {
+    BOUNDED.iter().find(|(name, _)| target.starts_with(name)).map(|(_, most)| *most)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn most(target: &str) -> Option<Option<Level>> {
-        BOUNDED.iter().find(|(name, _)| target.starts_with(name)).map(|(_, most)| *most)
-    }
-
     #[test]
     fn what_a_server_says_in_its_own_words_is_never_written() {
         for target in ["sqlx::postgres::notice", "sqlx_postgres::options::parse", "opentelemetry_sdk"] {
-            assert_eq!(most(target), Some(None), "{target}");
+            assert_eq!(bound(target), Some(None), "{target}");
         }
-        assert_eq!(most("sqlx::query"), Some(Some(Level::INFO)));
-        assert_eq!(most("lienthong_router"), None);
+        assert_eq!(bound("sqlx::query"), Some(Some(Level::INFO)));
+        assert_eq!(bound("lienthong_router"), None);
     }
 }

@@ -23,12 +23,10 @@ use super::{Context, keys, schema, topics};
 use crate::args::{Demo, Global};
 use crate::exit::{Code, Failure};
 use crate::output::Output;
-use crate::signals::Stop;
+use crate::signals::{LATE, Stop};
 
 /// How often it is looked whether there is something to show or to end.
 const LOOK: Duration = Duration::from_millis(100);
-/// A supervisor kills ten seconds after SIGTERM: delivery and check get so many of them.
-const HURRY: Duration = Duration::from_secs(8);
 
 pub(super) async fn run(global: &Global, options: &Demo, stop: Stop) -> Result<(), Failure> {
     let output = Output::new(global.output, global.color);
@@ -36,14 +34,14 @@ pub(super) async fn run(global: &Global, options: &Demo, stop: Stop) -> Result<(
     let view = View::new(folder.path(), output);
     let hurry = async {
         stop.terminated.cancelled().await;
-        tokio::time::sleep(HURRY).await;
+        stop.late.cancelled().await;
     };
     let outcome = tokio::select! {
         biased;
         outcome = nation(global, options, folder.path(), &stop.asked, view) => outcome,
         () = hurry => Err(Failure::new(
             Code::Interrupted,
-            format!("not all that is committed could be delivered and checked within {} s of SIGTERM: the check was not done", HURRY.as_secs()),
+            format!("not all that is committed could be delivered and checked within {} s of SIGTERM: the check was not done", LATE.as_secs()),
         )),
     };
     folder.end(output, outcome)

@@ -12,12 +12,16 @@ use crate::commands::{connect, route};
 use crate::exit::Failure;
 use crate::status_record::now;
 
-/// Of a table.
-pub(super) const COLUMNS: [&str; 7] =
-    ["who", "state", "events", "lag_p50", "lag_p99", "fresh_through", "quarantined"];
-/// For programs; seconds since the demo began, milliseconds, seconds ago.
-pub(super) const NUMBERS: [&str; 8] =
-    ["seconds", "who", "state", "events", "lag_p50_ms", "lag_p99_ms", "fresh_seconds_ago", "quarantined"];
+/// Of every row.
+pub(super) const COLUMNS: [&str; 7] = [
+    "who",
+    "state",
+    "events",
+    "lag_p50_seconds",
+    "lag_p99_seconds",
+    "fresh_through_age_seconds",
+    "quarantined",
+];
 
 /// One participant or subscription.
 pub(super) struct Figure {
@@ -88,8 +92,8 @@ impl Figures {
     pub(super) fn rows(&self) -> Vec<Vec<Value>> {
         let row = |figure: &Figure| {
             let Figure { who, state, events, lag, fresh, quarantined } = figure;
-            let (p50, p99) = lag.map(|lag| (millis(lag.p50), millis(lag.p99))).unzip();
-            let fresh = fresh.map(|micros| format!("{:.1} s ago", micros as f64 / 1e6));
+            let (p50, p99) = lag.map(|lag| (lag.p50.as_secs_f64(), lag.p99.as_secs_f64())).unzip();
+            let fresh = fresh.map(|micros| micros as f64 / 1e6);
             vec![
                 json!(who),
                 json!(state),
@@ -99,19 +103,6 @@ impl Figures {
                 json!(fresh),
                 json!(quarantined),
             ]
-        };
-        self.all().map(row).collect()
-    }
-
-    /// For [`NUMBERS`].
-    pub(super) fn numbers(&self, seconds: f64) -> Vec<Vec<Value>> {
-        let millis = |time: Duration| (time.as_secs_f64() * 1e4).round() / 10.0;
-        let row = |figure: &Figure| {
-            let Figure { who, state, events, lag, fresh, quarantined } = figure;
-            let (p50, p99) = lag.map(|lag| (millis(lag.p50), millis(lag.p99))).unzip();
-            let fresh = fresh.map(|micros| (micros / 100_000) as f64 / 10.0);
-            let numbers = [json!(events), json!(p50), json!(p99), json!(fresh), json!(quarantined)];
-            [json!(seconds), json!(who), json!(state)].into_iter().chain(numbers).collect()
         };
         self.all().map(row).collect()
     }

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use lienthong_demo::Verdict;
+use lienthong_schemas::counted;
 use serde_json::json;
 
 use crate::exit::{Code, Failure};
@@ -77,7 +78,7 @@ fn differences(verdict: &Verdict) -> Result<(), Failure> {
     match verdict.differences.len() {
         0 => Ok(()),
         count => {
-            let line = format!("{count} tables differ from what they must hold");
+            let line = format!("the check found {}", counted(count, "difference"));
             Err(Failure::new(Code::Differences, line))
         }
     }

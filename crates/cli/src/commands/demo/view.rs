@@ -8,7 +8,7 @@ use lienthong_demo::Verdict;
 use lienthong_schemas::counted;
 use serde_json::{Value, json};
 
-use super::figures::{COLUMNS, Figures, NUMBERS};
+use super::figures::{COLUMNS, Figures};
 use super::fleet::Fleet;
 use super::told::Told;
 use crate::exit::Failure;
@@ -62,8 +62,11 @@ impl View {
         } else if self.output.is_json() {
             let seconds = self.exact_seconds();
             println!("{}", json!({"seconds": seconds, "nation": told.object()}));
-            let rows = figures.numbers(seconds);
-            output::again(self.output, &NUMBERS, &rows);
+            for row in figures.rows() {
+                let mut object = json!({"seconds": seconds});
+                COLUMNS.iter().zip(row).for_each(|(column, value)| object[*column] = value);
+                println!("{object}");
+            }
         } else {
             println!("{:>4} s: {}; {}", self.seconds(), told.words(), figures.words());
         }
