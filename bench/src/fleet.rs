@@ -172,23 +172,38 @@ impl Drop for Service {
     }
 }
 
-/// Rows `first..first + count` of about 350 bytes, as one insert statement per thousand.
+/// A row of the publisher's table, of about 350 bytes.
+pub(crate) fn row(n: u64) -> [String; 10] {
+    [
+        format!("HK{n:010}"),
+        format!("001{:09}", n % 100_000_000),
+        format!("hộ-{n:08}"),
+        "con ruột của chủ hộ".to_owned(),
+        "01".to_owned(),
+        "001".to_owned(),
+        "00004".to_owned(),
+        format!("Số {n} ngõ 12 đường Nguyễn Trãi, tổ dân phố số 7, khu dân cư Bắc Linh Đàm mở rộng"),
+        "2025-06-30".to_owned(),
+        format!("2026-03-0{}", n % 9 + 1),
+    ]
+}
+
+/// Inserts one [`row`]: planned once, as applications do.
+pub(crate) fn insert(url: &str) -> String {
+    // A text is a date to SQLite, and must be made one for PostgreSQL.
+    let date = if url.starts_with("sqlite") { "" } else { "::text::date" };
+    format!("insert into residence values ($1, $2, $3, $4, $5, $6, $7, $8, $9{date}, $10{date})")
+}
+
+/// Rows `first..first + count`, as one insert statement per thousand.
 pub(crate) fn inserts(first: u64, count: u64) -> Vec<String> {
-    let row = |n: u64| {
-        format!(
-            "('HK{n:010}','001{:09}','hộ-{n:08}','con ruột của chủ hộ','01','001','00004','Số {n} ngõ 12 đường Nguyễn Trãi, tổ dân phố số 7, khu dân cư Bắc Linh Đàm mở rộng','2025-06-30','2026-03-0{}')",
-            n % 100_000_000,
-            n % 9 + 1
-        )
-    };
+    let literal = |n: u64| format!("('{}')", row(n).join("','"));
     let numbers: Vec<u64> = (first..first + count).collect();
     numbers
         .chunks(1_000)
         .map(|some| {
-            format!(
-                "insert into residence values {}",
-                some.iter().map(|n| row(*n)).collect::<Vec<_>>().join(",")
-            )
+            let rows: Vec<String> = some.iter().map(|n| literal(*n)).collect();
+            format!("insert into residence values {}", rows.join(","))
         })
         .collect()
 }

@@ -7,7 +7,7 @@ use lienthong_testkit::database::Database;
 use lienthong_testkit::postgres::TestDatabase;
 use tempfile::TempDir;
 
-use crate::fleet::{COLUMN, Fleet, LEDGER, PARTICIPANT, inserts};
+use crate::fleet::{COLUMN, Fleet, LEDGER, PARTICIPANT, insert, inserts, row};
 use crate::paired::spread;
 use crate::proc;
 
@@ -183,12 +183,14 @@ pub(crate) async fn latency(rate: u64, seconds: u64) -> Result<()> {
 /// One row per transaction at an even pace; when each commit had returned.
 async fn commit(url: String, rate: u64, seconds: u64) -> Result<Vec<Instant>> {
     let mut owner = Database::open(&url).await?;
+    let insert = insert(&url);
     let start = Instant::now();
     let mut committed = Vec::new();
     for n in 0..rate * seconds {
         let due = start + Duration::from_nanos(1_000_000_000 / rate * n);
         tokio::time::sleep_until(due.into()).await;
-        owner.run(&inserts(n, 1)).await?;
+        let cells = row(n);
+        owner.rows_with(&insert, &cells.each_ref().map(String::as_str)).await?;
         committed.push(Instant::now());
     }
     Ok(committed)
@@ -201,8 +203,8 @@ async fn look(url: String, rows: u64) -> Result<Vec<Instant>> {
     let (mut floor, give_up) = (0_usize, Instant::now() + Duration::from_secs(600));
     while floor < seen.len() {
         ensure!(Instant::now() < give_up, "row {floor} did not arrive");
-        let query = format!("select file_no from resident where file_no >= 'HK{floor:010}'");
-        let found = target.rows(&query).await?;
+        let from = format!("HK{floor:010}");
+        let found = target.rows_with("select file_no from resident where file_no >= $1", &[&from]).await?;
         let now = Instant::now();
         for row in found {
             let number =

@@ -62,8 +62,12 @@ pub(super) async fn connect_writer(url: &str, application: &str) -> Result<PgCon
         ("idle_in_transaction_session_timeout", "5s"),
         ("lock_timeout", "10s"),
         ("statement_timeout", "120s"),
-        // Tables grow by orders of magnitude within one session: a plan that was right for the empty one must not be kept.
-        ("plan_cache_mode", "force_custom_plan"),
+        // Planning a statement costs more than a small batch's rows. Tables grow by orders of magnitude within one session, so the
+        // plan that is kept must be right for any size: look up key by key in an index, never read the whole of a table.
+        ("plan_cache_mode", "force_generic_plan"),
+        ("enable_seqscan", "off"),
+        ("enable_hashjoin", "off"),
+        ("enable_mergejoin", "off"),
         // Each statement is one batch; compiling it costs more than running it.
         ("jit", "off"),
     ];

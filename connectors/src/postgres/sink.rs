@@ -137,10 +137,10 @@ impl Session {
         let temporary = self.may_stage(target).await?;
         let error = |error: &sqlx::Error| sink_error(target, None, error);
         let mut transaction = self.conn.begin().await.map_err(|e| error(&e))?;
-        if !offsets::advance(&mut transaction, delivery).await.map_err(|e| error(&e))? {
+        let Some(chain) = offsets::advance(&mut transaction, delivery).await.map_err(|e| error(&e))? else {
             transaction.rollback().await.map_err(|e| error(&e))?;
             return Err(SinkError::Fenced);
-        }
+        };
         column_mode::lock(&mut transaction, tables, delivery).await.map_err(|e| error(&e))?;
         let mut applied = Applied::default();
         for round in delivery.rounds {
@@ -157,7 +157,7 @@ impl Session {
             }
         }
         if let Some(body) = delivery.receipt {
-            offsets::write_receipt(&mut transaction, delivery, body).await.map_err(|e| error(&e))?;
+            offsets::write_receipt(&mut transaction, delivery, body, &chain).await.map_err(|e| error(&e))?;
         }
         // Constraints that are deferred speak here.
         transaction.commit().await.map_err(|e| sink_error(target, Some("a table of this batch"), &e))?;
