@@ -69,9 +69,7 @@ async fn nation(
     // Whatever goes wrong here, the nation's thread ends too.
     let _ended = ending.clone().drop_guard();
     let (teller, told) = watch::channel(Told::default());
-    // A life that fails ends the watch.
-    let living = live(ground, teller, ending.clone());
-    // Beside the first ministries' first day: nobody waits for figures longer than for the slower of both.
+    // Before the nation is made, whose making may take minutes and is to be seen.
     let mut fleet = tokio::select! {
         fleet = begin(&context, &told) => fleet?,
         () = shutdown.cancelled() => {
@@ -79,6 +77,8 @@ async fn nation(
             return Err(Failure::new(Code::Interrupted, line));
         }
     };
+    // A life that fails ends the watch.
+    let living = live(ground, teller, ending.clone());
     let watched = watch_until(options.length, &[shutdown, &ending], &mut fleet, &told, &mut view).await;
     ending.cancel();
     // Whatever ended the watch: what has begun is finished, delivered and checked.

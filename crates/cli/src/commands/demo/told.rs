@@ -55,9 +55,19 @@ impl Told {
         matches!(self.stage, Stage::Lives { .. })
     }
 
+    /// Whether there is anything to look at yet.
+    pub(super) fn any(&self) -> bool {
+        match self.stage {
+            Stage::Making { rows, .. } => rows > 0,
+            Stage::Past { .. } | Stage::Lives { .. } => true,
+        }
+    }
+
     /// As a line of the table's title or of a pipe.
     pub(super) fn words(&self) -> String {
         match self.stage {
+            // What the folder holds needs its people only.
+            Stage::Making { of: 0, .. } => "making the people".to_owned(),
             Stage::Making { rows, asked, of } => {
                 format!("making the nation {}, {rows} rows written", bar(asked, of))
             }

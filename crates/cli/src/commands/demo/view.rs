@@ -57,7 +57,7 @@ impl View {
         if self.terminal {
             let table = output::table(self.output, &COLUMNS, &figures.rows());
             self.draw(&format!("{:>4} s   {}\n{table}", self.seconds(), told.words()));
-        } else if self.shown.is_none() && !figures.any() {
+        } else if self.shown.is_none() && !told.any() && !figures.any() {
             return Ok(());
         } else if self.output.is_json() {
             let seconds = self.exact_seconds();
