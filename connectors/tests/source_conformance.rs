@@ -19,6 +19,8 @@ mod beside;
 mod changes;
 #[path = "source_promises/nested.rs"]
 mod nested;
+#[path = "source_promises/postgres_cost.rs"]
+mod postgres_cost;
 #[path = "source_promises/postgres_nested.rs"]
 mod postgres_nested;
 #[path = "source_promises/postgres_order.rs"]

@@ -8,6 +8,7 @@ mod error;
 mod fitted;
 mod ledger;
 mod ledger_mode;
+mod look;
 mod offsets;
 mod outbox_check;
 mod outbox_ddl;

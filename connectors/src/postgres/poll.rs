@@ -1,9 +1,10 @@
 //! One poll of the outbox.
 //!
 //! A *pass* takes a snapshot `to` once and pages through the rows that it sees and the last pass's snapshot did not; a short
-//! page ends it. A transaction that commits late is simply visible in a later pass, so nobody waits for it and it is never
-//! skipped. A first-load chunk is read in one transaction with the outbox rows that its snapshot sees, and given out behind
-//! them: so it stands exactly where it was read.
+//! page ends it. The statement that takes the snapshot reads the first page in it: a source that has caught up is asked once. A
+//! transaction that commits late is simply visible in a later pass, so nobody waits for it and it is never skipped. A
+//! first-load chunk is read in one transaction with the outbox rows that its snapshot sees, and given out behind them: so it
+//! stands exactly where it was read.
 
 use bumpalo::Bump;
 use lienthong_contract::Cell;
@@ -15,9 +16,10 @@ use sqlx::{Connection as _, Row as _};
 
 use super::captured::Captured;
 use super::decode::{self, Needed};
+use super::look::{self, Look};
 use super::outbox_ddl::OutboxNames;
 use super::position::OutboxPosition;
-use crate::identifier::{TableName, safe};
+use crate::identifier::safe;
 
 /// An open source.
 pub(super) struct Session {
@@ -33,17 +35,17 @@ pub(super) struct Session {
     lineage: String,
     position: Option<OutboxPosition>,
     arena: Bump,
-    head: String,
-    first: String,
-    page: String,
+    look: String,
     lost: String,
 }
 
-/// What a poll begins with: one statement, one snapshot.
-struct Head {
-    snapshot: String,
+/// What a poll gave out of the outbox.
+struct Passed {
+    rows: usize,
+    /// Whether everything that was visible when the last look was taken has been given out.
+    complete: bool,
+    /// The source's clock before that look.
     time: i64,
-    lost: i64,
 }
 
 impl Session {
@@ -56,10 +58,6 @@ impl Session {
         tables: Vec<Captured>,
         (lineage, secret): (String, HashKey),
     ) -> Self {
-        let lost = format!(
-            "(select case when is_called then last_value else 0 end from {}) as lost",
-            names.lost.sql()
-        );
         Self {
             conn,
             listener,
@@ -70,10 +68,8 @@ impl Session {
             lineage,
             position: None,
             arena: Bump::new(),
-            head: head_sql(&lost),
-            first: first_sql(&names.outbox),
-            page: page_sql(&names.outbox),
-            lost,
+            look: look::sql(names),
+            lost: look::lost_sql(names),
         }
     }
 
@@ -144,17 +140,13 @@ impl Session {
         if loading {
             sqlx::query("begin isolation level repeatable read, read only").execute(&mut self.conn).await?;
         }
-        let head = self.head().await?;
-        if let Err(gap) = no_gap(&position, head.lost) {
-            return Ok(Err(gap));
-        }
-        let (mut rows, complete) = match self.pass(&mut position, &head, limit, visitor).await? {
+        let Passed { mut rows, complete, time } = match self.pass(&mut position, limit, visitor).await? {
             Ok(done) => done,
             Err(error) => return Ok(Err(error)),
         };
         if loading {
             if complete && rows < limit {
-                match self.chunk(&mut position, head.time, limit - rows, visitor).await? {
+                match self.chunk(&mut position, time, limit - rows, visitor).await? {
                     Ok(read) => rows += read,
                     Err(error) => return Ok(Err(error)),
                 }
@@ -165,49 +157,29 @@ impl Session {
             position: text,
             rows,
             caught_up: complete && position.snap.is_none(),
-            source_time: head.time,
+            source_time: time,
         });
         self.position = Some(position);
         Ok(polled)
     }
 
-    /// Lowest id that can be new after `from`. Asked once per pass: while a backlog is paged through, it would look at all of it.
-    async fn first(&mut self, from: Option<&String>) -> Result<Option<i64>, sqlx::Error> {
-        sqlx::query_scalar(safe(self.first.clone())).bind(from).fetch_one(&mut self.conn).await
-    }
-
-    async fn head(&mut self) -> Result<Head, sqlx::Error> {
-        let row = sqlx::query(safe(self.head.clone())).fetch_one(&mut self.conn).await?;
-        Ok(Head {
-            snapshot: row.try_get("snapshot")?,
-            time: row.try_get("time")?,
-            lost: row.try_get("lost")?,
-        })
-    }
-
-    /// Ends the pass under way and makes a new one with the head's snapshot, as far as the limit goes. Returns the rows given out
-    /// and whether everything that the head's snapshot sees has been.
+    /// Ends the pass under way and makes a new one, as far as the limit goes.
     async fn pass(
         &mut self,
         position: &mut OutboxPosition,
-        head: &Head,
         limit: usize,
         visitor: &mut dyn RowVisitor,
-    ) -> Result<Result<(usize, bool), SourceError>, sqlx::Error> {
+    ) -> Result<Result<Passed, SourceError>, sqlx::Error> {
         let mut given = 0;
         loop {
             let fresh = position.to.is_none();
-            if fresh {
-                position.to = Some(head.snapshot.clone());
-                // A later look than the head's: it may see more, and so only start earlier.
-                let Some(first) = self.first(position.from.as_ref()).await? else {
-                    position.pass_done();
-                    return Ok(Ok((given, true)));
-                };
-                position.id = first - 1;
-            }
             let left = limit - given;
-            let page = self.page(position, left).await?;
+            let Look { snapshot, time, lost, page } =
+                look::look(&mut self.conn, &self.look, position, left).await?;
+            if let Err(gap) = no_gap(position, lost) {
+                return Ok(Err(gap));
+            }
+            position.to = Some(snapshot);
             if let Some(last) = page.last() {
                 position.id = last.try_get("id")?;
             }
@@ -215,24 +187,14 @@ impl Session {
                 Ok(rows) => given += rows,
                 Err(error) => return Ok(Err(error)),
             }
-            if page.len() == left {
-                return Ok(Ok((given, false)));
+            let more = page.len() == left;
+            if !more {
+                position.pass_done();
             }
-            position.pass_done();
-            if fresh {
-                return Ok(Ok((given, true)));
+            if more || fresh {
+                return Ok(Ok(Passed { rows: given, complete: !more, time }));
             }
         }
-    }
-
-    async fn page(&mut self, position: &OutboxPosition, limit: usize) -> Result<Vec<PgRow>, sqlx::Error> {
-        sqlx::query(safe(self.page.clone()))
-            .bind(position.id)
-            .bind(&position.to)
-            .bind(&position.from)
-            .bind(i64::try_from(limit).unwrap_or(i64::MAX))
-            .fetch_all(&mut self.conn)
-            .await
     }
 
     /// Rows of tables that are not captured count as nothing.
@@ -266,7 +228,7 @@ impl Session {
         Ok(Ok(given))
     }
 
-    /// The next rows of the first load, read in the transaction of the head.
+    /// The next rows of the first load, read in the transaction of the look before.
     async fn chunk(
         &mut self,
         position: &mut OutboxPosition,
@@ -361,28 +323,4 @@ fn no_gap(position: &OutboxPosition, lost: i64) -> Result<(), SourceError> {
         gap: format!("{} statements could not be recorded in the outbox", (lost - position.lost).abs()),
         fix: "mend the outbox (the server's log names the cause), then take a new first load".to_owned(),
     })
-}
-
-/// `now()` is the transaction's start, before its snapshot: whatever had committed by then is visible.
-fn head_sql(lost: &str) -> String {
-    format!(
-        "select pg_current_snapshot()::text as snapshot, (extract(epoch from now()) * 1000000)::bigint as time, {lost}"
-    )
-}
-
-fn first_sql(outbox: &TableName) -> String {
-    format!(
-        "select case when $1::text is null then (select min(id) from {outbox}) \
-         else (select min(id + 0) from {outbox} where xid >= pg_snapshot_xmin($1::text::pg_snapshot)) end",
-        outbox = outbox.sql()
-    )
-}
-
-fn page_sql(outbox: &TableName) -> String {
-    format!(
-        "select id, rel, op::text as op, (extract(epoch from at) * 1000000)::bigint as time, before, after from {} \
-         where id > $1 and pg_visible_in_snapshot(xid, $2::text::pg_snapshot) \
-         and pg_visible_in_snapshot(xid, $3::text::pg_snapshot) is not true order by id limit $4",
-        outbox.sql()
-    )
 }

@@ -38,7 +38,17 @@ pub(super) async fn connect(url: &str, application: &str) -> Result<PgConnection
 
 /// Connects for reading what is published. A row that row-level security would hide is an error then, and no gap.
 pub(super) async fn connect_reader(url: &str, application: &str) -> Result<PgConnection, sqlx::Error> {
-    greeted(options(url, application)?.options([("row_security", "off")])).await
+    let settings = [
+        ("row_security", "off"),
+        // Planning a poll costs more than a poll that finds little. The outbox grows from nothing to a backlog within one session, so
+        // the plan that is kept must be right for any size: from an index, in its order, never by reading and sorting a whole table.
+        ("plan_cache_mode", "force_generic_plan"),
+        ("enable_seqscan", "off"),
+        ("enable_bitmapscan", "off"),
+        // What is switched off counts as dear, and what is dear would be compiled.
+        ("jit", "off"),
+    ];
+    greeted(options(url, application)?.options(settings)).await
 }
 
 async fn greeted(options: PgConnectOptions) -> Result<PgConnection, sqlx::Error> {
