@@ -18,7 +18,7 @@ use crate::error::RouterError;
 use crate::group::{self, Taken, Terms, Work};
 use crate::lane::{Lane, lane_name};
 use crate::once::Goal;
-use crate::run::Router;
+use crate::run::{Router, RouterOptions};
 use crate::status::Status;
 use crate::worker::{Hand, Ran};
 use reports::{Outcome, Report};
@@ -85,6 +85,8 @@ pub(crate) struct Session<'r> {
     away: Option<(Instant, String)>,
     /// Why the subscription is about to end, and until when those that failed together with it have the time to get through alone.
     halt: Option<(Instant, RouterError)>,
+    /// Batches that have come one after the other since connections last got work.
+    gathered: usize,
     /// When the log had nothing more and nothing waited here.
     drained: Option<Instant>,
     /// The log and its group have answered.
@@ -105,6 +107,7 @@ impl<'r> Session<'r> {
             turn: None,
             away: None,
             halt: None,
+            gathered: 0,
             drained: None,
             joined: false,
         }
@@ -127,9 +130,12 @@ impl<'r> Session<'r> {
     async fn turns(&mut self, shutdown: &CancellationToken, goal: &mut Option<Goal>) -> Result<(), Ended> {
         while !shutdown.is_cancelled() {
             self.patience()?;
-            self.start_tasks(goal.is_some());
-            if self.halt_is_due() {
-                return Ok(());
+            if !self.gathers() {
+                self.gathered = 0;
+                self.start_tasks(goal.is_some());
+                if self.halt_is_due() {
+                    return Ok(());
+                }
             }
             self.balance().await?;
             if let Some(goal) = goal
@@ -140,6 +146,12 @@ impl<'r> Session<'r> {
             self.turn(shutdown).await?;
         }
         Ok(())
+    }
+
+    /// Whether the log is asked first for more that has come already: what comes together is committed together. One batch that is
+    /// enough for a connection does not wait for that.
+    fn gathers(&self) -> bool {
+        (1..self.lanes.len()).contains(&self.gathered) && !self.hands.is_empty() && self.halt.is_none()
     }
 
     async fn join(&mut self, goal: &mut Option<Goal>) -> Result<(), Ended> {
@@ -175,12 +187,14 @@ impl<'r> Session<'r> {
     /// Waits for a task or for the log, whichever comes first. While a transaction of a partition that has gone away is under way,
     /// the log is not asked: asking gives the partition to its next holder.
     async fn turn(&mut self, shutdown: &CancellationToken) -> Result<(), Ended> {
+        let wait = if self.gathers() { Duration::ZERO } else { LOOK };
+        let gathered = std::mem::take(&mut self.gathered);
         let Some(consumer) = &mut self.consumer else { return Ok(()) };
         let asked = Instant::now();
         let release = self.leaving.values().min().copied();
         let news = tokio::select! {
             Some(report) = self.tasks.join_next() => News::Task(report),
-            delivered = consumer.next(LOOK), if release.is_none() => News::Log(delivered),
+            delivered = consumer.next(wait), if release.is_none() => News::Log(delivered),
             () = tokio::time::sleep_until(release.unwrap_or(asked)), if release.is_some() => News::Overdue,
             () = shutdown.cancelled() => News::Shutdown,
         };
@@ -193,6 +207,7 @@ impl<'r> Session<'r> {
                     self.drained = Some(Instant::now());
                 }
                 if let Some(delivered) = delivered {
+                    self.gathered = if self.is_small(&delivered) { gathered + 1 } else { 0 };
                     self.received(delivered)?;
                 }
             }
@@ -201,6 +216,14 @@ impl<'r> Session<'r> {
         }
         self.settle();
         Ok(())
+    }
+
+    /// Records that are less than a connection's share of one transaction.
+    fn is_small(&self, delivered: &Delivered) -> bool {
+        let RouterOptions { max_rows, max_bytes, parallel, .. } = &self.router.options;
+        let share = |whole: &usize| whole / (*parallel).max(1);
+        matches!(delivered, Delivered::Records(batch)
+            if batch.entries.len() < share(max_rows) && batch.body.len() < share(max_bytes))
     }
 
     fn received(&mut self, delivered: Delivered) -> Result<(), Ended> {

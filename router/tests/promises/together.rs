@@ -29,9 +29,13 @@ impl Held {
     }
 
     async fn bounded(max_rows: usize) -> Self {
+        Self::with(1, max_rows).await
+    }
+
+    async fn with(parallel: usize, max_rows: usize) -> Self {
         let world = World::new(PARTITIONS).await;
         let mut vss = Subscriber::new(&world).await;
-        vss.options.parallel = 1;
+        vss.options.parallel = parallel;
         vss.options.max_rows = max_rows;
         let (sinks, log) = (Arc::new(SinkFaults::default()), Arc::new(LogFaults::default()));
         let faulty = Arc::new(FaultyLog { inner: Arc::clone(&world.log), faults: Arc::clone(&log) });
@@ -104,6 +108,22 @@ async fn partitions_that_wait_for_a_connection_are_committed_together() {
     assert_eq!(held.together(), PARTITIONS as usize);
     held.running.stop().await;
     assert_each_event_once(&held.vss, 25);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_has_come_together_is_committed_together_although_connections_are_free() {
+    let mut held = Held::with(4, 2_000).await;
+    for number in 1..=5 {
+        let births: Vec<Said> =
+            held.births().into_iter().map(|said| Said::birth(number, &said.pin, "An")).collect();
+        held.say(&births).await;
+        held.delivered(24 * number).await;
+    }
+    let transactions = held.vss.number("select count(distinct applied_at) from lienthong_receipt");
+    // One each time, unless something else ends in the very moment.
+    assert!(transactions <= 10, "{transactions} transactions for 5 times 8 partitions");
+    held.running.stop().await;
+    assert_each_event_once(&held.vss, 120);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
