@@ -122,6 +122,12 @@ impl Backlog {
         self.batches.is_empty()
     }
 
+    /// Entries that wait, duplicates among them.
+    #[must_use]
+    pub(crate) fn len(&self) -> usize {
+        self.batches.iter().map(|batch| batch.entries.len()).sum::<usize>().saturating_sub(self.at)
+    }
+
     /// The next transaction's events: all that waits, up to what is left of the bounds, and at least one.
     ///
     /// # Errors

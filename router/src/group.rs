@@ -1,6 +1,6 @@
 //! Which partitions' events go into one transaction: all that have something to deliver when a connection is free.
 //!
-//! Nobody waits for company. Together they are bounded as one partition alone is, so that with a backlog everybody's transactions are
+//! Together they are bounded as one partition alone is, so that with a backlog everybody's transactions are
 //! full, and those who are left go to the next connection.
 
 use std::collections::BTreeMap;
@@ -10,7 +10,7 @@ use lienthong_log::TopicPartition;
 
 use crate::backlog::Bounds;
 use crate::error::RouterError;
-use crate::lane::{Lane, Wish};
+use crate::lane::{Lane, Stance, Wish};
 use crate::worker::Task;
 
 /// How much a connection takes.
@@ -24,6 +24,8 @@ pub(crate) struct Terms {
     pub(crate) flush: bool,
     /// Only what failed is tried again.
     pub(crate) only_again: bool,
+    /// Only what is no other partition's business is done.
+    pub(crate) only_alone: bool,
 }
 
 /// Work for one connection.
@@ -68,12 +70,16 @@ pub(crate) fn take(
         if terms.only_again && !lane.tries_again() {
             continue;
         }
-        let alone = lane.stands_alone();
-        if alone && !tasks.is_empty() {
-            passed_over = true;
-            continue;
-        }
-        let wish = match lane.wish(&mut left, terms.flush) {
+        let alone = match lane.stance() {
+            Stance::Waits => continue,
+            Stance::Alone if !tasks.is_empty() => {
+                passed_over = true;
+                continue;
+            }
+            Stance::Joins if terms.only_alone => continue,
+            stance => stance == Stance::Alone,
+        };
+        let wish = match lane.take(&mut left, terms.flush) {
             Ok(wish) => wish,
             Err(halt) => {
                 lane.halted = true;
@@ -153,7 +159,7 @@ mod tests {
 
     fn terms(rows: usize, free: usize) -> Terms {
         let bounds = Bounds { rows, bytes: 1 << 20 };
-        Terms { bounds, free, flush: false, only_again: false }
+        Terms { bounds, free, flush: false, only_again: false, only_alone: false }
     }
 
     /// Takes in the order of these partitions: which ones were taken with how many events, and whose turn it was.
@@ -244,6 +250,6 @@ mod tests {
         let Some(Work::Run(tasks)) = taken.work else { panic!("work") };
         assert_eq!((tasks.len(), tasks[0].source.partition), (1, 0));
         assert!(taken.halt.is_some_and(|halt| halt.to_string().contains("lt.a.live/1 are missing")));
-        assert!(!lanes[&place(1)].stands_alone() && lanes[&place(1)].halted);
+        assert!(lanes[&place(1)].stance() == Stance::Waits && lanes[&place(1)].halted);
     }
 }

@@ -118,6 +118,17 @@ pub(crate) struct Lane {
     stage: Stage,
 }
 
+/// Whether a lane takes part in the next transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stance {
+    /// It is busy, halted, or waits before another attempt.
+    Waits,
+    /// What it has to do is no other partition's business: to read the offset row, or to try a unit again.
+    Alone,
+    /// With the others, if it has anything.
+    Joins,
+}
+
 /// What a lane wants done next.
 pub(crate) enum Wish {
     /// Read the offset row.
@@ -196,16 +207,31 @@ impl Lane {
         matches!(&self.stage, Stage::Open(open) if !open.cut.is_empty()) && self.ready()
     }
 
-    /// Whether the next thing to do is no other partition's business: to read the offset row, or to try a unit again.
-    pub(crate) fn stands_alone(&self) -> bool {
-        self.ready() && (matches!(self.stage, Stage::Unopened) || self.tries_again())
+    /// Who may take part. Waits end while one looks, so it is asked once per turn.
+    pub(crate) fn stance(&self) -> Stance {
+        match &self.stage {
+            _ if !self.ready() => Stance::Waits,
+            Stage::Open(open) if open.cut.is_empty() => Stance::Joins,
+            Stage::Open(_) | Stage::Unopened => Stance::Alone,
+        }
+    }
+
+    /// Events that wait and are not cut yet.
+    pub(crate) fn waiting(&self) -> usize {
+        match &self.stage {
+            Stage::Open(open) if !self.busy => open.backlog.len(),
+            Stage::Open(_) | Stage::Unopened => 0,
+        }
+    }
+
+    /// As [`Self::take`], of a partition that may be waiting.
+    #[cfg(test)]
+    pub(crate) fn wish(&mut self, left: &mut Bounds, flush: bool) -> Result<Option<Wish>, RouterError> {
+        if self.ready() { self.take(left, flush) } else { Ok(None) }
     }
 
     /// The next thing to do, if there is one, within what is left of a transaction. `flush`: control records are written now.
-    pub(crate) fn wish(&mut self, left: &mut Bounds, flush: bool) -> Result<Option<Wish>, RouterError> {
-        if !self.ready() {
-            return Ok(None);
-        }
+    pub(crate) fn take(&mut self, left: &mut Bounds, flush: bool) -> Result<Option<Wish>, RouterError> {
         let open = match &mut self.stage {
             Stage::Unopened => return Ok(Some(Wish::Open(self.name.clone()))),
             Stage::Open(open) => open,
@@ -395,14 +421,14 @@ mod tests {
         let Ok(Some(Wish::Run(Task { unit, .. }))) = lane.wish(&mut { BOUNDS }, true) else {
             panic!("a unit")
         };
-        assert!(!lane.stands_alone());
+        assert_ne!(lane.stance(), Stance::Alone);
         lane.again(unit);
         lane.push(batch(15));
-        assert!(lane.stands_alone() && lane.tries_again());
+        assert!(lane.stance() == Stance::Alone && lane.tries_again());
         let Ok(Some(Wish::Run(task))) = lane.wish(&mut { BOUNDS }, true) else { panic!("the same unit") };
         assert_eq!((task.unit.next.next_offset, task.doubtful), (15, false));
         lane.committed(&task.unit);
-        assert!(!lane.stands_alone());
+        assert_ne!(lane.stance(), Stance::Alone);
         assert_eq!(next_offset(lane.wish(&mut { BOUNDS }, true).expect("more")), Some(20));
     }
 

@@ -25,6 +25,8 @@ use reports::{Outcome, Report};
 
 /// A look at the log lasts so long at most: retries and idle writes are due in between.
 pub(crate) const LOOK: Duration = Duration::from_millis(50);
+/// So long a small transaction waits for the one under way: what comes meanwhile joins it. It does not wait for one that is stuck.
+const COMPANY: Duration = Duration::from_millis(20);
 /// Everything under way gets this long at the end.
 const FAREWELL: Duration = Duration::from_secs(5);
 /// And leaving the group this long.
@@ -87,6 +89,8 @@ pub(crate) struct Session<'r> {
     halt: Option<(Instant, RouterError)>,
     /// Batches that have come one after the other since connections last got work.
     gathered: usize,
+    /// When the last transaction began.
+    begun: Option<Instant>,
     /// When the log had nothing more and nothing waited here.
     drained: Option<Instant>,
     /// The log and its group have answered.
@@ -108,6 +112,7 @@ impl<'r> Session<'r> {
             away: None,
             halt: None,
             gathered: 0,
+            begun: None,
             drained: None,
             joined: false,
         }
@@ -187,7 +192,11 @@ impl<'r> Session<'r> {
     /// Waits for a task or for the log, whichever comes first. While a transaction of a partition that has gone away is under way,
     /// the log is not asked: asking gives the partition to its next holder.
     async fn turn(&mut self, shutdown: &CancellationToken) -> Result<(), Ended> {
-        let wait = if self.gathers() { Duration::ZERO } else { LOOK };
+        let wait = match (self.gathers(), self.waits_for_company()) {
+            (true, _) => Duration::ZERO,
+            (false, true) => COMPANY,
+            (false, false) => LOOK,
+        };
         let gathered = std::mem::take(&mut self.gathered);
         let Some(consumer) = &mut self.consumer else { return Ok(()) };
         let asked = Instant::now();
@@ -218,12 +227,28 @@ impl<'r> Session<'r> {
         Ok(())
     }
 
-    /// Records that are less than a connection's share of one transaction.
-    fn is_small(&self, delivered: &Delivered) -> bool {
+    /// Less than a connection's share of one transaction.
+    fn is_little(&self, events: usize, bytes: usize) -> bool {
         let RouterOptions { max_rows, max_bytes, parallel, .. } = &self.router.options;
         let share = |whole: &usize| whole / (*parallel).max(1);
-        matches!(delivered, Delivered::Records(batch)
-            if batch.entries.len() < share(max_rows) && batch.body.len() < share(max_bytes))
+        events < share(max_rows) && bytes < share(max_bytes)
+    }
+
+    fn is_small(&self, delivered: &Delivered) -> bool {
+        matches!(delivered, Delivered::Records(batch) if self.is_little(batch.entries.len(), batch.body.len()))
+    }
+
+    /// Whether what waits is better committed together with what comes while a transaction is under way. Side by side, small
+    /// transactions cost the subscriber's database more than they gain anybody.
+    fn waits_for_company(&self) -> bool {
+        let under_way = !self.tasks.is_empty() && self.begun.is_some_and(|begun| begun.elapsed() < COMPANY);
+        if !under_way || self.lanes.values().any(|lane| lane.paused) {
+            return false;
+        }
+        let waiting = self.lanes.values().filter(|lane| !lane.busy);
+        let (events, bytes) =
+            waiting.fold((0, 0), |(events, bytes), lane| (events + lane.waiting(), bytes + lane.bytes()));
+        self.is_little(events, bytes)
     }
 
     fn received(&mut self, delivered: Delivered) -> Result<(), Ended> {
@@ -259,9 +284,10 @@ impl<'r> Session<'r> {
         let options = &self.router.options;
         let bounds = Bounds { rows: options.max_rows, bytes: options.max_bytes };
         let order = self.in_turn();
+        let only_alone = self.waits_for_company();
         while let Some(hand) = self.hands.pop() {
             let (free, only_again) = (self.hands.len() + 1, self.halt.is_some());
-            let terms = Terms { bounds, free, flush, only_again };
+            let terms = Terms { bounds, free, flush, only_again, only_alone };
             let Taken { work, turn, halt } = group::take(&mut self.lanes, &order, terms);
             self.turn = turn.or(self.turn.take());
             let halted = halt.is_some();
@@ -274,6 +300,7 @@ impl<'r> Session<'r> {
                     drop(self.tasks.spawn(reports::open(hand, log, source, serial, name)));
                 }
                 Some(Work::Run(tasks)) => {
+                    self.begun = Some(Instant::now());
                     drop(self.tasks.spawn(reports::run(hand, Arc::clone(&self.router.shared), tasks)));
                 }
                 None => {

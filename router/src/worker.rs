@@ -147,7 +147,10 @@ impl Hand {
         tasks: &[Task],
         unfit: &mut Vec<(usize, Fault)>,
     ) -> Result<Done, Fault> {
-        for task in tasks.iter().filter(|task| task.doubtful) {
+        // Who is in doubt is alone. Were it not, the offset rows would tell: what has been committed is fenced then.
+        if let [task] = tasks
+            && task.doubtful
+        {
             let found = self.sink.offset(&task.lane).await.map_err(|error| sink_fault(error, task))?;
             if found == Some(task.unit.next) {
                 return Ok(Done::default());

@@ -149,5 +149,5 @@ async fn step(
         let end = ChainEnd { number: row.try_get("number")?, hash: row.try_get("hash")? };
         chains.ends.insert(lane, end);
     }
-    Ok(rows.len() == moves.len())
+    Ok(rows.len() == moves.len() && moves.iter().all(|step| chains.ends.contains_key(step.lane)))
 }
