@@ -118,7 +118,7 @@ async fn a_ministry_that_has_its_first_day_publishes_while_others_are_still_writ
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_nation_that_is_ended_while_it_is_made_is_checked_as_it_is_and_continued() -> Result<()> {
     let folder = tempfile::tempdir()?;
-    let mut running = Running::start(demo(folder.path(), &["--people", "15000"]))?;
+    let mut running = Running::start(demo(folder.path(), &["--people", "30000"]))?;
     let line = running.line("events published")?;
     ensure!(line.contains("making the nation ["), "{line}");
     running.signal("INT")?;
