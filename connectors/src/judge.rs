@@ -1,7 +1,7 @@
 //! What a delivery's writes come to once the version guard has spoken. Pure; shared by every kind of sink.
 
 use lienthong_contract::Cell;
-use lienthong_contract::ledger::{LedgerEntry, Offer, Verdict};
+use lienthong_contract::ledger::{LedgerEntry, Offer, SoftMark, Verdict};
 use lienthong_contract::sink::{Action, GroupWrite, KeyWrite, Revokes};
 use lienthong_contract::target::{TargetColumn, TargetTable, VersionStore};
 
@@ -27,21 +27,37 @@ pub(crate) struct Judged<'d> {
     pub(crate) shape: Option<Shape<'d>>,
     /// The groups to write, ascending by group.
     pub(crate) groups: Vec<GroupWrite<'d>>,
+    /// Stands in its column instead of the groups' own value.
+    soft: Option<SoftMark>,
 }
 
 impl<'d> Judged<'d> {
     fn older() -> Self {
-        Self { shape: None, groups: Vec::new() }
+        Self { shape: None, groups: Vec::new(), soft: None }
     }
 
     fn plain(shape: Shape<'d>) -> Self {
-        Self { shape: Some(shape), groups: Vec::new() }
+        Self { shape: Some(shape), groups: Vec::new(), soft: None }
     }
 
     fn groups(mut groups: Vec<GroupWrite<'d>>, shape: impl FnOnce(Vec<usize>) -> Shape<'d>) -> Self {
         groups.sort_by_key(|write| write.group);
         let indexes = groups.iter().map(|write| write.group).collect();
-        Self { shape: Some(shape(indexes)), groups }
+        Self { shape: Some(shape(indexes)), groups, soft: None }
+    }
+
+    /// Cells of the groups without those of the key, in the order of [`value_columns`].
+    pub(crate) fn cells(&self, table: &TargetTable) -> Vec<Cell<'d>> {
+        let cell = |column: &TargetColumn, cell: &Cell<'d>| match &self.soft {
+            Some(soft) if soft.column == column.name => Cell::Timestamp(soft.at),
+            _ => *cell,
+        };
+        self.groups
+            .iter()
+            .flat_map(|write| table.groups[write.group].columns.iter().zip(write.values))
+            .filter(|(column, _)| !is_key(table, column))
+            .map(|(column, value)| cell(column, value))
+            .collect()
     }
 }
 
@@ -54,23 +70,26 @@ pub(crate) fn judge<'d>(table: &TargetTable, write: &KeyWrite<'d>, entry: &mut L
             Judged::groups_or_older(table, groups, entry, shape)
         }
         Action::Update(groups) => Judged::groups_or_older(table, groups, entry, Shape::Update),
-        Action::Delete { version, revokes } => match remove(table, entry, version, *revokes) {
+        Action::Delete { version, revokes } => match remove(table, entry, version, *revokes, None) {
             Verdict::Remove => Judged::plain(Shape::Delete),
-            Verdict::Write(_) | Verdict::Older => Judged::older(),
+            Verdict::Write { .. } | Verdict::Older => Judged::older(),
         },
-        Action::Void { group: None, column, version, revokes, .. } => {
-            match remove(table, entry, version, *revokes) {
-                Verdict::Remove => Judged::plain(Shape::Void(column)),
-                Verdict::Write(_) | Verdict::Older => Judged::older(),
+        Action::Void { group, column, at, version, revokes } => {
+            let name = group.map(|group| table.groups[group].name.clone());
+            let soft = SoftMark { column: (*column).to_owned(), at: *at, group: name };
+            let shape = Shape::Void(column);
+            match group {
+                None => match remove(table, entry, version, *revokes, Some(&soft)) {
+                    Verdict::Remove => Judged::plain(shape),
+                    Verdict::Write { .. } | Verdict::Older => Judged::older(),
+                },
+                Some(group) => take_back(table, entry, *group, version, (*revokes, Some(&soft)), shape),
             }
-        }
-        Action::Void { group: Some(group), column, version, revokes, .. } => {
-            take_back(table, entry, *group, version, *revokes, Shape::Void(column))
         }
         Action::Clear { group, version, revokes } => {
             let groups = [*group];
             let revokes = revokes.map(|record| Revokes { record, groups: &groups });
-            take_back(table, entry, *group, version, revokes, Shape::Clear(*group))
+            take_back(table, entry, *group, version, (revokes, None), Shape::Clear(*group))
         }
     }
 }
@@ -87,8 +106,9 @@ impl<'d> Judged<'d> {
             .map(|write| Offer { group: write.group, version: write.version, record: write.record })
             .collect();
         match entry.offer(table, &offered) {
-            Verdict::Write(indexes) => {
-                Self::groups(indexes.into_iter().map(|index| groups[index]).collect(), shape)
+            Verdict::Write { groups: indexes, soft } => {
+                let judged = Self::groups(indexes.into_iter().map(|index| groups[index]).collect(), shape);
+                Self { soft, ..judged }
             }
             Verdict::Remove | Verdict::Older => Self::older(),
         }
@@ -100,9 +120,10 @@ fn remove(
     entry: &mut LedgerEntry,
     version: &str,
     revokes: Option<Revokes<'_>>,
+    soft: Option<&SoftMark>,
 ) -> Verdict {
     if let Some(Revokes { record, groups }) = revokes
-        && entry.revoke(table, groups, version, record) != Verdict::Remove
+        && entry.revoke(table, groups, version, record, soft) != Verdict::Remove
     {
         return Verdict::Older;
     }
@@ -115,16 +136,16 @@ fn take_back<'d>(
     entry: &mut LedgerEntry,
     group: usize,
     version: &str,
-    revokes: Option<Revokes<'_>>,
+    (revokes, soft): (Option<Revokes<'_>>, Option<&SoftMark>),
     shape: Shape<'d>,
 ) -> Judged<'d> {
     if let Some(Revokes { record, groups }) = revokes
-        && entry.revoke(table, groups, version, record) != Verdict::Remove
+        && entry.revoke(table, groups, version, record, soft) != Verdict::Remove
     {
         return Judged::older();
     }
     match entry.offer(table, &[Offer { group, version, record: None }]) {
-        Verdict::Write(_) => Judged::plain(shape),
+        Verdict::Write { .. } => Judged::plain(shape),
         Verdict::Remove | Verdict::Older => Judged::older(),
     }
 }
@@ -174,22 +195,12 @@ pub(crate) fn version_column(table: &TargetTable) -> Option<&str> {
     }
 }
 
-/// Columns of groups without those of the key, in the order of [`value_cells`].
+/// Columns of groups without those of the key, in the order of [`Judged::cells`].
 pub(crate) fn value_columns<'t>(table: &'t TargetTable, groups: &[usize]) -> Vec<&'t TargetColumn> {
     groups
         .iter()
         .flat_map(|group| &table.groups[*group].columns)
         .filter(|column| !is_key(table, column))
-        .collect()
-}
-
-/// Cells of group writes without those of the key, in the order of [`value_columns`].
-pub(crate) fn value_cells<'d>(table: &TargetTable, groups: &[GroupWrite<'d>]) -> Vec<Cell<'d>> {
-    groups
-        .iter()
-        .flat_map(|write| table.groups[write.group].columns.iter().zip(write.values))
-        .filter(|(column, _)| !is_key(table, column))
-        .map(|(_, cell)| *cell)
         .collect()
 }
 
@@ -232,7 +243,7 @@ mod tests {
         let both = write(Action::Upsert(vec![values(1, "5"), values(0, "5")]));
         let judged = judge(&table(), &both, &mut entry);
         assert_eq!(judged.shape, Some(Shape::Upsert(vec![0, 1])));
-        assert_eq!(value_cells(&table(), &judged.groups).len(), 2, "the key is not written twice");
+        assert_eq!(judged.cells(&table()).len(), 2, "the key is not written twice");
         let late = write(Action::Upsert(vec![values(0, "4")]));
         assert_eq!(judge(&table(), &late, &mut entry).shape, None);
     }
@@ -275,5 +286,63 @@ mod tests {
         let clear = write(Action::Clear { group: 1, version: "6", revokes: Some("r1") });
         assert_eq!(judge(&table(), &clear, &mut entry).shape, Some(Shape::Clear(1)));
         assert_eq!(judge(&table(), &write(Action::Update(vec![values(1, "5")])), &mut entry).shape, None);
+    }
+
+    /// What a subscriber's row holds after writes in this order: value columns of its one group, and whether it is marked.
+    fn row_after(table: &TargetTable, writes: &[&KeyWrite<'static>]) -> Option<Vec<Cell<'static>>> {
+        let mut entry = LedgerEntry::default();
+        let mut row = None;
+        for write in writes {
+            let judged = judge(table, write, &mut entry);
+            match (&judged.shape, &write.action) {
+                (Some(Shape::Upsert(_)), _) => row = Some(judged.cells(table)),
+                (Some(Shape::Void("gone")), Action::Void { at, .. }) => {
+                    if let Some(cells) = &mut row {
+                        cells[1] = Cell::Timestamp(*at);
+                    }
+                }
+                (None, _) => {}
+                (shape, _) => panic!("{shape:?}"),
+            }
+        }
+        row
+    }
+
+    /// Every order of these.
+    fn orders<T: Copy>(all: &[T]) -> Vec<Vec<T>> {
+        if all.is_empty() {
+            return vec![Vec::new()];
+        }
+        let with = |first: usize| {
+            let rest: Vec<T> = all[..first].iter().chain(&all[first + 1..]).copied().collect();
+            orders(&rest).into_iter().map(move |order| [vec![all[first]], order].concat())
+        };
+        (0..all.len()).flat_map(with).collect()
+    }
+
+    #[test]
+    fn with_soft_a_record_and_its_revocation_end_alike_in_every_order() {
+        let mut table = table();
+        table.groups[0].columns.push(TargetColumn { name: "gone".to_owned(), kind: CellKind::Timestamp });
+        for (group, decides_row) in [(None, true), (Some(0), false)] {
+            table.groups[0].decides_row = decides_row;
+            let event = |record, version, values| {
+                let values = GroupWrite { group: 0, version, record: Some(record), values };
+                write(Action::Upsert(vec![values]))
+            };
+            let first = event("r1", "3", &[Cell::Str("1"), Cell::Str("first"), Cell::Null]);
+            let second = event("r2", "4", &[Cell::Str("1"), Cell::Str("second"), Cell::Null]);
+            let revokes = Some(Revokes { record: "r2", groups: &[0] });
+            let void = write(Action::Void { group, column: "gone", at: 9, version: "5", revokes });
+            let again = event("r2", "6", &[Cell::Str("1"), Cell::Str("again"), Cell::Null]);
+            for order in orders(&[&first, &second, &void]) {
+                let marked = vec![Cell::Str("second"), Cell::Timestamp(9)];
+                assert_eq!(row_after(&table, &order), Some(marked), "{order:?}");
+            }
+            for order in orders(&[&first, &second, &void, &again]) {
+                let lives = vec![Cell::Str("again"), Cell::Null];
+                assert_eq!(row_after(&table, &order), Some(lives), "{order:?}");
+            }
+        }
     }
 }

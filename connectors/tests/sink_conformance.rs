@@ -59,6 +59,7 @@ macro_rules! every_promise {
             guard::a_revocation_undoes_only_its_own_record,
             guard::a_revocation_that_overtakes_its_event_forbids_it,
             guard::a_revocation_that_overtakes_its_event_forbids_all_its_groups,
+            guard::with_soft_it_is_all_the_same_whether_the_event_or_its_revocation_comes_first,
             families::a_delete_counts_whatever_the_other_family_wrote,
             families::the_other_family_writes_a_row_that_came_to_life_again,
             families::the_other_family_creates_a_row_only_before_its_first_delete,

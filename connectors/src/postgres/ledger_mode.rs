@@ -116,7 +116,7 @@ pub(super) fn rows<'w, 'd: 'w>(
         if let Action::Void { at, .. } = &write.action {
             rows.push(names.first().and_then(|name| fitted.text(name, &Cell::Timestamp(*at))));
         } else {
-            let values = judge::value_cells(&fitted.table, &judged.groups);
+            let values = judged.cells(&fitted.table);
             for (name, cell) in names.iter().zip(&values) {
                 rows.push(fitted.text(name, cell));
             }

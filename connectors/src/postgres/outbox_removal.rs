@@ -28,6 +28,21 @@ pub(super) async fn remove(
 ) -> Result<(), SourceError> {
     let error = |e: sqlx::Error| refused(name, source_error(name, &e));
     source::lock(conn, names).await.map_err(error)??;
+    let removed = take_away(conn, name, names, lose).await;
+    // The server ends a session, and its lock, only some time after it was left.
+    if sqlx::query("select pg_catalog.pg_advisory_unlock_all()").execute(conn).await.is_err() {
+        tracing::debug!("a connection was gone before its lock was given back");
+    }
+    removed
+}
+
+async fn take_away(
+    conn: &mut PgConnection,
+    name: &str,
+    names: &OutboxNames,
+    lose: bool,
+) -> Result<(), SourceError> {
+    let error = |e: sqlx::Error| refused(name, source_error(name, &e));
     let mut transaction = conn.begin().await.map_err(error)?;
     let run = safe(format!("{BOUNDED}{}", triggers(names)));
     transaction.execute(sqlx::raw_sql(run)).await.map_err(error)?;

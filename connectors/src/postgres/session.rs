@@ -12,6 +12,15 @@ const GREETING: Duration = Duration::from_secs(10);
 /// How long one call may take. More than the server gives a statement of a sink, so that it speaks first unless it is silent.
 pub(super) const PATIENCE: Duration = Duration::from_secs(300);
 
+/// Planning costs more than a poll or a batch that holds little. Tables grow by orders of magnitude within one session, so the plan that
+/// is kept must be right for any size: from an index, never by reading the whole of a table.
+const KEPT_PLANS: [(&str, &str); 3] = [
+    ("plan_cache_mode", "force_generic_plan"),
+    ("enable_seqscan", "off"),
+    // What is switched off counts as dear, and what is dear would be compiled.
+    ("jit", "off"),
+];
+
 /// Options for a connection that shows as `application` in the server's lists.
 pub(super) fn options(url: &str, application: &str) -> Result<PgConnectOptions, sqlx::Error> {
     let settings = [
@@ -40,15 +49,10 @@ pub(super) async fn connect(url: &str, application: &str) -> Result<PgConnection
 pub(super) async fn connect_reader(url: &str, application: &str) -> Result<PgConnection, sqlx::Error> {
     let settings = [
         ("row_security", "off"),
-        // Planning a poll costs more than a poll that finds little. The outbox grows from nothing to a backlog within one session, so
-        // the plan that is kept must be right for any size: from an index, in its order, never by reading and sorting a whole table.
-        ("plan_cache_mode", "force_generic_plan"),
-        ("enable_seqscan", "off"),
+        // In the index's order, without sorting a backlog.
         ("enable_bitmapscan", "off"),
-        // What is switched off counts as dear, and what is dear would be compiled.
-        ("jit", "off"),
     ];
-    greeted(options(url, application)?.options(settings)).await
+    greeted(options(url, application)?.options(KEPT_PLANS).options(settings)).await
 }
 
 async fn greeted(options: PgConnectOptions) -> Result<PgConnection, sqlx::Error> {
@@ -68,18 +72,13 @@ pub(super) async fn within<T>(
 /// Connects for writing. A router that is frozen in the middle of a transaction must not hold its locks for ever: the server ends its
 /// session, and whoever has taken over goes on.
 pub(super) async fn connect_writer(url: &str, application: &str) -> Result<PgConnection, sqlx::Error> {
-    let bounds = [
+    let settings = [
         ("idle_in_transaction_session_timeout", "5s"),
         ("lock_timeout", "10s"),
         ("statement_timeout", "120s"),
-        // Planning a statement costs more than a small batch's rows. Tables grow by orders of magnitude within one session, so the
-        // plan that is kept must be right for any size: look up key by key in an index, never read the whole of a table.
-        ("plan_cache_mode", "force_generic_plan"),
-        ("enable_seqscan", "off"),
+        // Key by key.
         ("enable_hashjoin", "off"),
         ("enable_mergejoin", "off"),
-        // Each statement is one batch; compiling it costs more than running it.
-        ("jit", "off"),
     ];
-    greeted(options(url, application)?.options(bounds)).await
+    greeted(options(url, application)?.options(KEPT_PLANS).options(settings)).await
 }

@@ -58,12 +58,7 @@ impl SourceAdmin for PostgresSourceAdmin {
 
     async fn remove(&mut self, lose: bool) -> Result<(), SourceError> {
         let mut conn = self.connect().await?;
-        let removed = outbox_removal::remove(&mut conn, &self.name, &self.names, lose).await;
-        // Given back here: the server ends a session, and its lock, only some time after it was left.
-        if sqlx::query("select pg_catalog.pg_advisory_unlock_all()").execute(&mut conn).await.is_err() {
-            tracing::debug!("a connection was gone before its lock was given back");
-        }
-        removed
+        outbox_removal::remove(&mut conn, &self.name, &self.names, lose).await
     }
 
     async fn columns(&mut self, table: &str) -> Result<Vec<ColumnInfo>, SourceError> {

@@ -143,7 +143,7 @@ impl<'s, 'd> Writer<'s, 'd> {
     ) -> Result<bool, SinkError> {
         let place = (write.table, shape.clone());
         let sql = self.statements.entry(place).or_insert_with(|| statements::write(table, shape));
-        let mut values = judge::value_cells(table, &judged.groups);
+        let mut values = judged.cells(table);
         if let Action::Void { at, .. } = &write.action {
             values.push(Cell::Timestamp(*at));
         }

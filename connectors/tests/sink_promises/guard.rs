@@ -1,9 +1,12 @@
 //! The version guard: each group its newest value, whatever the order.
 
 use anyhow::Result;
+use lienthong_contract::target::{CellKind, TargetColumn};
 
 use crate::kind::Kind;
-use crate::subscriber::{Deed, Part, Subscriber, Write, insured, part, person, row, version};
+use crate::subscriber::{
+    Deed, INSURED, Part, Subscriber, Write, create_tables, insured, part, person, row, tables, version,
+};
 use crate::target_types::TargetTypes;
 
 fn upsert(pin: &str, parts: &[Part]) -> Write {
@@ -265,6 +268,41 @@ pub(crate) async fn a_revocation_that_overtakes_its_event_forbids_all_its_groups
     assert_eq!(subscriber.count("insured").await?, 0, "not even in part");
     let again = [upsert("hard", &both(10)), upsert("soft", &both(10))];
     assert_eq!(worker.deliver(&again).await?.changed, 2);
+    Ok(())
+}
+
+pub(crate) async fn with_soft_it_is_all_the_same_whether_the_event_or_its_revocation_comes_first<
+    K: Kind + TargetTypes,
+>() -> Result<()> {
+    // The column of `soft` is written with the values, as an agreement has it.
+    let mut tables = tables();
+    let marked = TargetColumn { name: "voided_at".to_owned(), kind: CellKind::Timestamp };
+    tables[INSURED].groups[1].columns.push(marked);
+    let mut subscriber = Subscriber::<K>::with(tables, &create_tables::<K>()).await?;
+    subscriber.prepare().await?;
+    let mut worker = subscriber.worker();
+    let event = |pin: &str, number| {
+        let values = vec![Some("Huế".to_owned()), None];
+        let place = Part { group: 1, version: version(number), record: Some("r1".to_owned()), values };
+        upsert(pin, &[recorded(0, number, "r1", &["An", "1"]), place])
+    };
+    let void = |pin: &str| {
+        let revokes = Some((vec![0, 1], "r1".to_owned()));
+        insured(pin, Deed::Void { at: 1_700_000_000_123_456, version: version(9), revokes })
+    };
+    worker.deliver(&[event("1", 8), void("2")]).await?;
+    let applied = worker.deliver(&[void("1"), event("2", 8)]).await?;
+    assert_eq!((applied.changed, applied.older), (2, 0));
+    worker.deliver_rounds(&[vec![event("3", 8), void("4")], vec![void("3"), event("4", 8)]]).await?;
+    let sql = "select name, address, cast(voided_at as text) from insured";
+    let rows = subscriber.query(sql).await?;
+    assert!(rows.len() == 4 && rows.iter().all(|row| *row == rows[0]), "{rows:?}");
+    assert!(rows[0][2].as_deref().is_some_and(|at| at.starts_with("2023-11-1")), "{rows:?}");
+    worker.deliver(&[event("1", 8), event("2", 8)]).await?;
+    assert_eq!(subscriber.query(sql).await?, rows, "what comes once more changes nothing");
+    worker.deliver(&[event("1", 10), event("2", 10)]).await?;
+    let living = "select pin from insured where voided_at is null";
+    assert_eq!(subscriber.query(living).await?, [row(&["1"]), row(&["2"])]);
     Ok(())
 }
 

@@ -2,8 +2,9 @@
 //!
 //! The ledger keeps one entry per (table, key): the version of each column group and a row mark. Each group takes its
 //! newest value; a delete counts for the whole row and leaves a mark, so that a late update cannot resurrect. A revocation
-//! that comes before the event of its record leaves a mark for that record alone. Versions of different families are never
-//! compared: the mark is of the family that creates and deletes the row.
+//! that comes before the event of its record leaves a mark for that record alone: the event is not written when it comes, or
+//! with `soft` it is written as one that was revoked. Versions of different families are never compared: the mark is of the
+//! family that creates and deletes the row.
 
 use std::collections::BTreeMap;
 
@@ -20,7 +21,7 @@ pub struct LedgerEntry {
     /// The newest delete or void of the whole row.
     #[serde(default, rename = "m", skip_serializing_if = "Option::is_none")]
     pub mark: Option<RowMark>,
-    /// Revocations whose records may still write their groups: what they came before is not written when it comes.
+    /// Revocations whose records may still write their groups.
     #[serde(default, rename = "x", skip_serializing_if = "Vec::is_empty")]
     pub revoked: Vec<Revoked>,
 }
@@ -37,6 +38,23 @@ pub struct Revoked {
     /// Keyed hash (hex) of the record number.
     #[serde(rename = "r")]
     pub record: String,
+    /// What becomes of the record's event when it comes; `None`: it is not written.
+    #[serde(default, rename = "s", skip_serializing_if = "Option::is_none")]
+    pub soft: Option<SoftMark>,
+}
+
+/// What a `soft` revocation leaves of a record: its values, with the time in a column.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SoftMark {
+    /// Column that takes the time.
+    #[serde(rename = "c")]
+    pub column: String,
+    /// Microseconds since 1970 UTC.
+    #[serde(rename = "t")]
+    pub at: i64,
+    /// The group of which the record is gone; `None`: the whole row.
+    #[serde(default, rename = "g", skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
 }
 
 /// The newest value of one group.
@@ -61,8 +79,13 @@ pub struct RowMark {
 /// What may be written of one key's write.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Write the groups with these indexes (into the write's own list of groups).
-    Write(Vec<usize>),
+    /// Write these groups.
+    Write {
+        /// Indexes into the write's own list of groups.
+        groups: Vec<usize>,
+        /// The record was revoked before it came, and this marks it.
+        soft: Option<SoftMark>,
+    },
     /// Delete, void or clear.
     Remove,
     /// Nothing: older than what is there, or revoked before it came.
@@ -85,18 +108,45 @@ impl LedgerEntry {
     /// is written too, so that a replay repairs a row that was damaged by hand; the sink writes only rows that differ.
     pub fn offer(&mut self, table: &TargetTable, values: &[Offer<'_>]) -> Verdict {
         let mut write = Vec::new();
+        let mut revoked = None;
         for (index, offer) in values.iter().enumerate() {
             let group = &table.groups[offer.group];
             let newest = self.groups.get(&group.name).map(|known| known.version.as_str());
             let newest = newest.max(self.mark_for(group.decides_row));
-            if newest.is_none_or(|newest| newest <= offer.version) && !self.is_revoked(&group.name, offer) {
-                let (version, record) = (offer.version.to_owned(), offer.record.map(str::to_owned));
-                self.groups.insert(group.name.clone(), GroupVersion { version, record });
-                write.push(index);
+            if newest.is_some_and(|newest| newest > offer.version) {
+                continue;
+            }
+            if let Some(known) = self.revocation(&group.name, offer) {
+                if !known.leaves_values(table) {
+                    continue;
+                }
+                revoked = Some(known.clone());
+            }
+            let (version, record) = (offer.version.to_owned(), offer.record.map(str::to_owned));
+            self.groups.insert(group.name.clone(), GroupVersion { version, record });
+            write.push(index);
+        }
+        let soft = revoked.and_then(|revoked| self.make_up_for(table, revoked));
+        self.forget_outdated(table);
+        if write.is_empty() { Verdict::Older } else { Verdict::Write { groups: write, soft } }
+    }
+
+    /// Does to the entry what a revocation would have done that came after the event of its record.
+    fn make_up_for(&mut self, table: &TargetTable, revoked: Revoked) -> Option<SoftMark> {
+        let Revoked { version, record, soft, .. } = revoked;
+        self.revoked.retain(|known| known.record != record);
+        let soft = soft?;
+        match &soft.group {
+            None => {
+                let removed = self.remove(table, &version);
+                (removed == Verdict::Remove).then_some(soft)
+            }
+            Some(group) => {
+                let known = self.groups.get_mut(group).filter(|known| known.version <= version)?;
+                *known = GroupVersion { version, record: None };
+                Some(soft)
             }
         }
-        self.forget_outdated(table);
-        if write.is_empty() { Verdict::Older } else { Verdict::Write(write) }
     }
 
     /// Judges a delete or void of the whole row by the rule that a value newer than the delete keeps the row. Leaves a mark. What
@@ -119,8 +169,15 @@ impl LedgerEntry {
 
     /// Judges a revocation of the record whose hash is `record` for the groups that its event writes: it counts if that very record
     /// wrote the newest value of one of them. Otherwise the record's event may come later: the revocation is remembered for all of
-    /// them until it cannot.
-    pub fn revoke(&mut self, table: &TargetTable, groups: &[usize], version: &str, record: &str) -> Verdict {
+    /// them until it cannot. `soft`: what the revocation leaves of the record.
+    pub fn revoke(
+        &mut self,
+        table: &TargetTable,
+        groups: &[usize],
+        version: &str,
+        record: &str,
+        soft: Option<&SoftMark>,
+    ) -> Verdict {
         let names = || groups.iter().map(|group| table.groups[*group].name.as_str());
         let wrote = |name: &str| {
             self.groups.get(name).is_some_and(|known| {
@@ -131,7 +188,7 @@ impl LedgerEntry {
             return Verdict::Remove;
         }
         for name in names() {
-            self.remember(name, version, record);
+            self.remember(name, version, record, soft);
         }
         self.forget_outdated(table);
         Verdict::Older
@@ -148,24 +205,27 @@ impl LedgerEntry {
         self.mark.as_ref().filter(|_| decides_row).map(|mark| mark.version.as_str())
     }
 
-    fn is_revoked(&self, group: &str, offer: &Offer<'_>) -> bool {
-        self.revoked.iter().any(|known| {
+    /// The revocation that came before an event of its record.
+    fn revocation(&self, group: &str, offer: &Offer<'_>) -> Option<&Revoked> {
+        self.revoked.iter().find(|known| {
             known.group == group
                 && Some(known.record.as_str()) == offer.record
                 && known.version.as_str() > offer.version
         })
     }
 
-    fn remember(&mut self, group: &str, version: &str, record: &str) {
+    fn remember(&mut self, group: &str, version: &str, record: &str, soft: Option<&SoftMark>) {
+        let new = || Revoked {
+            group: group.to_owned(),
+            version: version.to_owned(),
+            record: record.to_owned(),
+            soft: soft.cloned(),
+        };
         let known = self.revoked.iter_mut().find(|known| known.group == group && known.record == record);
         match known {
-            Some(known) if known.version.as_str() < version => version.clone_into(&mut known.version),
+            Some(known) if known.version.as_str() < version => *known = new(),
             Some(_) => {}
-            None => self.revoked.push(Revoked {
-                group: group.to_owned(),
-                version: version.to_owned(),
-                record: record.to_owned(),
-            }),
+            None => self.revoked.push(new()),
         }
     }
 
@@ -181,10 +241,20 @@ impl LedgerEntry {
     }
 }
 
+impl Revoked {
+    /// Whether the record's values are written all the same. The mark's column may have gone from the agreement since.
+    fn leaves_values(&self, table: &TargetTable) -> bool {
+        let known = |soft: &SoftMark| {
+            table.groups.iter().flat_map(|group| &group.columns).any(|column| column.name == soft.column)
+        };
+        self.soft.as_ref().is_some_and(known)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::target::{ColumnGroup, VersionStore};
+    use crate::target::{CellKind, ColumnGroup, TargetColumn, VersionStore};
 
     /// Groups `a` and `b` of the family that decides about the row, `c` of another.
     fn table() -> TargetTable {
@@ -196,6 +266,10 @@ mod tests {
             groups: ["a", "b", "c"].map(group).into(),
             version: VersionStore::Ledger,
         }
+    }
+
+    fn write(groups: &[usize]) -> Verdict {
+        Verdict::Write { groups: groups.to_vec(), soft: None }
     }
 
     /// A table and an entry of it.
@@ -221,16 +295,16 @@ mod tests {
         }
 
         fn revoke(&mut self, groups: &[usize], version: &str, record: &str) -> Verdict {
-            self.1.revoke(&self.0, groups, version, record)
+            self.1.revoke(&self.0, groups, version, record, None)
         }
     }
 
     #[test]
     fn each_group_takes_its_newest_value() {
         let mut entry = Case::new();
-        assert_eq!(entry.offer(&[("a", "5", None), ("b", "5", None)]), Verdict::Write(vec![0, 1]));
-        assert_eq!(entry.offer(&[("a", "4", None), ("b", "6", None)]), Verdict::Write(vec![1]));
-        assert_eq!(entry.offer(&[("a", "5", None)]), Verdict::Write(vec![0]), "equal repairs");
+        assert_eq!(entry.offer(&[("a", "5", None), ("b", "5", None)]), write(&[0, 1]));
+        assert_eq!(entry.offer(&[("a", "4", None), ("b", "6", None)]), write(&[1]));
+        assert_eq!(entry.offer(&[("a", "5", None)]), write(&[0]), "equal repairs");
         assert_eq!(entry.offer(&[("a", "1", None)]), Verdict::Older);
     }
 
@@ -240,7 +314,7 @@ mod tests {
         entry.offer(&[("a", "3", None)]);
         assert_eq!(entry.remove("5"), Verdict::Remove);
         assert_eq!(entry.offer(&[("a", "4", None)]), Verdict::Older);
-        assert_eq!(entry.offer(&[("a", "6", None)]), Verdict::Write(vec![0]));
+        assert_eq!(entry.offer(&[("a", "6", None)]), write(&[0]));
         assert_eq!(entry.remove("5"), Verdict::Older, "a replayed delete leaves the newer row");
     }
 
@@ -253,7 +327,7 @@ mod tests {
         assert_eq!(entry.offer(&[("c", "8", None)]), Verdict::Older, "older than what went with the row");
         assert!(entry.1.forbids_creation(&entry.0, &[2]) && !entry.1.forbids_creation(&entry.0, &[0, 1]));
         entry.offer(&[("a", "6", None)]);
-        assert_eq!(entry.offer(&[("c", "9", None)]), Verdict::Write(vec![0]), "equal repairs");
+        assert_eq!(entry.offer(&[("c", "9", None)]), write(&[0]), "equal repairs");
     }
 
     #[test]
@@ -262,7 +336,7 @@ mod tests {
         entry.offer(&[("a", "3", None)]);
         entry.remove("5");
         entry.offer(&[("a", "6", None)]);
-        assert_eq!(entry.offer(&[("c", "1", None)]), Verdict::Write(vec![0]));
+        assert_eq!(entry.offer(&[("c", "1", None)]), write(&[0]));
     }
 
     #[test]
@@ -288,9 +362,9 @@ mod tests {
         assert_eq!(entry.revoke(&[0, 1], "5", "r2"), Verdict::Older, "r2 has not come yet");
         assert_eq!(entry.offer(&[("a", "4", Some("r2")), ("b", "4", Some("r2"))]), Verdict::Older);
         assert_eq!(entry.1.groups["a"].record.as_deref(), Some("r1"), "what was there before stays");
-        assert_eq!(entry.offer(&[("a", "4", Some("r3"))]), Verdict::Write(vec![0]), "another record");
+        assert_eq!(entry.offer(&[("a", "4", Some("r3"))]), write(&[0]), "another record");
         let again = [("a", "6", Some("r2")), ("b", "6", Some("r2"))];
-        assert_eq!(entry.offer(&again), Verdict::Write(vec![0, 1]), "registered again");
+        assert_eq!(entry.offer(&again), write(&[0, 1]), "registered again");
         assert_eq!(entry.1.revoked, Vec::new(), "older events than the newest value are refused anyway");
     }
 
@@ -300,7 +374,8 @@ mod tests {
         for version in ["5", "7", "6"] {
             assert_eq!(entry.revoke(&[0], version, "r1"), Verdict::Older);
         }
-        let newest = Revoked { group: "a".to_owned(), version: "7".to_owned(), record: "r1".to_owned() };
+        let (group, version, record) = ("a".to_owned(), "7".to_owned(), "r1".to_owned());
+        let newest = Revoked { group, version, record, soft: None };
         assert_eq!(entry.1.revoked, vec![newest]);
         entry.remove("8");
         assert_eq!(entry.1.revoked, Vec::new());
@@ -308,5 +383,21 @@ mod tests {
         assert_eq!(entry.1.revoked, Vec::new(), "the row's mark forbids it");
         entry.revoke(&[2], "7", "r1");
         assert_eq!(entry.1.revoked.len(), 1, "the mark has no say about another family's record");
+    }
+
+    #[test]
+    fn a_soft_mark_whose_column_is_not_written_any_more_forbids_the_event() {
+        let mut entry = Case::new();
+        let soft = SoftMark { column: "gone".to_owned(), at: 9, group: None };
+        assert_eq!(entry.1.revoke(&entry.0, &[0], "5", "r1", Some(&soft)), Verdict::Older);
+        let text = serde_json::to_string(&entry.1).expect("text");
+        assert_eq!(serde_json::from_str::<LedgerEntry>(&text).expect("an entry"), entry.1);
+        assert_eq!(entry.offer(&[("a", "4", Some("r1"))]), Verdict::Older);
+        let column = TargetColumn { name: "gone".to_owned(), kind: CellKind::Timestamp };
+        entry.0.groups[0].columns.push(column);
+        let written = Verdict::Write { groups: vec![0], soft: Some(soft) };
+        assert_eq!(entry.offer(&[("a", "4", Some("r1"))]), written);
+        assert_eq!((entry.1.revoked.len(), entry.1.mark.is_some()), (0, true));
+        assert_eq!(entry.offer(&[("a", "4", Some("r1"))]), Verdict::Older, "as after a revocation in order");
     }
 }

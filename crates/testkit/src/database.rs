@@ -30,7 +30,7 @@ impl Database {
         }
     }
 
-    /// Runs statements in one transaction; one alone is its own.
+    /// Runs statements in one transaction.
     ///
     /// # Errors
     /// The first statement that fails; nothing has happened then.
@@ -42,9 +42,6 @@ impl Database {
                     transaction.execute_batch(statement)?;
                 }
                 transaction.commit()?;
-            }
-            Self::Postgres(connection) if statements.len() == 1 => {
-                connection.execute(AssertSqlSafe(statements.concat())).await?;
             }
             Self::Postgres(connection) => {
                 let mut transaction = connection.begin().await?;
@@ -65,14 +62,14 @@ impl Database {
         self.rows_with(query, &[]).await
     }
 
-    /// Rows of a query with texts in the places of `$1`, `$2`, ..: planned once, for whoever asks it a thousand times.
+    /// Rows of a query with texts in the places of `$1`, `$2`, ..
     ///
     /// # Errors
     /// As [`Self::rows`].
     pub async fn rows_with(&mut self, query: &str, texts: &[&str]) -> Result<Vec<Vec<Option<String>>>> {
         match self {
             Self::Sqlite(connection) => {
-                let mut statement = connection.prepare_cached(query)?;
+                let mut statement = connection.prepare(query)?;
                 let width = statement.column_count();
                 let rows = statement.query_map(rusqlite::params_from_iter(texts), |row| {
                     (0..width)
@@ -82,7 +79,7 @@ impl Database {
                 Ok(rows.collect::<rusqlite::Result<_>>()?)
             }
             Self::Postgres(connection) => {
-                let query = sqlx::query(AssertSqlSafe(query.to_owned())).persistent(!texts.is_empty());
+                let query = sqlx::query(AssertSqlSafe(query.to_owned()));
                 let query = texts.iter().fold(query, |query, text| query.bind(*text));
                 let rows = query.fetch_all(&mut **connection).await?;
                 rows.iter()
