@@ -1,7 +1,7 @@
 //! What a delivery's writes come to once the version guard has spoken. Pure; shared by every kind of sink.
 
 use lienthong_contract::Cell;
-use lienthong_contract::ledger::{LedgerEntry, Offer, SoftMark, Verdict};
+use lienthong_contract::ledger::{LedgerEntry, Offer, RowMark, SoftMark, Verdict};
 use lienthong_contract::sink::{Action, GroupWrite, KeyWrite, Revokes};
 use lienthong_contract::target::{TargetColumn, TargetTable, VersionStore};
 
@@ -10,6 +10,8 @@ use lienthong_contract::target::{TargetColumn, TargetTable, VersionStore};
 pub(crate) enum Shape<'d> {
     /// Groups of the table, ascending; creates the row.
     Upsert(Vec<usize>),
+    /// Groups of the table, ascending; creates the row and never changes one.
+    Insert(Vec<usize>),
     /// Groups of the table, ascending; never creates the row.
     Update(Vec<usize>),
     /// Removes the row.
@@ -70,28 +72,29 @@ pub(crate) fn judge<'d>(table: &TargetTable, write: &KeyWrite<'d>, entry: &mut L
             Judged::groups_or_older(table, groups, entry, shape)
         }
         Action::Update(groups) => Judged::groups_or_older(table, groups, entry, Shape::Update),
-        Action::Delete { version, revokes } => match remove(table, entry, version, *revokes, None) {
+        Action::Delete { version, revokes } => match remove(table, entry, version, *revokes) {
             Verdict::Remove => Judged::plain(Shape::Delete),
             Verdict::Write { .. } | Verdict::Older => Judged::older(),
         },
         Action::Void { group, column, at, version, revokes } => {
-            let name = group.map(|group| table.groups[group].name.clone());
-            let soft = SoftMark { column: (*column).to_owned(), at: *at, group: name };
-            let shape = Shape::Void(column);
-            match group {
-                None => match remove(table, entry, version, *revokes, Some(&soft)) {
-                    Verdict::Remove => Judged::plain(shape),
-                    Verdict::Write { .. } | Verdict::Older => Judged::older(),
-                },
-                Some(group) => take_back(table, entry, *group, version, (*revokes, Some(&soft)), shape),
+            let deciding = || (0..table.groups.len()).filter(|group| table.groups[*group].decides_row);
+            let groups = match (revokes, group) {
+                (Some(revokes), _) => revokes.groups.to_vec(),
+                (None, Some(group)) => vec![*group],
+                (None, None) => deciding().collect(),
+            };
+            let record = revokes.map(|revokes| revokes.record);
+            match entry.void(table, &groups, (version, record), &soft_mark(column, *at)) {
+                Verdict::Remove => Judged::plain(Shape::Void(column)),
+                Verdict::Write { .. } | Verdict::Older => Judged::older(),
             }
         }
-        Action::Clear { group, version, revokes } => {
-            let groups = [*group];
-            let revokes = revokes.map(|record| Revokes { record, groups: &groups });
-            take_back(table, entry, *group, version, (revokes, None), Shape::Clear(*group))
-        }
+        Action::Clear { group, version, revokes } => take_back(table, entry, *group, version, *revokes),
     }
+}
+
+fn soft_mark(column: &str, at: i64) -> SoftMark {
+    SoftMark { column: column.to_owned(), at }
 }
 
 impl<'d> Judged<'d> {
@@ -120,10 +123,9 @@ fn remove(
     entry: &mut LedgerEntry,
     version: &str,
     revokes: Option<Revokes<'_>>,
-    soft: Option<&SoftMark>,
 ) -> Verdict {
     if let Some(Revokes { record, groups }) = revokes
-        && entry.revoke(table, groups, version, record, soft) != Verdict::Remove
+        && entry.revoke(table, groups, version, record) != Verdict::Remove
     {
         return Verdict::Older;
     }
@@ -136,23 +138,48 @@ fn take_back<'d>(
     entry: &mut LedgerEntry,
     group: usize,
     version: &str,
-    (revokes, soft): (Option<Revokes<'_>>, Option<&SoftMark>),
-    shape: Shape<'d>,
+    revokes: Option<&str>,
 ) -> Judged<'d> {
-    if let Some(Revokes { record, groups }) = revokes
-        && entry.revoke(table, groups, version, record, soft) != Verdict::Remove
+    if let Some(record) = revokes
+        && entry.revoke(table, &[group], version, record) != Verdict::Remove
     {
         return Judged::older();
     }
     match entry.offer(table, &[Offer { group, version, record: None }]) {
-        Verdict::Write { .. } => Judged::plain(shape),
+        Verdict::Write { .. } => Judged::plain(Shape::Clear(group)),
         Verdict::Remove | Verdict::Older => Judged::older(),
     }
 }
 
-/// Whether the version of a write is one that a row mark forbids. For rows whose version is in a column.
-pub(crate) fn marked(entry: Option<&LedgerEntry>, version: &str) -> bool {
-    entry.and_then(|entry| entry.mark.as_ref()).is_some_and(|mark| mark.version.as_str() > version)
+/// The row mark that forbids a version. For rows whose version is in a column.
+pub(crate) fn marked<'e>(entry: Option<&'e LedgerEntry>, version: &str) -> Option<&'e RowMark> {
+    entry.and_then(|entry| entry.mark.as_ref()).filter(|mark| mark.version.as_str() > version)
+}
+
+/// The mark that a delete of the whole row leaves. For rows whose version is in a column.
+pub(crate) fn row_mark(action: &Action<'_>) -> Option<RowMark> {
+    match action {
+        Action::Delete { version, .. } => Some(RowMark { version: (*version).to_owned(), soft: None }),
+        Action::Void { group: None, column, at, version, .. } => {
+            Some(RowMark { version: (*version).to_owned(), soft: Some(soft_mark(column, *at)) })
+        }
+        Action::Void { group: Some(_), .. }
+        | Action::Upsert(_)
+        | Action::Update(_)
+        | Action::Clear { .. } => None,
+    }
+}
+
+/// A write that a mark of `soft` came before, for rows whose version is in a column: a row that is not there is made with the mark
+/// and the mark's version; one that is there knows better.
+pub(crate) fn overtaken<'d>(table: &TargetTable, write: &KeyWrite<'d>, mark: &RowMark) -> Option<Judged<'d>> {
+    let Action::Upsert(groups) = &write.action else { return None };
+    let soft = mark.soft.as_ref()?;
+    let mut columns = groups.iter().flat_map(|write| &table.groups[write.group].columns);
+    columns.any(|column| column.name == soft.column).then(|| {
+        let judged = Judged::groups(groups.clone(), Shape::Insert);
+        Judged { soft: Some(soft.clone()), ..judged }
+    })
 }
 
 /// The one version of a write, for rows whose version is in a column: the newest of its groups.
@@ -321,18 +348,18 @@ mod tests {
     }
 
     #[test]
-    fn with_soft_a_record_and_its_revocation_end_alike_in_every_order() {
+    fn with_soft_a_record_and_its_end_come_to_the_same_in_every_order() {
         let mut table = table();
         table.groups[0].columns.push(TargetColumn { name: "gone".to_owned(), kind: CellKind::Timestamp });
-        for (group, decides_row) in [(None, true), (Some(0), false)] {
-            table.groups[0].decides_row = decides_row;
+        let revoked = Some(Revokes { record: "r2", groups: &[0] });
+        for (group, revokes) in [(None, revoked), (Some(0), revoked), (None, None), (Some(0), None)] {
+            table.groups[0].decides_row = group.is_none();
             let event = |record, version, values| {
                 let values = GroupWrite { group: 0, version, record: Some(record), values };
                 write(Action::Upsert(vec![values]))
             };
             let first = event("r1", "3", &[Cell::Str("1"), Cell::Str("first"), Cell::Null]);
             let second = event("r2", "4", &[Cell::Str("1"), Cell::Str("second"), Cell::Null]);
-            let revokes = Some(Revokes { record: "r2", groups: &[0] });
             let void = write(Action::Void { group, column: "gone", at: 9, version: "5", revokes });
             let again = event("r2", "6", &[Cell::Str("1"), Cell::Str("again"), Cell::Null]);
             for order in orders(&[&first, &second, &void]) {

@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use lienthong_contract::keys::KeyHash;
-use lienthong_contract::ledger::{LedgerEntry, RowMark};
-use lienthong_contract::sink::{Action, Applied, Delivery, KeyWrite, SinkError};
+use lienthong_contract::ledger::LedgerEntry;
+use lienthong_contract::sink::{Applied, Delivery, KeyWrite, SinkError};
 use lienthong_contract::target::TargetTable;
 use sqlx::postgres::PgConnection;
 
@@ -23,7 +23,7 @@ pub(super) async fn lock(
     let mut wanted: BTreeMap<usize, bool> = BTreeMap::new();
     for write in delivery.rounds.iter().flatten() {
         if judge::version_column(&tables[write.table]).is_some() {
-            *wanted.entry(write.table).or_default() |= removes(&write.action);
+            *wanted.entry(write.table).or_default() |= judge::row_mark(&write.action).is_some();
         }
     }
     for (table, alone) in wanted {
@@ -35,16 +35,6 @@ pub(super) async fn lock(
         sqlx::query(sql).bind(format!("lienthong:{}", tables[table].table)).execute(&mut *conn).await?;
     }
     Ok(())
-}
-
-fn removes(action: &Action<'_>) -> bool {
-    match action {
-        Action::Delete { .. } | Action::Void { group: None, .. } => true,
-        Action::Void { group: Some(_), .. }
-        | Action::Upsert(_)
-        | Action::Update(_)
-        | Action::Clear { .. } => false,
-    }
 }
 
 /// Refuses what a mark forbids, writes the rest, leaves marks.
@@ -63,38 +53,49 @@ pub(super) async fn write(mut place: Place<'_>, writes: &[&KeyWrite<'_>]) -> Res
     let keys: Vec<KeyHash> = writes.iter().map(|write| write.key_hash).collect();
     let marks = ledger::read(&mut place, &keys).await?;
     let mut applied = Applied::default();
-    let mut shapes: BTreeMap<Shape<'_>, Vec<(&KeyWrite<'_>, Judged<'_>)>> = BTreeMap::new();
+    let mut shapes: BTreeMap<Shape<'_>, Vec<Versioned<'_, '_>>> = BTreeMap::new();
     let (mut known, mut new) = (Vec::new(), Vec::new());
     for write in writes {
         let version = judge::version_of(&write.action);
-        if judge::marked(marks.get(&write.key_hash), version) {
-            applied.older += 1;
-            continue;
-        }
-        if removes(&write.action) {
-            let mark = Some(RowMark { version: version.to_owned() });
-            let entry = LedgerEntry { mark, ..LedgerEntry::default() };
-            let place = if marks.contains_key(&write.key_hash) { &mut known } else { &mut new };
+        let stored = marks.get(&write.key_hash);
+        let (judged, version) = match judge::marked(stored, version) {
+            None => (judge::unjudged(write), version),
+            Some(mark) => match judge::overtaken(&place.fitted.table, write, mark) {
+                None => {
+                    applied.older += 1;
+                    continue;
+                }
+                Some(judged) => (judged, mark.version.as_str()),
+            },
+        };
+        if let Some(mark) = judge::row_mark(&write.action) {
+            let entry = LedgerEntry { mark: Some(mark), ..LedgerEntry::default() };
+            let place = if stored.is_some() { &mut known } else { &mut new };
             place.push((write.key_hash, entry));
         }
-        let judged = judge::unjudged(write);
         if let Some(shape) = judged.shape.clone() {
-            shapes.entry(shape).or_default().push((write, judged));
+            shapes.entry(shape).or_default().push((write, judged, version));
         }
     }
     ledger::keep(&mut place, &known, &new).await?;
     for (shape, chosen) in &shapes {
-        let with_version =
-            chosen.iter().map(|(write, judged)| (*write, judged, Some(judge::version_of(&write.action))));
+        let with_version = chosen.iter().map(|(write, judged, version)| (*write, judged, Some(*version)));
         let rows = ledger_mode::rows(&place, shape, with_version.clone());
         let (changed, rest) = ledger_mode::run(&mut place, shape, rows).await?;
         applied.changed += changed;
-        let older = if rest == 0 { 0 } else { count_newer(&mut place, shape, with_version).await? };
+        let older = match shape {
+            _ if rest == 0 => 0,
+            Shape::Insert(_) => rest,
+            _ => count_newer(&mut place, shape, with_version).await?,
+        };
         applied.older += older;
         applied.unchanged += rest.saturating_sub(older);
     }
     Ok(applied)
 }
+
+/// A write with the version that its row gets.
+type Versioned<'w, 'd> = (&'w KeyWrite<'d>, Judged<'d>, &'w str);
 
 /// Of the writes that changed nothing, those that were older than their row.
 async fn count_newer<'w, 'd: 'w>(

@@ -8,7 +8,7 @@ use crate::judge::{Shape, value_columns, version_column};
 /// Columns of a shape's rows behind the key: names of the value columns.
 pub(super) fn values<'f>(fitted: &'f Fitted, shape: &Shape<'f>) -> Vec<&'f str> {
     match shape {
-        Shape::Upsert(groups) | Shape::Update(groups) => {
+        Shape::Upsert(groups) | Shape::Insert(groups) | Shape::Update(groups) => {
             value_columns(&fitted.table, groups).into_iter().map(|column| column.name.as_str()).collect()
         }
         Shape::Void(column) => vec![column],
@@ -21,6 +21,7 @@ pub(super) fn write(fitted: &Fitted, shape: &Shape<'_>, source: &str) -> String 
     let names = values(fitted, shape);
     match shape {
         Shape::Upsert(_) => upsert(fitted, &names, source),
+        Shape::Insert(_) => format!("{} do nothing", insert(fitted, &names, source)),
         Shape::Update(_) | Shape::Void(_) => {
             let new: Vec<(String, String)> = names
                 .iter()
@@ -84,19 +85,25 @@ fn guard(fitted: &Fitted, version: usize) -> String {
     })
 }
 
-fn upsert(fitted: &Fitted, values: &[&str], source: &str) -> String {
-    let version = version_column(&fitted.table);
+/// An insert up to what happens to a row that is there.
+fn insert(fitted: &Fitted, values: &[&str], source: &str) -> String {
     let key = || fitted.table.key.iter().map(|column| column.name.as_str());
-    let columns: Vec<&str> = key().chain(values.iter().copied()).chain(version).collect();
+    let columns: Vec<&str> =
+        key().chain(values.iter().copied()).chain(version_column(&fitted.table)).collect();
     let cells: Vec<String> =
         columns.iter().enumerate().map(|(at, column)| cell(fitted, at, column)).collect();
-    let insert = format!(
+    format!(
         "insert into {} as t ({}) select {} from {source} on conflict ({})",
         fitted.sql,
         quote_list("", columns.iter().copied()),
         cells.join(", "),
         quote_list("", key())
-    );
+    )
+}
+
+fn upsert(fitted: &Fitted, values: &[&str], source: &str) -> String {
+    let version = version_column(&fitted.table);
+    let insert = insert(fitted, values, source);
     let written: Vec<&str> = values.iter().copied().chain(version).collect();
     if written.is_empty() {
         return format!("{insert} do nothing");

@@ -11,6 +11,7 @@ use crate::judge::{Shape, value_columns, version_column};
 pub(super) fn write(table: &TargetTable, shape: &Shape<'_>) -> String {
     match shape {
         Shape::Upsert(groups) => upsert(table, &names(table, groups)),
+        Shape::Insert(groups) => format!("{} do nothing", insert(table, &names(table, groups))),
         Shape::Update(groups) => update(table, &assignments(table, &names(table, groups))),
         Shape::Delete => delete(table),
         Shape::Void(column) => update(table, &[(quote(column), parameter(table, 0))]),
@@ -51,18 +52,25 @@ fn assignments(table: &TargetTable, columns: &[&str]) -> Vec<(String, String)> {
     columns.iter().enumerate().map(|(at, column)| (quote(column), parameter(table, at))).collect()
 }
 
-fn upsert(table: &TargetTable, values: &[&str]) -> String {
-    let target = name(table);
-    let version = version_column(table);
+/// An insert up to what happens to a row that is there.
+fn insert(table: &TargetTable, values: &[&str]) -> String {
     let keys = table.key.iter().map(|key| key.name.as_str());
-    let columns: Vec<&str> = keys.clone().chain(values.iter().copied()).chain(version).collect();
+    let columns: Vec<&str> =
+        keys.clone().chain(values.iter().copied()).chain(version_column(table)).collect();
     let parameters: Vec<String> = (1..=columns.len()).map(|at| format!("?{at}")).collect();
-    let insert = format!(
-        "insert into {target} ({}) values ({}) on conflict ({})",
+    format!(
+        "insert into {} ({}) values ({}) on conflict ({})",
+        name(table),
         quote_list("", columns.iter().copied()),
         parameters.join(", "),
         quote_list("", keys)
-    );
+    )
+}
+
+fn upsert(table: &TargetTable, values: &[&str]) -> String {
+    let target = name(table);
+    let version = version_column(table);
+    let insert = insert(table, values);
     let written: Vec<String> = values.iter().copied().chain(version).map(quote).collect();
     if written.is_empty() {
         return format!("{insert} do nothing");

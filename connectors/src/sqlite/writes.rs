@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use lienthong_contract::Cell;
 use lienthong_contract::keys::KeyHash;
-use lienthong_contract::ledger::{LedgerEntry, RowMark};
+use lienthong_contract::ledger::LedgerEntry;
 use lienthong_contract::sink::{Action, Applied, KeyWrite, SinkError};
 use lienthong_contract::target::TargetTable;
 use rusqlite::{Connection, OptionalExtension as _};
@@ -76,7 +76,7 @@ impl<'s, 'd> Writer<'s, 'd> {
                 true
             }
             Some(shape) => {
-                let changed = self.execute(table, write, shape, &judged, None)?;
+                let changed = self.execute(table, write, &judged, None)?;
                 self.count(changed);
                 // An update that found no row has not happened, so its version is not known.
                 changed || !matches!(shape, Shape::Update(_)) || self.find(table, write)?.is_some()
@@ -99,28 +99,28 @@ impl<'s, 'd> Writer<'s, 'd> {
         }
         let version = judge::version_of(&write.action);
         let stored = self.entry(table, &write.key_hash)?;
-        if judge::marked(stored.as_ref(), version) {
-            self.applied.older += 1;
+        if let Some(mark) = judge::marked(stored.as_ref(), version) {
+            let made = match judge::overtaken(table, write, mark) {
+                None => false,
+                Some(judged) => self.execute(table, write, &judged, Some(&mark.version))?,
+            };
+            if made {
+                self.applied.changed += 1;
+            } else {
+                self.applied.older += 1;
+            }
             return Ok(());
         }
-        let judged = judge::unjudged(write);
-        let Some(shape) = &judged.shape else { return Ok(()) };
-        if self.execute(table, write, shape, &judged, Some(version))? {
+        if self.execute(table, write, &judge::unjudged(write), Some(version))? {
             self.applied.changed += 1;
         } else if self.find(table, write)?.flatten().is_some_and(|there| there.as_str() > version) {
             self.applied.older += 1;
         } else {
             self.applied.unchanged += 1;
         }
-        match write.action {
-            Action::Void { group: Some(_), .. }
-            | Action::Upsert(_)
-            | Action::Update(_)
-            | Action::Clear { .. } => Ok(()),
-            Action::Delete { .. } | Action::Void { group: None, .. } => {
-                let mark = Some(RowMark { version: version.to_owned() });
-                self.keep(table, &write.key_hash, &LedgerEntry { mark, ..LedgerEntry::default() })
-            }
+        match judge::row_mark(&write.action) {
+            None => Ok(()),
+            mark => self.keep(table, &write.key_hash, &LedgerEntry { mark, ..LedgerEntry::default() }),
         }
     }
 
@@ -132,15 +132,15 @@ impl<'s, 'd> Writer<'s, 'd> {
         }
     }
 
-    /// Runs the statement of a shape; true when a row changed.
+    /// Runs the statement of a judged write; true when a row changed.
     fn execute(
         &mut self,
         table: &TargetTable,
         write: &KeyWrite<'d>,
-        shape: &Shape<'d>,
         judged: &Judged<'d>,
         version: Option<&str>,
     ) -> Result<bool, SinkError> {
+        let Some(shape) = &judged.shape else { return Ok(false) };
         let place = (write.table, shape.clone());
         let sql = self.statements.entry(place).or_insert_with(|| statements::write(table, shape));
         let mut values = judged.cells(table);

@@ -155,7 +155,7 @@ pub(crate) async fn no_error_shows_a_value<K: Kind + TargetTypes>() -> Result<()
             1 => vec![unique.to_owned()],
             2 => raises.clone(),
             3 => vec!["drop table visits".to_owned(), "create table visits (place text not null, number bigint not null, note text not null, weight bigint, voided_at text, lienthong_version text, primary key (place, number))".to_owned()],
-            _ => vec![parent.to_owned(), "drop table visits".to_owned(), "create table visits (place text not null, number bigint not null, note text constraint known references parent, weight bigint, lienthong_version text, primary key (place, number))".to_owned()],
+            _ => vec![parent.to_owned(), "drop table visits".to_owned(), "create table visits (place text not null, number bigint not null, note text constraint known references parent, weight bigint, voided_at text, lienthong_version text, primary key (place, number))".to_owned()],
         };
         for statement in &setup {
             subscriber.kind.script(statement).await?;

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::subscriber::{Deed, INSURED, Part, Revoked, Row, Value, Write, tables};
+use chrono::DateTime;
+
+use crate::subscriber::{Deed, INSURED, Part, Revoked, Row, Value, Write, tables, told};
 
 /// The group of `insured` that another family writes; `visits` has no group of this number.
 pub(crate) const STREET: usize = 2;
@@ -14,9 +16,10 @@ struct Known {
     values: Option<Vec<Value>>,
     /// Version and record per group.
     groups: BTreeMap<usize, (String, Option<String>)>,
-    mark: Option<String>,
-    /// Newest revocation per group and record, whether or not it found something to undo.
-    revoked: BTreeMap<(usize, String), String>,
+    /// The newest delete of the whole row; of a row that keeps its version itself also the newest void, with its time.
+    mark: Option<(String, Option<i64>)>,
+    /// The newest of each group and record (none: of any record), whether or not it found something to undo; with the time of a void.
+    revoked: BTreeMap<(usize, Option<String>), (String, Option<i64>)>,
     /// Time in `voided_at`.
     voided: Option<i64>,
 }
@@ -51,12 +54,15 @@ impl Oracle {
         rows
     }
 
-    /// Keys of the rows that carry a time in `voided_at`.
+    /// Keys of the rows that carry a time in `voided_at`, and the time.
     pub(crate) fn voided(&self, table: usize) -> Vec<Row> {
         let of_table = self.0.iter().filter(|((index, _), _)| *index == table);
         let mut keys: Vec<Row> = of_table
-            .filter(|(_, known)| known.values.is_some() && known.voided.is_some())
-            .map(|((_, key), _)| key.iter().cloned().map(Some).collect())
+            .filter_map(|((_, key), known)| {
+                let at = known.values.as_ref().and(known.voided).and_then(DateTime::from_timestamp_micros)?;
+                let at = at.format("%Y-%m-%dT%H:%M:%S%.6fZ").to_string();
+                Some(key.iter().cloned().chain([at]).map(Some).collect())
+            })
             .collect();
         keys.sort();
         keys
@@ -65,8 +71,13 @@ impl Oracle {
 
 fn width(table: usize, group: usize) -> (usize, usize) {
     let groups = &tables()[table].groups;
-    let before = groups[..group].iter().map(|group| group.columns.len()).sum();
-    (before, groups[group].columns.len())
+    let before = groups[..group].iter().map(told).sum();
+    (before, told(&groups[group]))
+}
+
+/// The group with `voided_at`.
+fn marked_group(table: usize) -> usize {
+    usize::from(table == INSURED)
 }
 
 impl Known {
@@ -91,15 +102,19 @@ impl Known {
                     self.groups.retain(|group, _| table == INSURED && *group == STREET);
                 }
             }
-            Deed::Void { at, version, revokes } => {
-                if self.removes(table, version, revokes.as_ref()) {
-                    self.groups.retain(|group, _| table == INSURED && *group == STREET);
-                    if self.values.is_some() {
-                        self.voided = Some(*at);
-                        if table != INSURED {
-                            self.groups.insert(0, (version.clone(), None));
-                        }
-                    }
+            Deed::Void { at, version, revokes } if table == INSURED => {
+                if self.voids(*at, version, revokes.as_ref()) && self.values.is_some() {
+                    self.voided = Some(*at);
+                }
+            }
+            Deed::Void { at, version, .. } => {
+                let forbidden = self.mark.as_ref().is_some_and(|(mark, _)| mark > version);
+                if self.removes(table, version, None) && self.values.is_some() {
+                    self.voided = Some(*at);
+                    self.groups.insert(0, (version.clone(), None));
+                }
+                if !forbidden {
+                    self.mark = Some((version.clone(), Some(*at)));
                 }
             }
             Deed::Clear { group, version, revokes } => {
@@ -112,6 +127,9 @@ impl Known {
                     if let Some(values) = &mut self.values {
                         let (from, count) = width(table, *group);
                         values[from..from + count].fill(None);
+                        if *group == marked_group(table) {
+                            self.voided = None;
+                        }
                     }
                 }
             }
@@ -119,52 +137,100 @@ impl Known {
     }
 
     fn accepts(&self, group: usize, version: &str) -> bool {
-        (group == STREET || self.mark.as_deref().is_none_or(|mark| mark <= version))
+        (group == STREET || self.mark.as_ref().is_none_or(|(mark, _)| mark.as_str() <= version))
             && self.groups.get(&group).is_none_or(|(known, _)| known.as_str() <= version)
     }
 
     /// Whether the revoked record wrote what is there.
     fn revoke(&mut self, groups: &[usize], version: &str, record: &str) -> bool {
-        let wrote = groups.iter().any(|group| {
-            self.groups
-                .get(group)
-                .is_some_and(|(known, by)| by.as_deref() == Some(record) && known.as_str() <= version)
-        });
-        for group in groups.iter().filter(|_| !wrote) {
-            let newest = self.revoked.entry((*group, record.to_owned())).or_default();
-            *newest = (*newest).clone().max(version.to_owned());
+        let wrote = self.wrote(groups, version, record);
+        if !wrote {
+            self.remember(groups, version, Some(record), None);
         }
         wrote
     }
 
-    fn write(&mut self, table: usize, parts: &[Part]) {
-        for part in parts {
-            let revocation = part.record.clone().and_then(|record| self.revoked.get(&(part.group, record)));
-            if self.accepts(part.group, &part.version)
-                && revocation.is_none_or(|revocation| *revocation <= part.version)
-            {
-                self.groups.insert(part.group, (part.version.clone(), part.record.clone()));
-                let (from, count) = width(table, part.group);
-                let columns = tables()[table].groups.iter().map(|group| group.columns.len()).sum();
-                let values = self.values.get_or_insert_with(|| vec![None; columns]);
-                values[from..from + count].clone_from_slice(&part.values);
+    fn wrote(&self, groups: &[usize], version: &str, record: &str) -> bool {
+        groups.iter().any(|group| {
+            self.groups
+                .get(group)
+                .is_some_and(|(known, by)| by.as_deref() == Some(record) && known.as_str() <= version)
+        })
+    }
+
+    fn remember(&mut self, groups: &[usize], version: &str, record: Option<&str>, at: Option<i64>) {
+        for group in groups {
+            let known = self.revoked.entry((*group, record.map(str::to_owned))).or_default();
+            if known.0.as_str() < version {
+                *known = (version.to_owned(), at);
             }
         }
     }
 
-    /// Whether a delete or void counts; leaves its mark.
+    /// The newest that is newer than a value which it concerns.
+    fn revocation(&self, group: usize, version: &str, record: Option<&str>) -> Option<(String, Option<i64>)> {
+        let of = |record: Option<&str>| self.revoked.get(&(group, record.map(str::to_owned)));
+        let both = [of(None), record.and_then(|record| of(Some(record)))];
+        let newer = both.into_iter().flatten().filter(|(known, _)| known.as_str() > version);
+        newer.max_by_key(|(known, at)| (known.clone(), at.is_none(), *at)).cloned()
+    }
+
+    /// Whether a void of `insured` marks what is there.
+    fn voids(&mut self, at: i64, version: &str, revokes: Option<&Revoked>) -> bool {
+        let (groups, record) = match revokes {
+            Some((groups, record)) => (groups.as_slice(), Some(record.as_str())),
+            None => ([0, 1].as_slice(), None),
+        };
+        let outdone = |group: &usize| {
+            let record = record.or_else(|| self.groups.get(group)?.1.as_deref());
+            self.revocation(*group, version, record).is_some()
+        };
+        let counts = match record {
+            Some(record) => groups.iter().any(|group| {
+                self.accepts(*group, version) && self.wrote(&[*group], version, record) && !outdone(group)
+            }),
+            None => groups.iter().all(|group| self.accepts(*group, version)) && !groups.iter().all(outdone),
+        };
+        self.remember(groups, version, record, Some(at));
+        counts
+    }
+
+    fn write(&mut self, table: usize, parts: &[Part]) {
+        let mark = self.mark.clone();
+        for part in parts {
+            let late = mark.as_ref().and_then(|(mark, at)| Some((mark, (*at)?)));
+            let late = late.filter(|(mark, _)| table != INSURED && mark.as_str() > part.version.as_str());
+            let revocation = self.revocation(part.group, &part.version, part.record.as_deref());
+            let (version, at) = match (late, revocation) {
+                (Some((mark, at)), _) if self.values.is_none() => (mark.clone(), Some(at)),
+                (_, Some((_, None))) => continue,
+                (_, _) if !self.accepts(part.group, &part.version) => continue,
+                (_, revocation) => (part.version.clone(), revocation.and_then(|(_, at)| at)),
+            };
+            self.groups.insert(part.group, (version, part.record.clone()));
+            let (from, count) = width(table, part.group);
+            let columns = tables()[table].groups.iter().map(told).sum();
+            let values = self.values.get_or_insert_with(|| vec![None; columns]);
+            values[from..from + count].clone_from_slice(&part.values);
+            if part.group == marked_group(table) {
+                self.voided = at;
+            }
+        }
+    }
+
+    /// Whether a delete counts; leaves its mark.
     fn removes(&mut self, table: usize, version: &str, revokes: Option<&Revoked>) -> bool {
         if revokes.is_some_and(|(groups, record)| !self.revoke(groups, version, record)) {
             return false;
         }
-        if self.mark.as_deref().is_some_and(|mark| mark > version) {
+        if self.mark.as_ref().is_some_and(|(mark, _)| mark.as_str() > version) {
             return false;
         }
         // A row that keeps its version in a column has no version when it is gone.
         let newer =
             self.groups.iter().any(|(group, (known, _))| *group != STREET && known.as_str() > version)
                 && (table == INSURED || self.values.is_some());
-        self.mark = Some(version.to_owned());
+        self.mark = Some((version.to_owned(), None));
         !newer
     }
 }

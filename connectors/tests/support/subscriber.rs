@@ -88,6 +88,14 @@ pub(crate) fn group(columns: &[(&str, CellKind)], decides_row: bool) -> ColumnGr
     ColumnGroup { name: columns[0].name.clone(), columns, decides_row }
 }
 
+/// The column of `soft` is written with the values of a group, always as null, as an agreement has it; parts do not tell it.
+const VOIDED: (&str, CellKind) = ("voided_at", CellKind::Timestamp);
+
+/// How many values a part of the group tells.
+pub(crate) fn told(group: &ColumnGroup) -> usize {
+    group.columns.iter().filter(|column| column.name != VOIDED.0).count()
+}
+
 /// The two target tables.
 pub(crate) fn tables() -> Vec<TargetTable> {
     vec![
@@ -96,7 +104,7 @@ pub(crate) fn tables() -> Vec<TargetTable> {
             key: vec![column("pin", CellKind::Text)],
             groups: vec![
                 group(&[("name", CellKind::Text), ("children", CellKind::Integer)], true),
-                group(&[("address", CellKind::Text)], true),
+                group(&[("address", CellKind::Text), VOIDED], true),
                 group(&[("street", CellKind::Text)], false),
             ],
             version: VersionStore::Ledger,
@@ -104,7 +112,7 @@ pub(crate) fn tables() -> Vec<TargetTable> {
         TargetTable {
             table: "visits".to_owned(),
             key: vec![column("place", CellKind::Text), column("number", CellKind::Integer)],
-            groups: vec![group(&[("note", CellKind::Text), ("weight", CellKind::Integer)], true)],
+            groups: vec![group(&[("note", CellKind::Text), ("weight", CellKind::Integer), VOIDED], true)],
             version: VersionStore::Column("lienthong_version".to_owned()),
         },
     ]
@@ -355,10 +363,8 @@ fn key_write<'a>(tables: &[TargetTable], write: &'a Write, arena: &'a Bump) -> K
     let parts = |parts: &'a [Part]| -> Vec<GroupWrite<'a>> {
         let write = |part: &'a Part| {
             let columns = &table.groups[part.group].columns;
-            let cells = columns
-                .iter()
-                .zip(&part.values)
-                .map(|(column, value)| cell(value.as_deref(), column.kind, arena));
+            let values = part.values.iter().map(Option::as_deref).chain(std::iter::repeat(None));
+            let cells = columns.iter().zip(values).map(|(column, value)| cell(value, column.kind, arena));
             let values = arena.alloc_slice_fill_iter(cells.collect::<Vec<_>>());
             GroupWrite { group: part.group, version: &part.version, record: part.record.as_deref(), values }
         };

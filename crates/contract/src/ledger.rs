@@ -2,9 +2,11 @@
 //!
 //! The ledger keeps one entry per (table, key): the version of each column group and a row mark. Each group takes its
 //! newest value; a delete counts for the whole row and leaves a mark, so that a late update cannot resurrect. A revocation
-//! that comes before the event of its record leaves a mark for that record alone: the event is not written when it comes, or
-//! with `soft` it is written as one that was revoked. Versions of different families are never compared: the mark is of the
-//! family that creates and deletes the row.
+//! that comes before the event of its record leaves a mark for that record alone: the event is not written when it comes.
+//! Versions of different families are never compared: the mark is of the family that creates and deletes the row.
+//!
+//! `soft` takes nothing away, so that it comes to the same whatever the order: the newest value of a group stands in the row,
+//! and is marked when a newer delete or a revocation of its record is known. Such marks stay until a newer value is there.
 
 use std::collections::BTreeMap;
 
@@ -18,32 +20,32 @@ pub struct LedgerEntry {
     /// Version (`ce_sequence`) and record of the newest value per column group, by group name.
     #[serde(default, rename = "g")]
     pub groups: BTreeMap<String, GroupVersion>,
-    /// The newest delete or void of the whole row.
+    /// The newest delete of the whole row.
     #[serde(default, rename = "m", skip_serializing_if = "Option::is_none")]
     pub mark: Option<RowMark>,
-    /// Revocations whose records may still write their groups.
+    /// Revocations and soft deletes that are newer than the value of their group.
     #[serde(default, rename = "x", skip_serializing_if = "Vec::is_empty")]
     pub revoked: Vec<Revoked>,
 }
 
-/// A revocation that found nothing of its record to undo.
+/// What becomes of a group's value that is older than this.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Revoked {
     /// The group's name.
     #[serde(rename = "g")]
     pub group: String,
-    /// `ce_sequence` of the revocation: the same record registered again after it is written.
+    /// `ce_sequence` of the revocation or delete: the same record registered again after it is written and lives.
     #[serde(rename = "v")]
     pub version: String,
-    /// Keyed hash (hex) of the record number.
-    #[serde(rename = "r")]
-    pub record: String,
-    /// What becomes of the record's event when it comes; `None`: it is not written.
+    /// Keyed hash (hex) of the record number, whose values alone are concerned; `None`: whatever record wrote the group.
+    #[serde(default, rename = "r", skip_serializing_if = "Option::is_none")]
+    pub record: Option<String>,
+    /// The value is written with this mark; `None`: it is not written.
     #[serde(default, rename = "s", skip_serializing_if = "Option::is_none")]
     pub soft: Option<SoftMark>,
 }
 
-/// What a `soft` revocation leaves of a record: its values, with the time in a column.
+/// What `soft` leaves of a record: its values, with the time in a column.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SoftMark {
     /// Column that takes the time.
@@ -52,9 +54,6 @@ pub struct SoftMark {
     /// Microseconds since 1970 UTC.
     #[serde(rename = "t")]
     pub at: i64,
-    /// The group of which the record is gone; `None`: the whole row.
-    #[serde(default, rename = "g", skip_serializing_if = "Option::is_none")]
-    pub group: Option<String>,
 }
 
 /// The newest value of one group.
@@ -68,12 +67,15 @@ pub struct GroupVersion {
     pub record: Option<String>,
 }
 
-/// A delete or void.
+/// A delete of the whole row.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RowMark {
     /// `ce_sequence` of the delete.
     #[serde(rename = "v")]
     pub version: String,
+    /// Where the row keeps its version itself: what a row gets that comes after its soft delete.
+    #[serde(default, rename = "s", skip_serializing_if = "Option::is_none")]
+    pub soft: Option<SoftMark>,
 }
 
 /// What may be written of one key's write.
@@ -83,7 +85,7 @@ pub enum Verdict {
     Write {
         /// Indexes into the write's own list of groups.
         groups: Vec<usize>,
-        /// The record was revoked before it came, and this marks it.
+        /// A value was revoked or deleted before it came, and this marks it.
         soft: Option<SoftMark>,
     },
     /// Delete, void or clear.
@@ -108,48 +110,27 @@ impl LedgerEntry {
     /// is written too, so that a replay repairs a row that was damaged by hand; the sink writes only rows that differ.
     pub fn offer(&mut self, table: &TargetTable, values: &[Offer<'_>]) -> Verdict {
         let mut write = Vec::new();
-        let mut revoked = None;
+        let mut soft = None;
         for (index, offer) in values.iter().enumerate() {
             let group = &table.groups[offer.group];
-            let newest = self.groups.get(&group.name).map(|known| known.version.as_str());
-            let newest = newest.max(self.mark_for(group.decides_row));
-            if newest.is_some_and(|newest| newest > offer.version) {
+            if self.is_newer(table, &group.name, offer.version) {
                 continue;
             }
-            if let Some(known) = self.revocation(&group.name, offer) {
-                if !known.leaves_values(table) {
-                    continue;
+            if let Some(revoked) = self.revocation(&group.name, (offer.version, offer.record)) {
+                let Some(mark) = revoked.soft_mark(table) else { continue };
+                if group.columns.iter().any(|column| column.name == mark.column) {
+                    soft = Some(mark.clone());
                 }
-                revoked = Some(known.clone());
             }
             let (version, record) = (offer.version.to_owned(), offer.record.map(str::to_owned));
             self.groups.insert(group.name.clone(), GroupVersion { version, record });
             write.push(index);
         }
-        let soft = revoked.and_then(|revoked| self.make_up_for(table, revoked));
         self.forget_outdated(table);
         if write.is_empty() { Verdict::Older } else { Verdict::Write { groups: write, soft } }
     }
 
-    /// Does to the entry what a revocation would have done that came after the event of its record.
-    fn make_up_for(&mut self, table: &TargetTable, revoked: Revoked) -> Option<SoftMark> {
-        let Revoked { version, record, soft, .. } = revoked;
-        self.revoked.retain(|known| known.record != record);
-        let soft = soft?;
-        match &soft.group {
-            None => {
-                let removed = self.remove(table, &version);
-                (removed == Verdict::Remove).then_some(soft)
-            }
-            Some(group) => {
-                let known = self.groups.get_mut(group).filter(|known| known.version <= version)?;
-                *known = GroupVersion { version, record: None };
-                Some(soft)
-            }
-        }
-    }
-
-    /// Judges a delete or void of the whole row by the rule that a value newer than the delete keeps the row. Leaves a mark. What
+    /// Judges a delete of the whole row by the rule that a value newer than the delete keeps the row. Leaves a mark. What
     /// other families wrote has no say; their versions stay, so that nothing older than what is gone comes back.
     pub fn remove(&mut self, table: &TargetTable, version: &str) -> Verdict {
         if self.mark_for(true).is_some_and(|mark| mark > version) {
@@ -159,7 +140,7 @@ impl LedgerEntry {
             table.decides_row(name) && known.version.as_str() > version
         };
         let newer_value = self.groups.iter().any(newer);
-        self.mark = Some(RowMark { version: version.to_owned() });
+        self.mark = Some(RowMark { version: version.to_owned(), soft: None });
         if !newer_value {
             self.groups.retain(|name, _| !table.decides_row(name));
         }
@@ -169,29 +150,39 @@ impl LedgerEntry {
 
     /// Judges a revocation of the record whose hash is `record` for the groups that its event writes: it counts if that very record
     /// wrote the newest value of one of them. Otherwise the record's event may come later: the revocation is remembered for all of
-    /// them until it cannot. `soft`: what the revocation leaves of the record.
-    pub fn revoke(
+    /// them until it cannot.
+    pub fn revoke(&mut self, table: &TargetTable, groups: &[usize], version: &str, record: &str) -> Verdict {
+        if groups.iter().any(|group| self.wrote(&table.groups[*group].name, version, record)) {
+            return Verdict::Remove;
+        }
+        self.remember(table, groups, (version, Some(record), None));
+        Verdict::Older
+    }
+
+    /// Judges a soft delete of these groups, or with `record` a soft revocation of what that very record wrote there, and remembers
+    /// it for values that come later.
+    pub fn void(
         &mut self,
         table: &TargetTable,
         groups: &[usize],
-        version: &str,
-        record: &str,
-        soft: Option<&SoftMark>,
+        (version, record): (&str, Option<&str>),
+        soft: &SoftMark,
     ) -> Verdict {
         let names = || groups.iter().map(|group| table.groups[*group].name.as_str());
-        let wrote = |name: &str| {
-            self.groups.get(name).is_some_and(|known| {
-                known.record.as_deref() == Some(record) && known.version.as_str() <= version
-            })
+        // Unless a newer one has marked the value already.
+        let counts = |group: &str| {
+            let record = record.or_else(|| self.groups.get(group)?.record.as_deref());
+            self.revocation(group, (version, record)).is_none()
         };
-        if names().any(wrote) {
-            return Verdict::Remove;
-        }
-        for name in names() {
-            self.remember(name, version, record, soft);
-        }
-        self.forget_outdated(table);
-        Verdict::Older
+        let newer = |name| self.is_newer(table, name, version);
+        let counts = match record {
+            Some(record) => {
+                names().any(|name| !newer(name) && self.wrote(name, version, record) && counts(name))
+            }
+            None => !names().any(newer) && names().any(counts),
+        };
+        self.remember(table, groups, (version, record, Some(soft)));
+        if counts { Verdict::Remove } else { Verdict::Older }
     }
 
     /// Whether a write of another family must not create the row: the family that decides about it has deleted it once.
@@ -205,28 +196,51 @@ impl LedgerEntry {
         self.mark.as_ref().filter(|_| decides_row).map(|mark| mark.version.as_str())
     }
 
-    /// The revocation that came before an event of its record.
-    fn revocation(&self, group: &str, offer: &Offer<'_>) -> Option<&Revoked> {
-        self.revoked.iter().find(|known| {
-            known.group == group
-                && Some(known.record.as_str()) == offer.record
-                && known.version.as_str() > offer.version
-        })
+    /// Whether this record wrote the group's newest value, not after `version`.
+    fn wrote(&self, group: &str, version: &str, record: &str) -> bool {
+        self.groups
+            .get(group)
+            .is_some_and(|known| known.record.as_deref() == Some(record) && known.version.as_str() <= version)
     }
 
-    fn remember(&mut self, group: &str, version: &str, record: &str, soft: Option<&SoftMark>) {
-        let new = || Revoked {
-            group: group.to_owned(),
-            version: version.to_owned(),
-            record: record.to_owned(),
-            soft: soft.cloned(),
+    /// Whether the group's value, or the row's end, is newer than this.
+    fn is_newer(&self, table: &TargetTable, group: &str, version: &str) -> bool {
+        let value = self.groups.get(group).map(|known| known.version.as_str());
+        value.max(self.mark_for(table.decides_row(group))).is_some_and(|newest| newest > version)
+    }
+
+    /// The newest that is newer than the value which it concerns; of two that are equally new the one that leaves nothing.
+    fn revocation(&self, group: &str, (version, record): (&str, Option<&str>)) -> Option<&Revoked> {
+        let newer = |known: &&Revoked| known.version.as_str() > version && known.concerns(group, record);
+        let newest = |known: &&Revoked| {
+            let at = known.soft.as_ref().map(|soft| soft.at);
+            (known.version.clone(), at.is_none(), at)
         };
-        let known = self.revoked.iter_mut().find(|known| known.group == group && known.record == record);
-        match known {
-            Some(known) if known.version.as_str() < version => *known = new(),
-            Some(_) => {}
-            None => self.revoked.push(new()),
+        self.revoked.iter().filter(newer).max_by_key(newest)
+    }
+
+    fn remember(
+        &mut self,
+        table: &TargetTable,
+        groups: &[usize],
+        (version, record, soft): (&str, Option<&str>, Option<&SoftMark>),
+    ) {
+        for group in groups {
+            let group = &table.groups[*group].name;
+            let same = |known: &&mut Revoked| known.group == *group && known.record.as_deref() == record;
+            let new = Revoked {
+                group: group.clone(),
+                version: version.to_owned(),
+                record: record.map(str::to_owned),
+                soft: soft.cloned(),
+            };
+            match self.revoked.iter_mut().find(same) {
+                Some(known) if known.version.as_str() < version => *known = new,
+                Some(_) => {}
+                None => self.revoked.push(new),
+            }
         }
+        self.forget_outdated(table);
     }
 
     /// Forgets the revocations that come to nothing: what they forbid is forbidden by a newer value or mark as well.
@@ -242,12 +256,14 @@ impl LedgerEntry {
 }
 
 impl Revoked {
-    /// Whether the record's values are written all the same. The mark's column may have gone from the agreement since.
-    fn leaves_values(&self, table: &TargetTable) -> bool {
-        let known = |soft: &SoftMark| {
-            table.groups.iter().flat_map(|group| &group.columns).any(|column| column.name == soft.column)
-        };
-        self.soft.as_ref().is_some_and(known)
+    fn concerns(&self, group: &str, record: Option<&str>) -> bool {
+        self.group == group && (self.record.is_none() || self.record.as_deref() == record)
+    }
+
+    /// The mark that the value is written with. Its column may have gone from the agreement since.
+    fn soft_mark(&self, table: &TargetTable) -> Option<&SoftMark> {
+        let mut columns = table.groups.iter().flat_map(|group| &group.columns);
+        self.soft.as_ref().filter(|soft| columns.any(|column| column.name == soft.column))
     }
 }
 
@@ -295,7 +311,7 @@ mod tests {
         }
 
         fn revoke(&mut self, groups: &[usize], version: &str, record: &str) -> Verdict {
-            self.1.revoke(&self.0, groups, version, record, None)
+            self.1.revoke(&self.0, groups, version, record)
         }
     }
 
@@ -374,7 +390,7 @@ mod tests {
         for version in ["5", "7", "6"] {
             assert_eq!(entry.revoke(&[0], version, "r1"), Verdict::Older);
         }
-        let (group, version, record) = ("a".to_owned(), "7".to_owned(), "r1".to_owned());
+        let (group, version, record) = ("a".to_owned(), "7".to_owned(), Some("r1".to_owned()));
         let newest = Revoked { group, version, record, soft: None };
         assert_eq!(entry.1.revoked, vec![newest]);
         entry.remove("8");
@@ -388,8 +404,8 @@ mod tests {
     #[test]
     fn a_soft_mark_whose_column_is_not_written_any_more_forbids_the_event() {
         let mut entry = Case::new();
-        let soft = SoftMark { column: "gone".to_owned(), at: 9, group: None };
-        assert_eq!(entry.1.revoke(&entry.0, &[0], "5", "r1", Some(&soft)), Verdict::Older);
+        let soft = SoftMark { column: "gone".to_owned(), at: 9 };
+        assert_eq!(entry.1.void(&entry.0, &[0], ("5", Some("r1")), &soft), Verdict::Older);
         let text = serde_json::to_string(&entry.1).expect("text");
         assert_eq!(serde_json::from_str::<LedgerEntry>(&text).expect("an entry"), entry.1);
         assert_eq!(entry.offer(&[("a", "4", Some("r1"))]), Verdict::Older);
@@ -397,7 +413,8 @@ mod tests {
         entry.0.groups[0].columns.push(column);
         let written = Verdict::Write { groups: vec![0], soft: Some(soft) };
         assert_eq!(entry.offer(&[("a", "4", Some("r1"))]), written);
-        assert_eq!((entry.1.revoked.len(), entry.1.mark.is_some()), (0, true));
-        assert_eq!(entry.offer(&[("a", "4", Some("r1"))]), Verdict::Older, "as after a revocation in order");
+        assert_eq!(entry.offer(&[("a", "4", Some("r2"))]), write(&[0]), "another record lives");
+        assert_eq!(entry.offer(&[("a", "6", Some("r1"))]), write(&[0]), "registered again");
+        assert_eq!(entry.1.revoked, Vec::new());
     }
 }
