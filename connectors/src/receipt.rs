@@ -1,6 +1,6 @@
 //! Receipts: one row per committed batch, chained by hash, so that a changed, missing or added receipt shows.
 
-use lienthong_contract::sink::{Delivery, ReceiptBody};
+use lienthong_contract::sink::{LanePartition, ReceiptBody};
 use sha2::{Digest, Sha256};
 
 use crate::text::hex;
@@ -33,12 +33,12 @@ pub struct ReceiptRow {
 }
 
 impl ReceiptRow {
-    /// The receipt of a delivery that is applied at `applied_at`.
-    pub(crate) fn new(delivery: &Delivery<'_>, body: &ReceiptBody<'_>, applied_at: i64) -> Self {
+    /// The receipt of a lane's part in a delivery that is applied at `applied_at`.
+    pub(crate) fn new(lane: &LanePartition, body: &ReceiptBody<'_>, applied_at: i64) -> Self {
         Self {
-            subscription: delivery.lane.subscription.clone(),
-            topic: delivery.lane.topic.clone(),
-            partition: delivery.lane.partition,
+            subscription: lane.subscription.clone(),
+            topic: lane.topic.clone(),
+            partition: lane.partition,
             offsets: body.offsets,
             events: body.events,
             writer_epoch: body.writer_epoch,

@@ -17,6 +17,8 @@ mod families;
 mod fit;
 #[path = "sink_promises/guard.rs"]
 mod guard;
+#[path = "sink_promises/lanes.rs"]
+mod lanes;
 #[path = "sink_promises/model.rs"]
 mod model;
 #[path = "sink_promises/once.rs"]
@@ -39,6 +41,12 @@ macro_rules! every_promise {
             once::a_batch_that_filters_to_nothing_leaves_a_receipt,
             once::rounds_run_in_their_order,
             once::partitions_do_not_stand_in_each_others_way,
+            lanes::all_lanes_of_a_delivery_move_or_none_does,
+            lanes::one_fenced_lane_keeps_every_lane_from_being_written,
+            lanes::lanes_that_begin_move_beside_lanes_that_go_on,
+            lanes::receipts_chain_in_each_lane_of_a_delivery_by_itself,
+            lanes::a_key_of_two_lanes_ends_at_the_newer_version_in_either_order,
+            lanes::deliveries_that_share_lanes_in_any_order_end_with_one_of_them_written,
             guard::an_older_write_never_overwrites_a_newer_one,
             guard::the_same_version_again_repairs_a_damaged_row_and_else_changes_nothing,
             guard::groups_take_their_newest_independently_and_leave_other_columns_alone,

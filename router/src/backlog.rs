@@ -10,7 +10,7 @@ use lienthong_log::record::Entry;
 use crate::error::RouterError;
 use crate::order::{Guard, Order};
 
-/// Bounds of one transaction.
+/// Bounds of one transaction, or what is left of them.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bounds {
     /// Events.
@@ -19,12 +19,25 @@ pub(crate) struct Bounds {
     pub(crate) bytes: usize,
 }
 
+impl Bounds {
+    /// Whether nothing more goes in.
+    pub(crate) fn used_up(self) -> bool {
+        self.rows == 0 || self.bytes == 0
+    }
+
+    /// Whether at least this part of `whole` has been taken.
+    pub(crate) fn taken(self, whole: Self, part: usize) -> bool {
+        let took = |left: usize, whole: usize| whole.saturating_sub(left) >= whole.div_ceil(part.max(1));
+        took(self.rows, whole.rows) || took(self.bytes, whole.bytes)
+    }
+}
+
 /// Bytes that a batch holds while it waits.
 pub(crate) fn weight(batch: &LogBatch) -> usize {
     batch.body.len() + batch.entries.len() * size_of::<Entry>()
 }
 
-/// Events of one transaction.
+/// One partition's events of one transaction.
 #[derive(Debug)]
 pub(crate) struct Unit {
     /// Accepted entries, with the batch that holds them.
@@ -109,13 +122,19 @@ impl Backlog {
         self.batches.is_empty()
     }
 
-    /// The next transaction's events: all that waits, up to the bounds, and at least one.
+    /// Entries that wait, duplicates among them.
+    #[must_use]
+    pub(crate) fn len(&self) -> usize {
+        self.batches.iter().map(|batch| batch.entries.len()).sum::<usize>().saturating_sub(self.at)
+    }
+
+    /// The next transaction's events: all that waits, up to what is left of the bounds, and at least one.
     ///
     /// # Errors
     /// When records are missing.
-    pub(crate) fn take(&mut self, bounds: Bounds) -> Result<Unit, RouterError> {
+    pub(crate) fn take(&mut self, left: &mut Bounds) -> Result<Unit, RouterError> {
         let mut unit = Unit { parts: Vec::new(), next: self.guard.state(), released: 0 };
-        let (mut rows, mut bytes) = (0, 0);
+        let mut rows = 0;
         while let Some(batch) = self.batches.front().map(Arc::clone) {
             if self.at == 0 && batch.from_offset > self.guard.state().next_offset {
                 return if rows > 0 {
@@ -127,14 +146,15 @@ impl Backlog {
             let mut entries = Vec::new();
             while let Some(entry) = batch.entries.get(self.at) {
                 let size = size_of_entry(&batch, self.at);
-                if rows > 0 && (rows >= bounds.rows || bytes + size > bounds.bytes) {
+                if rows > 0 && (left.rows == 0 || size > left.bytes) {
                     break;
                 }
                 match self.guard.judge(entry) {
                     Order::Accept => {
                         entries.push(*entry);
                         rows += 1;
-                        bytes += size;
+                        left.rows = left.rows.saturating_sub(1);
+                        left.bytes = left.bytes.saturating_sub(size);
                     }
                     Order::Duplicate => {}
                     // What stands before it is delivered first.
@@ -236,16 +256,34 @@ mod tests {
         backlog.push(batch(0, 5, Some(7)));
         backlog.push(batch(6, 2, None));
         let bounds = Bounds { rows: 3, bytes: 1_000 };
-        let unit = backlog.take(bounds).expect("first");
+        let unit = backlog.take(&mut { bounds }).expect("first");
         assert_eq!((unit.len(), unit.next.next_offset, unit.next.fresh_through, unit.released), (3, 3, 0, 0));
-        let unit = backlog.take(bounds).expect("second");
+        let unit = backlog.take(&mut { bounds }).expect("second");
         assert_eq!((unit.len(), unit.parts.len(), unit.next.next_offset), (3, 2, 7));
         assert_eq!(
             (unit.next.sequence, unit.next.fresh_through, unit.released),
             (7, 7, weight(&batch(0, 5, None)))
         );
-        let unit = backlog.take(Bounds { rows: 3, bytes: 1 }).expect("third");
+        let unit = backlog.take(&mut Bounds { rows: 3, bytes: 1 }).expect("third");
         assert_eq!((unit.len(), unit.next.next_offset, backlog.is_empty()), (1, 8, true), "at least one");
+    }
+
+    #[test]
+    fn what_one_partition_takes_is_missing_from_the_bounds_of_the_next() {
+        let whole = Bounds { rows: 10, bytes: 1_000 };
+        let mut left = whole;
+        for (count, rows, bytes) in [(4, 6, 960), (9, 0, 900)] {
+            let mut backlog = Backlog::new(OffsetState::START);
+            backlog.push(batch(0, count, None));
+            backlog.take(&mut left).expect("unit");
+            assert_eq!((left.rows, left.bytes, left.used_up()), (rows, bytes, rows == 0));
+        }
+        assert!(
+            Bounds { rows: 8, bytes: 750 }.taken(whole, 4) && !Bounds { rows: 8, bytes: 751 }.taken(whole, 4)
+        );
+        assert!(
+            Bounds { rows: 7, bytes: 999 }.taken(whole, 4) && Bounds { rows: 0, bytes: 999 }.taken(whole, 1)
+        );
     }
 
     #[test]
@@ -254,9 +292,9 @@ mod tests {
             Backlog::new(OffsetState { next_offset: 3, epoch: 1, sequence: 3, fresh_through: 0 });
         backlog.push(batch(0, 5, None));
         let bounds = Bounds { rows: 10, bytes: 1_000 };
-        assert_eq!(backlog.take(bounds).expect("overlap").len(), 2);
+        assert_eq!(backlog.take(&mut { bounds }).expect("overlap").len(), 2);
         backlog.push(batch(5, 0, Some(9)));
-        let unit = backlog.take(bounds).expect("heartbeat");
+        let unit = backlog.take(&mut { bounds }).expect("heartbeat");
         assert!(unit.is_empty());
         assert_eq!((unit.next.next_offset, unit.next.fresh_through), (6, 9));
     }
@@ -266,7 +304,7 @@ mod tests {
         let mut backlog = Backlog::new(OffsetState::START);
         backlog.push(batch(0, 1, None));
         backlog.push(batch(1, 4, Some(7)));
-        let whole = backlog.take(Bounds { rows: 10, bytes: 1_000 }).expect("unit");
+        let whole = backlog.take(&mut Bounds { rows: 10, bytes: 1_000 }).expect("unit");
         let (end, released) = (whole.next, whole.released);
         let (first, second) = whole.halves(None).expect("halves");
         assert_eq!((first.offsets(), first.next.next_offset, first.next.sequence), (Some((0, 1)), 2, 2));
@@ -284,9 +322,9 @@ mod tests {
         broken.entries[1].sequence = 3;
         backlog.push(broken);
         let bounds = Bounds { rows: 10, bytes: 1_000 };
-        let unit = backlog.take(bounds).expect("before the hole");
+        let unit = backlog.take(&mut { bounds }).expect("before the hole");
         assert_eq!((unit.offsets(), unit.next.next_offset), (Some((0, 0)), 1));
-        let error = backlog.take(bounds).expect_err("hole");
+        let error = backlog.take(&mut { bounds }).expect_err("hole");
         assert!(error.to_string().contains("lt.a.live/0 are missing: sequence 3 at offset 1"), "{error}");
     }
 }

@@ -1,4 +1,4 @@
-//! One transaction's work: from entries to a delivery. Pure apart from fetching schemas.
+//! One partition's part of a transaction: from entries to writes. Pure.
 
 use bumpalo::Bump;
 use lienthong_contract::event::Operation;
@@ -18,7 +18,7 @@ use crate::project::Projector;
 use crate::receipt::{Tallied, Tally};
 use crate::subscription::Subscription;
 
-/// What a transaction writes.
+/// What a partition's part of a transaction writes.
 #[derive(Debug)]
 pub(crate) struct Prepared<'a> {
     /// Rounds of writes.

@@ -91,7 +91,7 @@ struct Open {
     reads_from: i64,
     /// How many batches may still begin later: they were under way when the partition was started again.
     strays: u8,
-    /// Units that were cut and not committed, in order.
+    /// Units that were cut and not committed, in order. Each is alone in its transaction, so that what it meets is its own.
     cut: VecDeque<Unit>,
     /// The first of them may have been committed nevertheless.
     doubtful: bool,
@@ -110,10 +110,23 @@ pub(crate) struct Lane {
     pub(crate) backoff: Backoff,
     /// A task is under way.
     pub(crate) busy: bool,
+    /// Nothing more is done for it: the subscription is about to end because of it.
+    pub(crate) halted: bool,
     /// The consumer was told to hold the partition back.
     pub(crate) paused: bool,
     bytes: usize,
     stage: Stage,
+}
+
+/// Whether a lane takes part in the next transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stance {
+    /// It is busy, halted, or waits before another attempt.
+    Waits,
+    /// What it has to do is no other partition's business: to read the offset row, or to try a unit again.
+    Alone,
+    /// With the others, if it has anything.
+    Joins,
 }
 
 /// What a lane wants done next.
@@ -132,6 +145,7 @@ impl Lane {
             serial,
             backoff: Backoff::default(),
             busy: false,
+            halted: false,
             paused: false,
             bytes: 0,
             stage: Stage::Unopened,
@@ -184,11 +198,40 @@ impl Lane {
         self.bytes
     }
 
-    /// The next thing to do, if there is one. `flush`: control records are written now.
-    pub(crate) fn wish(&mut self, bounds: Bounds, flush: bool) -> Result<Option<Wish>, RouterError> {
-        if self.busy || !self.backoff.due() {
-            return Ok(None);
+    fn ready(&self) -> bool {
+        !self.busy && !self.halted && self.backoff.due()
+    }
+
+    /// Whether a unit that failed is tried again now.
+    pub(crate) fn tries_again(&self) -> bool {
+        matches!(&self.stage, Stage::Open(open) if !open.cut.is_empty()) && self.ready()
+    }
+
+    /// Who may take part. Waits end while one looks, so it is asked once per turn.
+    pub(crate) fn stance(&self) -> Stance {
+        match &self.stage {
+            _ if !self.ready() => Stance::Waits,
+            Stage::Open(open) if open.cut.is_empty() => Stance::Joins,
+            Stage::Open(_) | Stage::Unopened => Stance::Alone,
         }
+    }
+
+    /// Events that wait and are not cut yet.
+    pub(crate) fn waiting(&self) -> usize {
+        match &self.stage {
+            Stage::Open(open) if !self.busy => open.backlog.len(),
+            Stage::Open(_) | Stage::Unopened => 0,
+        }
+    }
+
+    /// As [`Self::take`], of a partition that may be waiting.
+    #[cfg(test)]
+    pub(crate) fn wish(&mut self, left: &mut Bounds, flush: bool) -> Result<Option<Wish>, RouterError> {
+        if self.ready() { self.take(left, flush) } else { Ok(None) }
+    }
+
+    /// The next thing to do, if there is one, within what is left of a transaction. `flush`: control records are written now.
+    pub(crate) fn take(&mut self, left: &mut Bounds, flush: bool) -> Result<Option<Wish>, RouterError> {
         let open = match &mut self.stage {
             Stage::Unopened => return Ok(Some(Wish::Open(self.name.clone()))),
             Stage::Open(open) => open,
@@ -196,15 +239,20 @@ impl Lane {
         let (unit, doubtful) = match open.cut.pop_front() {
             Some(unit) => (unit, std::mem::take(&mut open.doubtful)),
             None => {
-                let (unit, freed) = open.next(bounds, flush)?;
+                let (unit, freed) = open.next(left, flush)?;
                 self.bytes = self.bytes.saturating_sub(freed);
                 let Some(unit) = unit else { return Ok(None) };
                 (unit, false)
             }
         };
-        let task =
-            Task { source: self.source.clone(), lane: self.name.clone(), expected: open.row, unit, doubtful };
-        Ok(Some(Wish::Run(task)))
+        Ok(Some(Wish::Run(Task {
+            source: self.source.clone(),
+            lane: self.name.clone(),
+            serial: self.serial,
+            expected: open.row,
+            unit,
+            doubtful,
+        })))
     }
 
     /// A transaction was committed.
@@ -223,6 +271,14 @@ impl Lane {
         if let Stage::Open(open) = &mut self.stage {
             open.cut.push_front(unit);
             open.doubtful = true;
+        }
+    }
+
+    /// A transaction of several partitions failed for certain, and whose fault it was is not known: the unit is tried again at once,
+    /// alone.
+    pub(crate) fn again(&mut self, unit: Unit) {
+        if let Stage::Open(open) = &mut self.stage {
+            open.cut.push_front(unit);
         }
     }
 
@@ -268,10 +324,10 @@ pub(crate) fn lane_name(subscription: &str, source: &TopicPartition) -> LanePart
 
 impl Open {
     /// The next unit, and the weight of batches that were used up before it without any event.
-    fn next(&mut self, bounds: Bounds, flush: bool) -> Result<(Option<Unit>, usize), RouterError> {
+    fn next(&mut self, left: &mut Bounds, flush: bool) -> Result<(Option<Unit>, usize), RouterError> {
         let mut freed = 0;
         while !self.backlog.is_empty() {
-            let unit = self.backlog.take(bounds)?;
+            let unit = self.backlog.take(left)?;
             if !unit.is_empty() {
                 self.unwritten = None;
                 return Ok((Some(unit), freed));
@@ -332,9 +388,9 @@ mod tests {
         lane.push(batch(40));
         assert!(lane.idle(), "of the place before");
         lane.push(batch(10));
-        assert_eq!(next_offset(lane.wish(BOUNDS, true).expect("in order")), Some(15));
+        assert_eq!(next_offset(lane.wish(&mut { BOUNDS }, true).expect("in order")), Some(15));
         lane.push(batch(40));
-        let error = lane.wish(BOUNDS, true).err().expect("a gap");
+        let error = lane.wish(&mut { BOUNDS }, true).err().expect("a gap");
         assert!(error.to_string().contains("offsets 15 to 39 of lt.a.live/0 were not read"), "{error}");
     }
 
@@ -344,7 +400,7 @@ mod tests {
         for _ in 0..=STRAYS {
             lane.push(batch(40));
         }
-        assert!(lane.wish(BOUNDS, true).is_err());
+        assert!(lane.wish(&mut { BOUNDS }, true).is_err());
     }
 
     #[test]
@@ -352,10 +408,28 @@ mod tests {
         let start = OffsetState { next_offset: 10, epoch: 1, sequence: 4, fresh_through: 0 };
         let mut lane = Lane::new("a/b", batch(0).source, 1);
         assert_eq!(lane.open(None, start), start);
-        assert_eq!(next_offset(lane.wish(BOUNDS, false).expect("due")), Some(10));
+        assert_eq!(next_offset(lane.wish(&mut { BOUNDS }, false).expect("due")), Some(10));
         let mut lane = Lane::new("a/b", batch(0).source, 1);
         lane.open(None, OffsetState::START);
-        assert_eq!(next_offset(lane.wish(BOUNDS, true).expect("nothing")), None);
+        assert_eq!(next_offset(lane.wish(&mut { BOUNDS }, true).expect("nothing")), None);
+    }
+
+    #[test]
+    fn a_unit_that_failed_beside_others_is_tried_again_alone_until_it_is_committed() {
+        let mut lane = opened(10);
+        lane.push(batch(10));
+        let Ok(Some(Wish::Run(Task { unit, .. }))) = lane.wish(&mut { BOUNDS }, true) else {
+            panic!("a unit")
+        };
+        assert_ne!(lane.stance(), Stance::Alone);
+        lane.again(unit);
+        lane.push(batch(15));
+        assert!(lane.stance() == Stance::Alone && lane.tries_again());
+        let Ok(Some(Wish::Run(task))) = lane.wish(&mut { BOUNDS }, true) else { panic!("the same unit") };
+        assert_eq!((task.unit.next.next_offset, task.doubtful), (15, false));
+        lane.committed(&task.unit);
+        assert_ne!(lane.stance(), Stance::Alone);
+        assert_eq!(next_offset(lane.wish(&mut { BOUNDS }, true).expect("more")), Some(20));
     }
 
     #[test]
@@ -364,10 +438,10 @@ mod tests {
         lane.push(batch(10));
         lane.fenced();
         assert_eq!((lane.row(), lane.bytes()), (None, 0));
-        assert!(lane.wish(BOUNDS, true).expect("waits").is_none(), "not at once");
+        assert!(lane.wish(&mut { BOUNDS }, true).expect("waits").is_none(), "not at once");
         lane.push(batch(15));
         assert!(!lane.idle(), "not until it is open");
         lane.backoff.clear();
-        assert!(matches!(lane.wish(BOUNDS, true), Ok(Some(Wish::Open(_)))));
+        assert!(matches!(lane.wish(&mut { BOUNDS }, true), Ok(Some(Wish::Open(_)))));
     }
 }

@@ -1,5 +1,8 @@
 //! What a transaction is counted and traced by, once it is committed.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use lienthong_contract::sink::Applied;
 use lienthong_log::TopicPartition;
 use lienthong_schemas::date;
@@ -22,25 +25,30 @@ pub(crate) struct Times {
 /// An event that is traced: its index among the unit's, and whether a filter let it pass.
 pub(crate) type TracedEvent = (usize, bool);
 
-/// Counts a committed transaction and tells of those of its events that are traced.
-pub(crate) fn committed(
-    shared: &Shared,
-    source: &TopicPartition,
-    heads: &[Head<'_>],
-    traced: &[TracedEvent],
-    times: Times,
-    applied: &Applied,
-) {
+/// One partition's events in a transaction.
+#[derive(Clone, Copy)]
+pub(crate) struct Seen<'a> {
+    /// Where they come from.
+    pub(crate) source: &'a TopicPartition,
+    /// All of them.
+    pub(crate) heads: &'a [Head<'a>],
+    /// Those that are traced.
+    pub(crate) traced: &'a [TracedEvent],
+}
+
+/// Counts a committed transaction, once for all its partitions, and tells of those of its events that are traced.
+pub(crate) fn committed(shared: &Shared, seen: &[Seen<'_>], times: Times, applied: &Applied) {
     let (mut whole, mut queue) = (Tally::default(), Tally::default());
-    for head in heads {
+    for head in seen.iter().flat_map(|seen| seen.heads) {
         whole.between(head.time, times.committed);
         if let Some(recorded) = head.recorded.and_then(date::parse_timestamp) {
             queue.between(recorded, times.begun);
         }
     }
+    let topics: BTreeSet<Arc<str>> = seen.iter().map(|seen| Arc::clone(&seen.source.topic)).collect();
     shared.meters.committed(&Transaction {
-        topic: &source.topic,
-        events: heads.len() as u32,
+        topics: &Vec::from_iter(topics),
+        events: seen.iter().map(|seen| seen.heads.len() as u32).sum(),
         whole: &whole,
         queue: &queue,
         times: (times.begun, times.committed),
@@ -49,9 +57,11 @@ pub(crate) fn committed(
     if !shared.traces.on() {
         return;
     }
-    for (index, delivered) in traced {
-        if let Some((head, parent)) = heads.get(*index).and_then(|head| Some((head, head.trace?))) {
-            tell(shared, source, head, parent, *delivered, times);
+    for Seen { source, heads, traced } in seen {
+        for (index, delivered) in *traced {
+            if let Some((head, parent)) = heads.get(*index).and_then(|head| Some((head, head.trace?))) {
+                tell(shared, source, head, parent, *delivered, times);
+            }
         }
     }
 }

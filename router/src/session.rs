@@ -1,27 +1,32 @@
 //! A consumer's life: partitions come and go, each has at most one transaction under way, and memory is bounded.
 
+mod reports;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lienthong_contract::sink::{LanePartition, SinkError};
-use lienthong_log::{ConsumeOptions, Consumer, Delivered, Log, LogError, TopicPartition};
+use lienthong_contract::sink::SinkError;
+use lienthong_log::{ConsumeOptions, Consumer, Delivered, LogError, TopicPartition};
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::backlog::{Bounds, Unit};
+use crate::backlog::Bounds;
 use crate::error::RouterError;
-use crate::lane::{Lane, Wish, away_since, lane_name};
+use crate::group::{self, Taken, Terms, Work};
+use crate::lane::{Lane, lane_name};
 use crate::once::Goal;
-use crate::opening::{self, OpenFault, Opened};
-use crate::run::Router;
+use crate::run::{Router, RouterOptions};
 use crate::status::Status;
-use crate::worker::{Done, Fault, Hand, Shared, Task};
+use crate::worker::{Hand, Ran};
+use reports::{Outcome, Report};
 
 /// A look at the log lasts so long at most: retries and idle writes are due in between.
 pub(crate) const LOOK: Duration = Duration::from_millis(50);
+/// So long a small transaction waits for the one under way: what comes meanwhile joins it. It does not wait for one that is stuck.
+const COMPANY: Duration = Duration::from_millis(20);
 /// Everything under way gets this long at the end.
 const FAREWELL: Duration = Duration::from_secs(5);
 /// And leaving the group this long.
@@ -57,20 +62,6 @@ impl From<RouterError> for Ended {
     }
 }
 
-/// What a task came to, with the connection that it used.
-struct Report {
-    hand: Hand,
-    source: TopicPartition,
-    serial: u64,
-    begun: Instant,
-    outcome: Outcome,
-}
-
-enum Outcome {
-    Opened(Result<Opened, OpenFault>),
-    Ran(Unit, Result<Done, Fault>),
-}
-
 /// What a session hears.
 enum News {
     Task(Result<Report, JoinError>),
@@ -94,6 +85,12 @@ pub(crate) struct Session<'r> {
     turn: Option<TopicPartition>,
     /// Since when no partition has got through to the subscriber, and the first cause.
     away: Option<(Instant, String)>,
+    /// Why the subscription is about to end, and until when those that failed together with it have the time to get through alone.
+    halt: Option<(Instant, RouterError)>,
+    /// Batches that have come one after the other since connections last got work.
+    gathered: usize,
+    /// When the last transaction began.
+    begun: Option<Instant>,
     /// When the log had nothing more and nothing waited here.
     drained: Option<Instant>,
     /// The log and its group have answered.
@@ -113,6 +110,9 @@ impl<'r> Session<'r> {
             tasks: JoinSet::new(),
             turn: None,
             away: None,
+            halt: None,
+            gathered: 0,
+            begun: None,
             drained: None,
             joined: false,
         }
@@ -128,9 +128,20 @@ impl<'r> Session<'r> {
             joined = self.join(goal) => joined?,
             () = shutdown.cancelled() => return Ok(()),
         }
+        let ended = self.turns(shutdown, goal).await;
+        self.halt.take().map_or(ended, |(_, halt)| Err(halt.into()))
+    }
+
+    async fn turns(&mut self, shutdown: &CancellationToken, goal: &mut Option<Goal>) -> Result<(), Ended> {
         while !shutdown.is_cancelled() {
             self.patience()?;
-            self.start_tasks(goal.is_some())?;
+            if !self.gathers() {
+                self.gathered = 0;
+                self.start_tasks(goal.is_some());
+                if self.halt_is_due() {
+                    return Ok(());
+                }
+            }
             self.balance().await?;
             if let Some(goal) = goal
                 && self.met(goal).await
@@ -140,6 +151,12 @@ impl<'r> Session<'r> {
             self.turn(shutdown).await?;
         }
         Ok(())
+    }
+
+    /// Whether the log is asked first for more that has come already: what comes together is committed together. One batch that is
+    /// enough for a connection does not wait for that.
+    fn gathers(&self) -> bool {
+        (1..self.lanes.len()).contains(&self.gathered) && !self.hands.is_empty() && self.halt.is_none()
     }
 
     async fn join(&mut self, goal: &mut Option<Goal>) -> Result<(), Ended> {
@@ -175,12 +192,18 @@ impl<'r> Session<'r> {
     /// Waits for a task or for the log, whichever comes first. While a transaction of a partition that has gone away is under way,
     /// the log is not asked: asking gives the partition to its next holder.
     async fn turn(&mut self, shutdown: &CancellationToken) -> Result<(), Ended> {
+        let wait = match (self.gathers(), self.waits_for_company()) {
+            (true, _) => Duration::ZERO,
+            (false, true) => COMPANY,
+            (false, false) => LOOK,
+        };
+        let gathered = std::mem::take(&mut self.gathered);
         let Some(consumer) = &mut self.consumer else { return Ok(()) };
         let asked = Instant::now();
         let release = self.leaving.values().min().copied();
         let news = tokio::select! {
             Some(report) = self.tasks.join_next() => News::Task(report),
-            delivered = consumer.next(LOOK), if release.is_none() => News::Log(delivered),
+            delivered = consumer.next(wait), if release.is_none() => News::Log(delivered),
             () = tokio::time::sleep_until(release.unwrap_or(asked)), if release.is_some() => News::Overdue,
             () = shutdown.cancelled() => News::Shutdown,
         };
@@ -193,6 +216,7 @@ impl<'r> Session<'r> {
                     self.drained = Some(Instant::now());
                 }
                 if let Some(delivered) = delivered {
+                    self.gathered = if self.is_small(&delivered) { gathered + 1 } else { 0 };
                     self.received(delivered)?;
                 }
             }
@@ -201,6 +225,30 @@ impl<'r> Session<'r> {
         }
         self.settle();
         Ok(())
+    }
+
+    /// Less than a connection's share of one transaction.
+    fn is_little(&self, events: usize, bytes: usize) -> bool {
+        let RouterOptions { max_rows, max_bytes, parallel, .. } = &self.router.options;
+        let share = |whole: &usize| whole / (*parallel).max(1);
+        events < share(max_rows) && bytes < share(max_bytes)
+    }
+
+    fn is_small(&self, delivered: &Delivered) -> bool {
+        matches!(delivered, Delivered::Records(batch) if self.is_little(batch.entries.len(), batch.body.len()))
+    }
+
+    /// Whether what waits is better committed together with what comes while a transaction is under way. Side by side, small
+    /// transactions cost the subscriber's database more than they gain anybody.
+    fn waits_for_company(&self) -> bool {
+        let under_way = !self.tasks.is_empty() && self.begun.is_some_and(|begun| begun.elapsed() < COMPANY);
+        if !under_way || self.lanes.values().any(|lane| lane.paused) {
+            return false;
+        }
+        let waiting = self.lanes.values().filter(|lane| !lane.busy);
+        let (events, bytes) =
+            waiting.fold((0, 0), |(events, bytes), lane| (events + lane.waiting(), bytes + lane.bytes()));
+        self.is_little(events, bytes)
     }
 
     fn received(&mut self, delivered: Delivered) -> Result<(), Ended> {
@@ -231,31 +279,48 @@ impl<'r> Session<'r> {
         Ok(())
     }
 
-    /// Gives work to free connections, partition after partition.
-    fn start_tasks(&mut self, flush: bool) -> Result<(), Ended> {
+    /// Gives work to free connections.
+    fn start_tasks(&mut self, flush: bool) {
         let options = &self.router.options;
         let bounds = Bounds { rows: options.max_rows, bytes: options.max_bytes };
-        for source in self.in_turn() {
-            if self.hands.is_empty() {
-                break;
+        let order = self.in_turn();
+        let only_alone = self.waits_for_company();
+        while let Some(hand) = self.hands.pop() {
+            let (free, only_again) = (self.hands.len() + 1, self.halt.is_some());
+            let terms = Terms { bounds, free, flush, only_again, only_alone };
+            let Taken { work, turn, halt } = group::take(&mut self.lanes, &order, terms);
+            self.turn = turn.or(self.turn.take());
+            let halted = halt.is_some();
+            if let Some(halt) = halt {
+                self.halts(halt);
             }
-            let Some(lane) = self.lanes.get_mut(&source) else { continue };
-            let Some(wish) = lane.wish(bounds, flush)? else { continue };
-            let Some(hand) = self.hands.pop() else { break };
-            lane.busy = true;
-            let serial = lane.serial;
-            self.turn = Some(source.clone());
-            match wish {
-                Wish::Open(name) => {
+            match work {
+                Some(Work::Open { source, serial, name }) => {
                     let log = Arc::clone(&self.router.shared.log);
-                    drop(self.tasks.spawn(open(hand, log, source, serial, name)));
+                    drop(self.tasks.spawn(reports::open(hand, log, source, serial, name)));
                 }
-                Wish::Run(task) => {
-                    drop(self.tasks.spawn(run(hand, Arc::clone(&self.router.shared), serial, task)));
+                Some(Work::Run(tasks)) => {
+                    self.begun = Some(Instant::now());
+                    drop(self.tasks.spawn(reports::run(hand, Arc::clone(&self.router.shared), tasks)));
+                }
+                None => {
+                    self.hands.push(hand);
+                    if !halted {
+                        break;
+                    }
                 }
             }
         }
-        Ok(())
+    }
+
+    /// A partition cannot go on. Others may have failed only because they were in one transaction with it.
+    fn halts(&mut self, halt: RouterError) {
+        self.halt.get_or_insert_with(|| (Instant::now() + FAREWELL, halt));
+    }
+
+    fn halt_is_due(&self) -> bool {
+        let open = !self.tasks.is_empty() || self.lanes.values().any(Lane::tries_again);
+        self.halt.as_ref().is_some_and(|(until, _)| !open || Instant::now() >= *until)
     }
 
     /// Partitions that may have something to do, the one after the last turn first.
@@ -276,75 +341,6 @@ impl<'r> Session<'r> {
                 Err(RouterError::Away(cause.clone()).into())
             }
             _ => Ok(()),
-        }
-    }
-
-    /// Whether an attempt has got through.
-    fn answered(&mut self, begun: Instant, outcome: &Outcome) {
-        let cause = match outcome {
-            Outcome::Opened(Err(OpenFault::Sink(error @ SinkError::Busy { .. }))) => error.to_string(),
-            Outcome::Ran(_, Err(Fault::Away(cause))) => cause.clone(),
-            Outcome::Opened(_) | Outcome::Ran(..) => {
-                self.away = None;
-                return;
-            }
-        };
-        self.away.get_or_insert_with(|| (away_since(begun), cause));
-    }
-
-    async fn finished(&mut self, report: Report) -> Result<(), Ended> {
-        let Report { hand, source, serial, begun, outcome } = report;
-        self.hands.push(hand);
-        self.answered(begun, &outcome);
-        let Some(lane) = self.lanes.get_mut(&source).filter(|lane| lane.serial == serial) else {
-            // Of a partition that went away; what was committed stands, all else is its next holder's.
-            self.leaving.remove(&serial);
-            return Ok(());
-        };
-        lane.busy = false;
-        match outcome {
-            Outcome::Opened(Ok(Opened { row, start })) => {
-                let state = lane.open(row, start);
-                lane.paused = false;
-                opening::tell(self.status, &source, row, start);
-                if let Some(consumer) = &mut self.consumer {
-                    consumer.start(&source, state).await?;
-                    consumer.resume(&source).await?;
-                }
-            }
-            Outcome::Opened(Err(OpenFault::Log(error))) => return Err(error.into()),
-            Outcome::Opened(Err(OpenFault::Sink(SinkError::Unfit { problem, fix }))) => {
-                return Err(RouterError::Halted { problem, fix }.into());
-            }
-            Outcome::Opened(Err(OpenFault::Sink(
-                error @ (SinkError::Busy { .. } | SinkError::Fenced | SinkError::Refused { .. }),
-            ))) => lane.backoff.wait(error.to_string(), begun),
-            Outcome::Ran(unit, Ok(done)) => self.committed(&source, &unit, &done).await,
-            Outcome::Ran(unit, Err(fault)) => failed(lane, unit, fault, begun)?,
-        }
-        let timeout = self.router.options.timeout;
-        match self.lanes.get(&source).filter(|lane| lane.backoff.exhausted(timeout)) {
-            Some(lane) => Err(RouterError::Away(lane.backoff.cause().cloned().unwrap_or_default()).into()),
-            None => Ok(()),
-        }
-    }
-
-    async fn committed(&mut self, source: &TopicPartition, unit: &Unit, done: &Done) {
-        if let Some(lane) = self.lanes.get_mut(source) {
-            lane.committed(unit);
-        }
-        self.status.send_modify(|status| {
-            status.events += u64::from(done.events.0);
-            status.delivered += u64::from(done.events.1);
-            status.changed += done.applied.changed;
-            status.batches += 1;
-            status.last_event_time = status.last_event_time.max(done.last_time);
-            status.partitions.entry(source.clone()).or_default().offset = unit.next;
-        });
-        if let Some(consumer) = &mut self.consumer
-            && let Err(error) = consumer.commit(source, unit.next.next_offset).await
-        {
-            tracing::debug!(%error, "lag tools were not told");
         }
     }
 
@@ -434,10 +430,8 @@ impl<'r> Session<'r> {
         let away = matches!(ended, Some(Ended::Halt(RouterError::Away(_))));
         let until = Instant::now() + if away { LEAVE } else { FAREWELL };
         while let Ok(Some(report)) = tokio::time::timeout_at(until, self.tasks.join_next()).await {
-            if let Ok(Report { source, serial, outcome: Outcome::Ran(unit, Ok(done)), .. }) = report
-                && self.lanes.get(&source).is_some_and(|lane| lane.serial == serial)
-            {
-                self.committed(&source, &unit, &done).await;
+            if let Ok(Report { outcome: Outcome::Ran(Ran { tasks, done: Ok(done), .. }), .. }) = report {
+                self.committed(&tasks, &done).await;
             }
         }
         self.tasks.abort_all();
@@ -449,41 +443,4 @@ impl<'r> Session<'r> {
             }
         }
     }
-}
-
-/// Disposition of a transaction that did not commit, or may not have.
-fn failed(lane: &mut Lane, unit: Unit, fault: Fault, begun: Instant) -> Result<(), RouterError> {
-    match fault {
-        Fault::Away(cause) => lane.postpone(unit, cause, begun),
-        Fault::Fenced => {
-            let TopicPartition { topic, partition } = &lane.source;
-            tracing::warn!(%topic, partition, "fenced: another router has written");
-            lane.fenced();
-        }
-        Fault::Halt(halt) => return Err(halt),
-        Fault::Event(halt) => {
-            if !lane.divide(unit) {
-                return Err(halt);
-            }
-        }
-    }
-    Ok(())
-}
-
-async fn open(
-    mut hand: Hand,
-    log: Arc<dyn Log>,
-    source: TopicPartition,
-    serial: u64,
-    name: LanePartition,
-) -> Report {
-    let begun = Instant::now();
-    let opened = opening::look(hand.sink.as_mut(), log.as_ref(), &source, &name).await;
-    Report { hand, source, serial, begun, outcome: Outcome::Opened(opened) }
-}
-
-async fn run(mut hand: Hand, shared: Arc<Shared>, serial: u64, task: Task) -> Report {
-    let begun = Instant::now();
-    let done = hand.run(&shared, &task).await;
-    Report { hand, source: task.source, serial, begun, outcome: Outcome::Ran(task.unit, done) }
 }

@@ -15,6 +15,7 @@ mod outbox_ddl;
 mod outbox_removal;
 mod poll;
 mod position;
+mod receipts;
 mod session;
 mod sink;
 mod sink_check;

@@ -1,4 +1,4 @@
-//! The sink: one transaction per delivery, set-based.
+//! The sink: one transaction per delivery, set-based, whatever the number of its lanes.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use sqlx::postgres::PgConnection;
 
 use super::error::sink_error;
 use super::fitted::Fitted;
-use super::{column_mode, ledger_mode, offsets, session, sink_check};
+use super::{column_mode, ledger_mode, offsets, receipts, session, sink_check};
 use crate::TargetConfig;
 use crate::judge::version_column;
 
@@ -137,7 +137,7 @@ impl Session {
         let temporary = self.may_stage(target).await?;
         let error = |error: &sqlx::Error| sink_error(target, None, error);
         let mut transaction = self.conn.begin().await.map_err(|e| error(&e))?;
-        let Some(chain) = offsets::advance(&mut transaction, delivery).await.map_err(|e| error(&e))? else {
+        let Some(chains) = offsets::advance(&mut transaction, delivery).await.map_err(|e| error(&e))? else {
             transaction.rollback().await.map_err(|e| error(&e))?;
             return Err(SinkError::Fenced);
         };
@@ -156,9 +156,7 @@ impl Session {
                 applied.unchanged += done.unchanged;
             }
         }
-        if let Some(body) = delivery.receipt {
-            offsets::write_receipt(&mut transaction, delivery, body, &chain).await.map_err(|e| error(&e))?;
-        }
+        receipts::write(&mut transaction, delivery, &chains).await.map_err(|e| error(&e))?;
         // Constraints that are deferred speak here.
         transaction.commit().await.map_err(|e| sink_error(target, Some("a table of this batch"), &e))?;
         Ok(applied)

@@ -5,8 +5,8 @@ use std::time::Duration;
 use lienthong_contract::Cell;
 use lienthong_contract::keys::KeyHash;
 use lienthong_contract::sink::{
-    Action, Applied, Delivery, GroupWrite, KeyWrite, LanePartition, OffsetState, ReceiptBody, Revokes, Sink,
-    SinkAdmin, SinkError,
+    Action, Applied, Delivery, GroupWrite, KeyWrite, LaneMove, LanePartition, OffsetState, ReceiptBody,
+    Revokes, Sink, SinkAdmin, SinkError,
 };
 use lienthong_contract::target::{CellKind, ColumnGroup, TargetColumn, TargetTable, VersionStore};
 use lienthong_testkit::database::Database;
@@ -111,8 +111,8 @@ impl Worker {
             subjects: &subjects,
         };
         let (lane, rounds) = (&self.lane, [round]);
-        let delivery = Delivery { lane, expected, next, rounds: &rounds, receipt: Some(&receipt) };
-        self.sink.apply(&delivery).await
+        let lanes = [LaneMove { lane, expected, next, receipt: Some(&receipt) }];
+        self.sink.apply(&Delivery { lanes: &lanes, rounds: &rounds }).await
     }
 }
 

@@ -1,10 +1,12 @@
-//! The sink: one transaction per delivery.
+//! The sink: one transaction per delivery, whatever the number of its lanes.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use lienthong_contract::sink::{Applied, Delivery, LanePartition, OffsetState, ReceiptBody, Sink, SinkError};
+use lienthong_contract::sink::{
+    Applied, Delivery, LaneMove, LanePartition, OffsetState, ReceiptBody, Sink, SinkError,
+};
 use lienthong_contract::target::TargetTable;
 use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, params};
 
@@ -112,16 +114,21 @@ fn apply(
     let error = |e: rusqlite::Error| sink_error(name, None, &e);
     // Rolled back when it is dropped without commit.
     let transaction = Transaction::new_unchecked(conn, TransactionBehavior::Immediate).map_err(error)?;
-    if !move_offset(&transaction, delivery).map_err(error)? {
-        return Err(SinkError::Fenced);
+    for lane in delivery.lanes {
+        if !move_offset(&transaction, lane).map_err(error)? {
+            return Err(SinkError::Fenced);
+        }
     }
     let mut writer = Writer::new(&transaction, name, tables);
     for round in delivery.rounds {
         writer.round(round)?;
     }
     let applied = writer.applied();
-    if let Some(body) = delivery.receipt {
-        write_receipt(&transaction, delivery, body).map_err(error)?;
+    let applied_at = now();
+    for LaneMove { lane, receipt, .. } in delivery.lanes {
+        if let Some(body) = receipt {
+            write_receipt(&transaction, lane, body, applied_at).map_err(error)?;
+        }
     }
     // Constraints that are deferred speak here.
     transaction.commit().map_err(|e| sink_error(name, Some("a table of this batch"), &e))?;
@@ -145,9 +152,9 @@ fn offset(conn: &Connection, lane: &LanePartition) -> rusqlite::Result<Option<Of
 }
 
 /// Moves the offset row by compare-and-set; false when it is not as expected.
-fn move_offset(conn: &Connection, delivery: &Delivery<'_>) -> rusqlite::Result<bool> {
-    let (lane, next) = (delivery.lane, delivery.next);
-    let moved = match delivery.expected {
+fn move_offset(conn: &Connection, step: &LaneMove<'_>) -> rusqlite::Result<bool> {
+    let LaneMove { lane, expected, next, .. } = step;
+    let moved = match expected {
         None => conn
             .prepare_cached(
                 "insert into lienthong_offset \
@@ -187,8 +194,12 @@ fn move_offset(conn: &Connection, delivery: &Delivery<'_>) -> rusqlite::Result<b
 }
 
 /// Adds the next receipt to the partition's chain.
-fn write_receipt(conn: &Connection, delivery: &Delivery<'_>, body: &ReceiptBody<'_>) -> rusqlite::Result<()> {
-    let lane = delivery.lane;
+fn write_receipt(
+    conn: &Connection,
+    lane: &LanePartition,
+    body: &ReceiptBody<'_>,
+    applied_at: i64,
+) -> rusqlite::Result<()> {
     let last: Option<(i64, Vec<u8>)> = conn
         .prepare_cached(
             "select number, hash from lienthong_receipt where subscription = ?1 and topic = ?2 and partition = ?3 \
@@ -197,7 +208,7 @@ fn write_receipt(conn: &Connection, delivery: &Delivery<'_>, body: &ReceiptBody<
         .query_row((&lane.subscription, &lane.topic, lane.partition), |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?;
     let (number, previous) = last.map_or((1, None), |(number, hash)| (number + 1, Some(hash)));
-    let row = ReceiptRow::new(delivery, body, now());
+    let row = ReceiptRow::new(lane, body, applied_at);
     let hash = chain_hash(previous.as_deref(), &row);
     conn.prepare_cached(
         "insert into lienthong_receipt (subscription, topic, partition, number, first_offset, last_offset, \

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use lienthong_contract::Cell;
 use lienthong_contract::keys::KeyHash;
 use lienthong_contract::sink::{
-    Action, Applied, Delivery, GroupWrite, KeyWrite, LanePartition, OffsetState, ReceiptBody, Revokes, Sink,
-    SinkAdmin, SinkError,
+    Action, Applied, Delivery, GroupWrite, KeyWrite, LaneMove, LanePartition, OffsetState, ReceiptBody,
+    Revokes, Sink, SinkAdmin, SinkError,
 };
 use lienthong_contract::target::{CellKind, ColumnGroup, TargetColumn, TargetTable, VersionStore};
 use rusqlite::Connection;
@@ -87,14 +87,8 @@ impl Subscriber {
             key_id: "00112233",
             subjects: &subjects,
         };
-        let delivery = Delivery {
-            lane: &self.lane,
-            expected: self.state,
-            next,
-            rounds: &rounds,
-            receipt: Some(&receipt),
-        };
-        let applied = self.sink.apply(&delivery).await?;
+        let lanes = [LaneMove { lane: &self.lane, expected: self.state, next, receipt: Some(&receipt) }];
+        let applied = self.sink.apply(&Delivery { lanes: &lanes, rounds: &rounds }).await?;
         self.state = Some(next);
         Ok(applied)
     }
@@ -355,8 +349,8 @@ async fn workers_of_one_file_queue_and_none_is_refused() {
                 let mut expected = None;
                 for at in 1..=50 {
                     let next = OffsetState { next_offset: at, ..OffsetState::START };
-                    let delivery = Delivery { lane: &lane, expected, next, rounds: &[], receipt: None };
-                    sink.apply(&delivery).await.expect("applied");
+                    let lanes = [LaneMove { lane: &lane, expected, next, receipt: None }];
+                    sink.apply(&Delivery { lanes: &lanes, rounds: &[] }).await.expect("applied");
                     expected = Some(next);
                 }
             })

@@ -1,8 +1,10 @@
 //! Every kind of cell arrives as it was, in small and in large rounds; receipts follow one another.
 
-use anyhow::{Context as _, Result, ensure};
+use std::collections::BTreeMap;
+
+use anyhow::{Context as _, Result};
 use lienthong_connectors::{ReceiptRow, chain_hash};
-use lienthong_contract::sink::{Action, Delivery, GroupWrite, KeyWrite};
+use lienthong_contract::sink::{Action, Delivery, GroupWrite, KeyWrite, LaneMove};
 use lienthong_contract::target::{CellKind, ColumnGroup, TargetColumn, TargetTable, VersionStore};
 use lienthong_contract::{Cell, Decimal};
 
@@ -135,8 +137,8 @@ async fn turn(worker: &mut Worker, count: usize, turn: usize) -> Result<()> {
     for again in [false, true] {
         let expected = worker.offset().await?;
         let next = after(expected, count);
-        let delivery = Delivery { lane: &lane(0), expected, next, rounds: &rounds, receipt: None };
-        let applied = worker.sink.apply(&delivery).await?;
+        let lanes = [LaneMove { lane: &lane(0), expected, next, receipt: None }];
+        let applied = worker.sink.apply(&Delivery { lanes: &lanes, rounds: &rounds }).await?;
         let counted = if again { applied.unchanged } else { applied.changed };
         assert_eq!(counted, count as u64, "again: {again}; {applied:?}");
     }
@@ -203,10 +205,8 @@ pub(crate) async fn a_group_may_name_the_key_and_keys_may_be_of_several_kinds<K:
         let rounds = [(0..keys.len()).map(write).collect::<Vec<_>>()];
         let expected = worker.offset().await?;
         let next = after(expected, rounds[0].len());
-        worker
-            .sink
-            .apply(&Delivery { lane: &lane(0), expected, next, rounds: &rounds, receipt: None })
-            .await?;
+        let lanes = [LaneMove { lane: &lane(0), expected, next, receipt: None }];
+        worker.sink.apply(&Delivery { lanes: &lanes, rounds: &rounds }).await?;
     }
     assert_eq!(subscriber.query("select words from keyed where words <> '2'").await?.len(), 0);
     assert_eq!(subscriber.count("keyed").await?, 700);
@@ -225,20 +225,31 @@ pub(crate) async fn receipts_form_a_chain_per_partition_that_can_be_recomputed<K
             worker.deliver(&[person(&format!("{partition}"), number, "An")]).await?;
         }
     }
-    let chains = receipts(&mut subscriber).await?;
-    ensure!(chains.len() == 10, "{} receipts", chains.len());
-    let mut previous: Option<Vec<u8>> = None;
-    for (at, (receipt, named, hash)) in chains.iter().enumerate() {
-        if at % 5 == 0 {
-            previous = None;
-        }
-        assert_eq!(named, &previous, "receipt {at} names its predecessor");
+    assert_chains(&mut subscriber, [5, 5], 1).await
+}
+
+/// Every receipt names its predecessor and has the hash that it must have; so many in each partition, of deliveries of so many
+/// writes.
+pub(crate) async fn assert_chains<K: Kind + TargetTypes, const N: usize>(
+    subscriber: &mut Subscriber<K>,
+    lengths: [usize; N],
+    writes: u32,
+) -> Result<()> {
+    let receipts = receipts(subscriber).await?;
+    let mut chains: BTreeMap<i32, Option<Vec<u8>>> = BTreeMap::new();
+    let mut counts = [0; N];
+    for (at, (receipt, named, hash)) in receipts.iter().enumerate() {
+        let previous = chains.entry(receipt.partition).or_default();
+        assert_eq!(named, previous, "receipt {at} names its predecessor");
         assert_eq!(hash.as_slice(), chain_hash(previous.as_deref(), receipt), "receipt {at}");
         assert_eq!(receipt.subjects.len(), 32);
-        assert_eq!((receipt.events, receipt.times), ((2, 1), (1_700_000_000_000_001, 1_700_000_000_999_999)));
+        assert_eq!(receipt.events, (writes + 1, writes));
+        assert_eq!(receipt.times, (1_700_000_000_000_001, 1_700_000_000_999_999));
         assert!(receipt.applied_at > 1_700_000_000_000_000);
-        previous = Some(hash.clone());
+        *previous = Some(hash.clone());
+        counts[usize::try_from(receipt.partition)?] += 1;
     }
+    assert_eq!(counts, lengths, "receipts per partition");
     Ok(())
 }
 

@@ -6,8 +6,8 @@ use lienthong_connectors::{TargetConfig, open_sink, sink_admin};
 use lienthong_contract::Cell;
 use lienthong_contract::keys::{HashKey, KeyHash};
 use lienthong_contract::sink::{
-    Action, Applied, Delivery, GroupWrite, KeyWrite, LanePartition, OffsetState, ReceiptBody, Revokes, Sink,
-    SinkError,
+    Action, Applied, Delivery, GroupWrite, KeyWrite, LaneMove, LanePartition, OffsetState, ReceiptBody,
+    Revokes, Sink, SinkError,
 };
 use lienthong_contract::target::{CellKind, ColumnGroup, TargetColumn, TargetTable, VersionStore};
 use lienthong_testkit::database::Database;
@@ -257,6 +257,27 @@ impl Worker {
         rounds: &[Vec<Write>],
         receipt: bool,
     ) -> Result<Applied, SinkError> {
+        let step = Step { lane: self.lane.clone(), expected, next, receipt };
+        self.together(&[step], rounds).await
+    }
+
+    /// Where each partition stands and where it stands after so many records more; each is to leave a receipt.
+    pub(crate) async fn steps(&mut self, partitions: &[i32], records: usize) -> Result<Vec<Step>, SinkError> {
+        let mut steps = Vec::new();
+        for partition in partitions {
+            let lane = lane(*partition);
+            let expected = self.sink.offset(&lane).await?;
+            steps.push(Step { lane, expected, next: after(expected, records), receipt: true });
+        }
+        Ok(steps)
+    }
+
+    /// One delivery of several lanes, exactly as asked.
+    pub(crate) async fn together(
+        &mut self,
+        steps: &[Step],
+        rounds: &[Vec<Write>],
+    ) -> Result<Applied, SinkError> {
         let arena = Bump::new();
         let rounds: Vec<Vec<KeyWrite<'_>>> = rounds
             .iter()
@@ -264,18 +285,38 @@ impl Worker {
             .collect();
         let count = u32::try_from(rounds.iter().map(Vec::len).sum::<usize>()).expect("few writes");
         let subjects = [KeyHash([1; 16]), KeyHash([0xab; 16])];
-        let body = ReceiptBody {
-            offsets: (expected.unwrap_or(OffsetState::START).next_offset, next.next_offset - 1),
-            writer_epoch: next.epoch,
+        let body = |step: &Step| ReceiptBody {
+            offsets: (step.expected.unwrap_or(OffsetState::START).next_offset, step.next.next_offset - 1),
+            writer_epoch: step.next.epoch,
             events: (count + 1, count),
             times: (1_700_000_000_000_001, 1_700_000_000_999_999),
             agreement: "vss.test/2026-01",
             key_id: "0011aabb",
             subjects: &subjects,
         };
-        let receipt = receipt.then_some(&body);
-        self.sink.apply(&Delivery { lane: &self.lane, expected, next, rounds: &rounds, receipt }).await
+        let bodies: Vec<Option<ReceiptBody<'_>>> =
+            steps.iter().map(|step| step.receipt.then(|| body(step))).collect();
+        let lanes: Vec<LaneMove<'_>> = steps
+            .iter()
+            .zip(&bodies)
+            .map(|(Step { lane, expected, next, .. }, body)| LaneMove {
+                lane,
+                expected: *expected,
+                next: *next,
+                receipt: body.as_ref(),
+            })
+            .collect();
+        self.sink.apply(&Delivery { lanes: &lanes, rounds: &rounds }).await
     }
+}
+
+/// One lane's part in a delivery.
+#[derive(Clone, Debug)]
+pub(crate) struct Step {
+    pub(crate) lane: LanePartition,
+    pub(crate) expected: Option<OffsetState>,
+    pub(crate) next: OffsetState,
+    pub(crate) receipt: bool,
 }
 
 /// A lane partition of the suite.

@@ -24,8 +24,8 @@ impl OffsetState {
     pub const START: Self = Self { next_offset: 0, epoch: -1, sequence: 0, fresh_through: 0 };
 }
 
-/// Names one worker's work.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+/// Names one worker's work. Their order is the one in which every sink locks offset rows.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LanePartition {
     /// `<subscriber>/<family>`.
     pub subscription: String,
@@ -35,19 +35,26 @@ pub struct LanePartition {
     pub partition: i32,
 }
 
-/// One transaction's work.
-#[derive(Debug)]
-pub struct Delivery<'a> {
+/// One lane's part in a transaction.
+#[derive(Clone, Copy, Debug)]
+pub struct LaneMove<'a> {
     /// Whose.
     pub lane: &'a LanePartition,
     /// What the offset row must hold; anything else means that this worker has been fenced. `None`: no offset row yet.
     pub expected: Option<OffsetState>,
     /// What it holds afterwards.
     pub next: OffsetState,
-    /// Writes in rounds: inside a round no key of a table occurs twice; rounds run in order.
-    pub rounds: &'a [Vec<KeyWrite<'a>>],
     /// `None` when no event was delivered (heartbeats only).
     pub receipt: Option<&'a ReceiptBody<'a>>,
+}
+
+/// One transaction's work.
+#[derive(Debug)]
+pub struct Delivery<'a> {
+    /// Every lane whose events these are: at least one, and none of them twice.
+    pub lanes: &'a [LaneMove<'a>],
+    /// Writes of all lanes in rounds: inside a round no key of a table occurs twice; rounds run in order.
+    pub rounds: &'a [Vec<KeyWrite<'a>>],
 }
 
 /// One key's write.
@@ -158,11 +165,12 @@ pub struct Applied {
 /// A database that subscribes.
 ///
 /// # Contract
-/// - `apply` is one transaction of the subscriber's database: rows, ledger, receipt and offset are all there afterwards or none of
-///   them; also when the connection is cut at any instant.
-/// - When the offset row is not `expected`, nothing is written and [`SinkError::Fenced`] is returned.
+/// - `apply` is one transaction of the subscriber's database: rows, ledger, receipts and offsets of all lanes are there afterwards
+///   or nothing of any of them; also when the connection is cut at any instant.
+/// - When the offset row of any lane is not `expected`, nothing is written for any lane and [`SinkError::Fenced`] is returned.
+/// - Two deliveries at once, whatever lanes they share, do not deadlock on offset rows.
 /// - Every write passes the version guard of [`crate::ledger`].
-/// - The receipt's chain hash is SHA-256 over the previous hash and the canonical text of the receipt.
+/// - Every lane has a chain of receipts of its own. Its hash is SHA-256 over the previous hash and the canonical text of the receipt.
 /// - After any error the sink can be used again; it reconnects by itself.
 #[async_trait]
 pub trait Sink: Send {
@@ -197,7 +205,7 @@ pub enum SinkError {
         /// Code and class of the driver's error.
         reason: String,
     },
-    /// The offset row is not the expected one: another worker has taken over.
+    /// An offset row is not the expected one: another worker has taken over. Of a delivery of several lanes it is not told which.
     #[error("another worker has taken over this partition")]
     Fenced,
     /// A row can never be applied as it is.

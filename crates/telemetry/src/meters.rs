@@ -111,8 +111,8 @@ struct Topic {
 /// A transaction that was committed in the subscriber's database.
 #[derive(Debug)]
 pub struct Transaction<'a> {
-    /// Where its events come from.
-    pub topic: &'a Arc<str>,
+    /// Where its events come from, each topic once.
+    pub topics: &'a [Arc<str>],
     /// How many.
     pub events: u32,
     /// From the source's commit to this one's, per event.
@@ -168,7 +168,7 @@ impl SubscriptionMeters {
 
     /// A transaction was committed.
     pub fn committed(&self, transaction: &Transaction<'_>) {
-        let Transaction { topic, events, whole, queue, times, rows } = transaction;
+        let Transaction { topics, events, whole, queue, times, rows } = transaction;
         self.batches.observe(f64::from(*events));
         self.whole.add(whole);
         self.queue.add(queue);
@@ -176,7 +176,9 @@ impl SubscriptionMeters {
         let mut apply = Tally::default();
         apply.seconds(took, *events);
         self.apply.add(&apply);
-        self.topic(topic).duration.observe(took);
+        for topic in *topics {
+            self.topic(topic).duration.observe(took);
+        }
         for (counter, count) in self.rows.iter().zip(rows) {
             counter.add(*count);
         }
@@ -235,7 +237,7 @@ mod tests {
         let (whole, queue) = (captured, Tally::default());
         let times = (0, 100_000);
         meters.committed(&Transaction {
-            topic: &topics[0].0,
+            topics: &[Arc::clone(&topics[0].0)],
             events: 2,
             whole: &whole,
             queue: &queue,

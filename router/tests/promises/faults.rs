@@ -27,6 +27,12 @@ pub struct SinkFaults {
     pub delay: AtomicUsize,
     /// The next transaction holds its thread for so many milliseconds before it begins, as a frozen process would.
     pub freeze: AtomicUsize,
+    /// Transactions are held back before they begin until this is taken back.
+    pub hold: AtomicBool,
+    /// Transactions that are held back.
+    pub held: AtomicUsize,
+    /// Most partitions that one transaction was to move.
+    pub together: AtomicUsize,
     /// Transactions that the database has committed.
     pub committed: AtomicUsize,
     /// Transactions that found another worker's offset row.
@@ -86,6 +92,12 @@ impl Sink for FaultySink {
         if freeze > 0 {
             std::thread::sleep(Duration::from_millis(freeze as u64));
         }
+        self.faults.held.fetch_add(1, Ordering::SeqCst);
+        while self.faults.hold.load(Ordering::SeqCst) {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        self.faults.held.fetch_sub(1, Ordering::SeqCst);
+        self.faults.together.fetch_max(delivery.lanes.len(), Ordering::SeqCst);
         let applied = self.inner.apply(delivery).await;
         if matches!(applied, Err(SinkError::Fenced)) {
             self.faults.fenced.fetch_add(1, Ordering::SeqCst);
@@ -104,6 +116,8 @@ impl Sink for FaultySink {
 pub struct LogFaults {
     /// Bytes handed out.
     pub handed: AtomicI64,
+    /// Events handed out.
+    pub events: AtomicUsize,
     /// Times that a partition was held back.
     pub pauses: AtomicUsize,
     /// So many questions for the next thing fail.
@@ -138,6 +152,7 @@ impl Consumer for FaultyConsumer {
         let mut next = self.inner.next(at_most).await?;
         if let Some(Delivered::Records(batch)) = &mut next {
             self.faults.handed.fetch_add(batch.body.len() as i64, Ordering::SeqCst);
+            self.faults.events.fetch_add(batch.entries.len(), Ordering::SeqCst);
             if let Some(spoil) = *locked(&self.faults.spoil) {
                 spoil(batch);
             }

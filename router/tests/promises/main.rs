@@ -9,6 +9,7 @@ mod pseudonyms;
 mod rows;
 mod sharing;
 mod subscriber;
+mod together;
 mod undone;
 mod waits;
 mod world;

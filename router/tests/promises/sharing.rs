@@ -16,7 +16,7 @@ use crate::subscriber::{Running, Subscriber, eventually};
 use crate::world::{BULK, LIVE, Said, World};
 
 /// Receipts of a partition follow each other without overlap, and together hold every event once.
-fn assert_each_event_once(vss: &Subscriber, sent: i64) {
+pub fn assert_each_event_once(vss: &Subscriber, sent: i64) {
     assert_eq!(vss.receipted().0, sent, "every event is on record once");
     let overlaps = vss.number(
         "select count(*) from lienthong_receipt a join lienthong_receipt b using (subscription, topic, partition) \
