@@ -10,6 +10,7 @@ mod fleet;
 mod paired;
 mod path;
 mod proc;
+mod topics;
 
 use anyhow::{Result, bail};
 

@@ -34,7 +34,7 @@ try_kafka() {
   rm -rf "$dir/kafka/data"
   kafka_properties "$broker" "$controller" >"$dir/kafka/server.properties"
   kafka_java 256m kafka.tools.StorageTool format --standalone -t "$(cluster_id)" -c "$dir/kafka/server.properties" >"$dir/kafka/log" 2>&1 || return 1
-  read -ra jvm <<<"${LIENTHONG_TEST_KAFKA_JVM:--Xmx512m -XX:+UseSerialGC -XX:TieredStopAtLevel=1}"
+  read -ra jvm <<<"${LIENTHONG_TEST_KAFKA_JVM:--Xmx768m -XX:+UseSerialGC -XX:TieredStopAtLevel=1}"
   launch kafka "$dir/kafka/log" "" java "${jvm[@]}" -cp "$kafka_libs/*" \
     -Dorg.slf4j.simpleLogger.defaultLogLevel=warn kafka.Kafka "$dir/kafka/server.properties"
   await kafka 60 listens kafka "$broker" || return 1

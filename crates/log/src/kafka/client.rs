@@ -168,8 +168,15 @@ impl Shared {
         let ask = |wait| self.questions.fetch_watermarks(&physical, source.partition, wait);
         match self.ask(&source.topic, ask) {
             Ok((low, high)) => Ok(Watermarks { low, high }),
-            // A topic that may not be described is told as a missing one by this question, and as what it is by the other.
-            Err(error @ LogError::Topic { .. }) => self.partitions(&source.topic).and(Err(error)),
+            // A topic that may not be described, or whose partition nobody leads at the moment, is told as a missing one by this
+            // question, and as what it is by the other.
+            Err(error @ LogError::Topic { .. }) => match self.partitions(&source.topic)? {
+                count if source.partition < count => Err(LogError::Unreachable {
+                    address: self.options.brokers.clone(),
+                    reason: format!("{}/{} is not served now", source.topic, source.partition),
+                }),
+                _ => Err(error),
+            },
             Err(error) => Err(error),
         }
     }
@@ -338,4 +345,29 @@ pub(super) fn drop_on_thread<T: Send + 'static>(client: T) {
 /// A writer lost a record.
 pub(super) fn lost(reason: impl Into<String>) -> WriterError {
     WriterError::Lost(reason.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::mocking::MockCluster;
+
+    use super::*;
+
+    /// What a broker answers while it does not lead a partition, which a real one does only for a moment.
+    #[test]
+    fn a_partition_that_nobody_leads_is_away_and_one_that_is_not_there_is_missing() {
+        let cluster = MockCluster::new(1).expect("a cluster");
+        cluster.create_topic("lt.positions", 1, 1).expect("a topic");
+        cluster.partition_leader("lt.positions", 0, None).expect("nobody");
+        let shared = Shared::new(KafkaOptions::new(&cluster.bootstrap_servers(), "http://localhost"))
+            .expect("options");
+        let of = |partition| {
+            let source = TopicPartition { topic: "lt.positions".into(), partition };
+            shared.watermarks(&source).expect_err("no watermarks")
+        };
+        let away = of(0);
+        assert!(matches!(away, LogError::Unreachable { .. }), "{away}");
+        let missing = of(7);
+        assert!(matches!(missing, LogError::Topic { .. }), "{missing}");
+    }
 }
