@@ -29,30 +29,30 @@ pub(crate) struct Judged<'d> {
     pub(crate) shape: Option<Shape<'d>>,
     /// The groups to write, ascending by group.
     pub(crate) groups: Vec<GroupWrite<'d>>,
-    /// Stands in its column instead of the groups' own value.
-    soft: Option<SoftMark>,
+    /// Each stands in its column instead of the groups' own value; the last of a column counts.
+    soft: Vec<SoftMark>,
 }
 
 impl<'d> Judged<'d> {
     fn older() -> Self {
-        Self { shape: None, groups: Vec::new(), soft: None }
+        Self { shape: None, groups: Vec::new(), soft: Vec::new() }
     }
 
     fn plain(shape: Shape<'d>) -> Self {
-        Self { shape: Some(shape), groups: Vec::new(), soft: None }
+        Self { shape: Some(shape), groups: Vec::new(), soft: Vec::new() }
     }
 
     fn groups(mut groups: Vec<GroupWrite<'d>>, shape: impl FnOnce(Vec<usize>) -> Shape<'d>) -> Self {
         groups.sort_by_key(|write| write.group);
         let indexes = groups.iter().map(|write| write.group).collect();
-        Self { shape: Some(shape(indexes)), groups, soft: None }
+        Self { shape: Some(shape(indexes)), groups, soft: Vec::new() }
     }
 
     /// Cells of the groups without those of the key, in the order of [`value_columns`].
     pub(crate) fn cells(&self, table: &TargetTable) -> Vec<Cell<'d>> {
-        let cell = |column: &TargetColumn, cell: &Cell<'d>| match &self.soft {
-            Some(soft) if soft.column == column.name => Cell::Timestamp(soft.at),
-            _ => *cell,
+        let cell = |column: &TargetColumn, cell: &Cell<'d>| {
+            let soft = self.soft.iter().rev().find(|soft| soft.column == column.name);
+            soft.map_or(*cell, |soft| Cell::Timestamp(soft.at))
         };
         self.groups
             .iter()
@@ -132,7 +132,7 @@ fn remove(
     entry.remove(table, version)
 }
 
-/// What one group's event said is gone; the group keeps the version, so that nothing older comes back.
+/// What one group's event said is gone.
 fn take_back<'d>(
     table: &TargetTable,
     entry: &mut LedgerEntry,
@@ -145,9 +145,9 @@ fn take_back<'d>(
     {
         return Judged::older();
     }
-    match entry.offer(table, &[Offer { group, version, record: None }]) {
-        Verdict::Write { .. } => Judged::plain(Shape::Clear(group)),
-        Verdict::Remove | Verdict::Older => Judged::older(),
+    match entry.clear(table, group, version) {
+        Verdict::Remove => Judged::plain(Shape::Clear(group)),
+        Verdict::Write { .. } | Verdict::Older => Judged::older(),
     }
 }
 
@@ -156,17 +156,14 @@ pub(crate) fn marked<'e>(entry: Option<&'e LedgerEntry>, version: &str) -> Optio
     entry.and_then(|entry| entry.mark.as_ref()).filter(|mark| mark.version.as_str() > version)
 }
 
-/// The mark that a delete of the whole row leaves. For rows whose version is in a column.
+/// The mark that the end of a row, or of its one group's values, leaves. For rows whose version is in a column.
 pub(crate) fn row_mark(action: &Action<'_>) -> Option<RowMark> {
     match action {
         Action::Delete { version, .. } => Some(RowMark { version: (*version).to_owned(), soft: None }),
-        Action::Void { group: None, column, at, version, .. } => {
+        Action::Void { column, at, version, .. } => {
             Some(RowMark { version: (*version).to_owned(), soft: Some(soft_mark(column, *at)) })
         }
-        Action::Void { group: Some(_), .. }
-        | Action::Upsert(_)
-        | Action::Update(_)
-        | Action::Clear { .. } => None,
+        Action::Upsert(_) | Action::Update(_) | Action::Clear { .. } => None,
     }
 }
 
@@ -178,7 +175,7 @@ pub(crate) fn overtaken<'d>(table: &TargetTable, write: &KeyWrite<'d>, mark: &Ro
     let mut columns = groups.iter().flat_map(|write| &table.groups[write.group].columns);
     columns.any(|column| column.name == soft.column).then(|| {
         let judged = Judged::groups(groups.clone(), Shape::Insert);
-        Judged { soft: Some(soft.clone()), ..judged }
+        Judged { soft: vec![soft.clone()], ..judged }
     })
 }
 
@@ -237,9 +234,13 @@ fn is_key(table: &TargetTable, column: &TargetColumn) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
     use lienthong_contract::keys::KeyHash;
     use lienthong_contract::target::{CellKind, ColumnGroup};
+    use rand::rngs::StdRng;
+    use rand::{Rng as _, SeedableRng as _};
 
     fn table() -> TargetTable {
         let column = |name: &str| TargetColumn { name: name.to_owned(), kind: CellKind::Text };
@@ -256,7 +257,7 @@ mod tests {
         }
     }
 
-    fn write(action: Action<'static>) -> KeyWrite<'static> {
+    fn write_of(action: Action<'static>) -> KeyWrite<'static> {
         KeyWrite { table: 0, key_hash: KeyHash([0; 16]), key: &[Cell::Str("1")], action }
     }
 
@@ -267,20 +268,21 @@ mod tests {
     #[test]
     fn only_newer_groups_are_written_and_in_the_tables_order() {
         let mut entry = LedgerEntry::default();
-        let both = write(Action::Upsert(vec![values(1, "5"), values(0, "5")]));
+        let both = write_of(Action::Upsert(vec![values(1, "5"), values(0, "5")]));
         let judged = judge(&table(), &both, &mut entry);
         assert_eq!(judged.shape, Some(Shape::Upsert(vec![0, 1])));
         assert_eq!(judged.cells(&table()).len(), 2, "the key is not written twice");
-        let late = write(Action::Upsert(vec![values(0, "4")]));
+        let late = write_of(Action::Upsert(vec![values(0, "4")]));
         assert_eq!(judge(&table(), &late, &mut entry).shape, None);
     }
 
     #[test]
     fn a_revocation_counts_only_for_the_record_that_wrote_the_group() {
         let mut entry = LedgerEntry::default();
-        judge(&table(), &write(Action::Upsert(vec![values(0, "5")])), &mut entry);
-        let revoke =
-            |record| write(Action::Delete { version: "6", revokes: Some(Revokes { record, groups: &[0] }) });
+        judge(&table(), &write_of(Action::Upsert(vec![values(0, "5")])), &mut entry);
+        let revoke = |record| {
+            write_of(Action::Delete { version: "6", revokes: Some(Revokes { record, groups: &[0] }) })
+        };
         assert_eq!(judge(&table(), &revoke("r2"), &mut entry).shape, None);
         assert_eq!(judge(&table(), &revoke("r1"), &mut entry).shape, Some(Shape::Delete));
     }
@@ -288,7 +290,7 @@ mod tests {
     #[test]
     fn a_group_that_is_voided_leaves_the_row_to_its_other_groups() {
         let mut entry = LedgerEntry::default();
-        judge(&table(), &write(Action::Update(vec![values(1, "5")])), &mut entry);
+        judge(&table(), &write_of(Action::Update(vec![values(1, "5")])), &mut entry);
         let void = Action::Void {
             group: Some(1),
             column: "gone",
@@ -296,38 +298,45 @@ mod tests {
             version: "6",
             revokes: Some(Revokes { record: "r1", groups: &[1] }),
         };
-        assert_eq!(judge(&table(), &write(void), &mut entry).shape, Some(Shape::Void("gone")));
-        let late = write(Action::Upsert(vec![values(0, "4")]));
+        assert_eq!(judge(&table(), &write_of(void), &mut entry).shape, Some(Shape::Void("gone")));
+        let late = write_of(Action::Upsert(vec![values(0, "4")]));
         assert_eq!(
             judge(&table(), &late, &mut entry).shape,
             Some(Shape::Upsert(vec![0])),
             "another group's life goes on"
         );
-        assert_eq!(judge(&table(), &write(Action::Update(vec![values(1, "5")])), &mut entry).shape, None);
+        assert_eq!(judge(&table(), &write_of(Action::Update(vec![values(1, "5")])), &mut entry).shape, None);
     }
 
     #[test]
     fn a_cleared_group_keeps_its_version() {
         let mut entry = LedgerEntry::default();
-        judge(&table(), &write(Action::Update(vec![values(1, "5")])), &mut entry);
-        let clear = write(Action::Clear { group: 1, version: "6", revokes: Some("r1") });
+        judge(&table(), &write_of(Action::Update(vec![values(1, "5")])), &mut entry);
+        let clear = write_of(Action::Clear { group: 1, version: "6", revokes: Some("r1") });
         assert_eq!(judge(&table(), &clear, &mut entry).shape, Some(Shape::Clear(1)));
-        assert_eq!(judge(&table(), &write(Action::Update(vec![values(1, "5")])), &mut entry).shape, None);
+        assert_eq!(judge(&table(), &write_of(Action::Update(vec![values(1, "5")])), &mut entry).shape, None);
     }
 
-    /// What a subscriber's row holds after writes in this order: value columns of its one group, and whether it is marked.
-    fn row_after(table: &TargetTable, writes: &[&KeyWrite<'static>]) -> Option<Vec<Cell<'static>>> {
+    /// What a subscriber's row holds after writes in this order, without the key.
+    fn row_after(
+        table: &TargetTable,
+        writes: &[&KeyWrite<'static>],
+    ) -> Option<BTreeMap<String, Cell<'static>>> {
         let mut entry = LedgerEntry::default();
-        let mut row = None;
+        let mut row: Option<BTreeMap<String, Cell<'static>>> = None;
         for write in writes {
             let judged = judge(table, write, &mut entry);
             match (&judged.shape, &write.action) {
-                (Some(Shape::Upsert(_)), _) => row = Some(judged.cells(table)),
-                (Some(Shape::Void("gone")), Action::Void { at, .. }) => {
-                    if let Some(cells) = &mut row {
-                        cells[1] = Cell::Timestamp(*at);
+                (Some(Shape::Upsert(groups)), _) => {
+                    let names = value_columns(table, groups).into_iter().map(|column| column.name.clone());
+                    row.get_or_insert_default().extend(names.zip(judged.cells(table)));
+                }
+                (Some(Shape::Void(column)), Action::Void { at, .. }) => {
+                    if let Some(row) = &mut row {
+                        row.insert((*column).to_owned(), Cell::Timestamp(*at));
                     }
                 }
+                (Some(Shape::Delete), _) => row = None,
                 (None, _) => {}
                 (shape, _) => panic!("{shape:?}"),
             }
@@ -347,29 +356,111 @@ mod tests {
         (0..all.len()).flat_map(with).collect()
     }
 
+    const VERSIONS: [&str; 5] = ["1", "2", "3", "4", "5"];
+
+    /// Groups of two events in one table, each with a column of `soft` of its own, and one column of `soft` of both.
+    fn marked_table() -> TargetTable {
+        let column = |name: &str| TargetColumn { name: name.to_owned(), kind: CellKind::Timestamp };
+        let group = |names: &[&str]| ColumnGroup {
+            name: names[0].to_owned(),
+            columns: names.iter().map(|name| column(name)).collect(),
+            decides_row: true,
+        };
+        let groups = vec![group(&["a", "a_gone"]), group(&["b", "b_gone"]), group(&["both_gone"])];
+        TargetTable { groups, ..table() }
+    }
+
+    /// An event of one of the two kinds, or its end.
+    fn any(random: &mut StdRng, version: &'static str) -> KeyWrite<'static> {
+        let (own, column) = [(0, "a_gone"), (1, "b_gone")][random.random_range(0..2)];
+        let record = ["r1", "r2"][random.random_range(0..2)];
+        let groups: &[usize] = if own == 0 { &[0, 2] } else { &[1, 2] };
+        let value: i64 = version.parse().expect("a number");
+        if random.random() {
+            let values = |group: usize| -> &'static [Cell<'static>] {
+                let cells = if group == 2 { vec![Cell::Null] } else { vec![Cell::I64(value), Cell::Null] };
+                Box::leak(cells.into_boxed_slice())
+            };
+            let write = |group: &usize| GroupWrite {
+                group: *group,
+                version,
+                record: Some(record),
+                values: values(*group),
+            };
+            return write_of(Action::Upsert(groups.iter().map(write).collect()));
+        }
+        let column = if random.random() { column } else { "both_gone" };
+        let revokes = random.random::<bool>().then_some(Revokes { record, groups });
+        write_of(Action::Void { group: None, column, at: value, version, revokes })
+    }
+
     #[test]
-    fn with_soft_a_record_and_its_end_come_to_the_same_in_every_order() {
-        let mut table = table();
-        table.groups[0].columns.push(TargetColumn { name: "gone".to_owned(), kind: CellKind::Timestamp });
+    fn with_soft_events_and_their_ends_come_to_the_same_in_every_order() {
+        let table = marked_table();
+        let seed = lienthong_testkit::seed();
+        println!("seed {seed}");
+        let mut random = StdRng::seed_from_u64(seed);
+        for _ in 0..200 {
+            let writes = VERSIONS.map(|version| any(&mut random, version));
+            let in_order = row_after(&table, &writes.each_ref());
+            for order in orders(&writes.each_ref()) {
+                assert_eq!(row_after(&table, &order), in_order, "{order:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_newest_of_a_record_stands_with_its_end_and_lives_when_it_is_registered_again() {
+        let table = marked_table();
+        let event = |record, version, values| {
+            write_of(Action::Upsert(vec![GroupWrite { group: 0, version, record: Some(record), values }]))
+        };
+        let first = event("r1", "3", &[Cell::Str("first"), Cell::Null]);
+        let second = event("r2", "4", &[Cell::Str("second"), Cell::Null]);
         let revoked = Some(Revokes { record: "r2", groups: &[0] });
         for (group, revokes) in [(None, revoked), (Some(0), revoked), (None, None), (Some(0), None)] {
-            table.groups[0].decides_row = group.is_none();
-            let event = |record, version, values| {
-                let values = GroupWrite { group: 0, version, record: Some(record), values };
-                write(Action::Upsert(vec![values]))
-            };
-            let first = event("r1", "3", &[Cell::Str("1"), Cell::Str("first"), Cell::Null]);
-            let second = event("r2", "4", &[Cell::Str("1"), Cell::Str("second"), Cell::Null]);
-            let void = write(Action::Void { group, column: "gone", at: 9, version: "5", revokes });
-            let again = event("r2", "6", &[Cell::Str("1"), Cell::Str("again"), Cell::Null]);
+            let void = write_of(Action::Void { group, column: "a_gone", at: 9, version: "5", revokes });
+            let row = |value, gone| BTreeMap::from([("a".to_owned(), value), ("a_gone".to_owned(), gone)]);
             for order in orders(&[&first, &second, &void]) {
-                let marked = vec![Cell::Str("second"), Cell::Timestamp(9)];
+                let marked = row(Cell::Str("second"), Cell::Timestamp(9));
                 assert_eq!(row_after(&table, &order), Some(marked), "{order:?}");
             }
+            let again = event("r2", "6", &[Cell::Str("again"), Cell::Null]);
             for order in orders(&[&first, &second, &void, &again]) {
-                let lives = vec![Cell::Str("again"), Cell::Null];
-                assert_eq!(row_after(&table, &order), Some(lives), "{order:?}");
+                assert_eq!(row_after(&table, &order), Some(row(Cell::Str("again"), Cell::Null)), "{order:?}");
             }
+        }
+    }
+
+    #[test]
+    fn where_the_row_keeps_its_version_every_end_leaves_a_mark_and_makes_a_row_that_comes_later() {
+        let table = marked_table();
+        for group in [None, Some(0)] {
+            let void = Action::Void { group, column: "a_gone", at: 9, version: "5", revokes: None };
+            let entry = LedgerEntry { mark: row_mark(&void), ..LedgerEntry::default() };
+            let mark = marked(Some(&entry), "4").expect("older");
+            let values = &[Cell::Str("late"), Cell::Null];
+            let late = GroupWrite { group: 0, version: "4", record: None, values };
+            let made = overtaken(&table, &write_of(Action::Upsert(vec![late])), mark).expect("soft");
+            assert_eq!(made.shape, Some(Shape::Insert(vec![0])));
+            assert_eq!(made.cells(&table), [Cell::Str("late"), Cell::Timestamp(9)]);
+            assert!(overtaken(&table, &write_of(Action::Update(vec![late])), mark).is_none());
+            assert!(marked(Some(&entry), "5").is_none());
+        }
+    }
+
+    #[test]
+    fn what_was_revoked_hard_is_not_there_whatever_soft_mark_is_newer() {
+        let table = marked_table();
+        let values = &[Cell::Str("x"), Cell::Null];
+        let event =
+            write_of(Action::Upsert(vec![GroupWrite { group: 0, version: "3", record: Some("r1"), values }]));
+        let revokes = Some(Revokes { record: "r1", groups: &[0] });
+        let revoked = write_of(Action::Delete { version: "5", revokes });
+        let deleted =
+            write_of(Action::Void { group: None, column: "a_gone", at: 9, version: "7", revokes: None });
+        for order in orders(&[&event, &revoked, &deleted]) {
+            assert_eq!(row_after(&table, &order), None, "{order:?}");
         }
     }
 }

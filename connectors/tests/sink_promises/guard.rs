@@ -189,7 +189,8 @@ pub(crate) async fn a_revocation_undoes_only_its_own_record<K: Kind + TargetType
     let mut subscriber = Subscriber::<K>::new().await?;
     let mut worker = subscriber.worker();
     for pin in ["hard", "soft", "clear"] {
-        worker.deliver(&[upsert(pin, &[recorded(0, 3, "r2", &["An", "1"]), part(1, 3, &["Huế"])])]).await?;
+        let row = [recorded(0, 3, "r2", &["An", "1"]), recorded(1, 3, "r2", &["Huế"])];
+        worker.deliver(&[upsert(pin, &row)]).await?;
     }
     let revoke = |number, record: &str| {
         let (version, record) = (version(number), record.to_owned());
@@ -200,7 +201,7 @@ pub(crate) async fn a_revocation_undoes_only_its_own_record<K: Kind + TargetType
             ),
             insured(
                 "soft",
-                Deed::Void { at: 7, version: version.clone(), revokes: Some((vec![0], record.clone())) },
+                Deed::Void { at: 7, version: version.clone(), revokes: Some((vec![0, 1], record.clone())) },
             ),
             insured("clear", Deed::Clear { group: 0, version, revokes: Some(record) }),
         ]

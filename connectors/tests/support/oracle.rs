@@ -9,6 +9,9 @@ use crate::subscriber::{Deed, INSURED, Part, Revoked, Row, Value, Write, tables,
 /// The group of `insured` that another family writes; `visits` has no group of this number.
 pub(crate) const STREET: usize = 2;
 
+/// A version, and the time of a void.
+type Mark = (String, Option<i64>);
+
 /// Everything known of one key.
 #[derive(Clone, Debug, Default)]
 struct Known {
@@ -17,9 +20,9 @@ struct Known {
     /// Version and record per group.
     groups: BTreeMap<usize, (String, Option<String>)>,
     /// The newest delete of the whole row; of a row that keeps its version itself also the newest void, with its time.
-    mark: Option<(String, Option<i64>)>,
-    /// The newest of each group and record (none: of any record), whether or not it found something to undo; with the time of a void.
-    revoked: BTreeMap<(usize, Option<String>), (String, Option<i64>)>,
+    mark: Option<Mark>,
+    /// The newest of each group, record (none: of any record) and kind, whether or not it found something to undo; with the time of a void.
+    revoked: BTreeMap<(usize, Option<String>, bool), Mark>,
     /// Time in `voided_at`.
     voided: Option<i64>,
 }
@@ -160,38 +163,40 @@ impl Known {
 
     fn remember(&mut self, groups: &[usize], version: &str, record: Option<&str>, at: Option<i64>) {
         for group in groups {
-            let known = self.revoked.entry((*group, record.map(str::to_owned))).or_default();
+            let known = self.revoked.entry((*group, record.map(str::to_owned), at.is_some())).or_default();
             if known.0.as_str() < version {
                 *known = (version.to_owned(), at);
             }
         }
     }
 
-    /// The newest that is newer than a value which it concerns.
-    fn revocation(&self, group: usize, version: &str, record: Option<&str>) -> Option<(String, Option<i64>)> {
-        let of = |record: Option<&str>| self.revoked.get(&(group, record.map(str::to_owned)));
-        let both = [of(None), record.and_then(|record| of(Some(record)))];
-        let newer = both.into_iter().flatten().filter(|(known, _)| known.as_str() > version);
-        newer.max_by_key(|(known, at)| (known.clone(), at.is_none(), *at)).cloned()
+    /// All that are newer than a value which they concern.
+    fn marks(&self, group: usize, version: &str, record: Option<&str>) -> impl Iterator<Item = &Mark> {
+        let known = self.revoked.iter().filter(move |((marked, by, _), (known, _))| {
+            *marked == group && (by.is_none() || by.as_deref() == record) && known.as_str() > version
+        });
+        known.map(|(_, known)| known)
+    }
+
+    /// What becomes of a value: it is not written when something hard is newer, else the newest mark stands beside it.
+    fn revocation(&self, group: usize, version: &str, record: Option<&str>) -> Option<Mark> {
+        self.marks(group, version, record).max_by_key(|(known, at)| (at.is_none(), known, *at)).cloned()
     }
 
     /// Whether a void of `insured` marks what is there.
     fn voids(&mut self, at: i64, version: &str, revokes: Option<&Revoked>) -> bool {
-        let (groups, record) = match revokes {
-            Some((groups, record)) => (groups.as_slice(), Some(record.as_str())),
-            None => ([0, 1].as_slice(), None),
+        let group = marked_group(INSURED);
+        let record = revokes.map(|(_, record)| record.as_str());
+        let value = self.groups.get(&group);
+        let concerned = match (record, value) {
+            (Some(record), value) => value.is_some_and(|(_, by)| by.as_deref() == Some(record)),
+            (None, None) => self.groups.is_empty(),
+            (None, Some(_)) => true,
         };
-        let outdone = |group: &usize| {
-            let record = record.or_else(|| self.groups.get(group)?.1.as_deref());
-            self.revocation(*group, version, record).is_some()
-        };
-        let counts = match record {
-            Some(record) => groups.iter().any(|group| {
-                self.accepts(*group, version) && self.wrote(&[*group], version, record) && !outdone(group)
-            }),
-            None => groups.iter().all(|group| self.accepts(*group, version)) && !groups.iter().all(outdone),
-        };
-        self.remember(groups, version, record, Some(at));
+        let of = record.or_else(|| value?.1.as_deref());
+        let outdone = self.marks(group, version, of).any(|(_, at)| at.is_some());
+        let counts = concerned && !outdone && self.accepts(group, version);
+        self.remember(&[group], version, record, Some(at));
         counts
     }
 

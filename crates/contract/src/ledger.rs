@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::target::TargetTable;
+use crate::target::{ColumnGroup, TargetTable};
 
 /// What the ledger knows of one row.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,8 +85,8 @@ pub enum Verdict {
     Write {
         /// Indexes into the write's own list of groups.
         groups: Vec<usize>,
-        /// A value was revoked or deleted before it came, and this marks it.
-        soft: Option<SoftMark>,
+        /// Values were revoked or deleted before they came, and these mark them.
+        soft: Vec<SoftMark>,
     },
     /// Delete, void or clear.
     Remove,
@@ -110,24 +110,38 @@ impl LedgerEntry {
     /// is written too, so that a replay repairs a row that was damaged by hand; the sink writes only rows that differ.
     pub fn offer(&mut self, table: &TargetTable, values: &[Offer<'_>]) -> Verdict {
         let mut write = Vec::new();
-        let mut soft = None;
+        let mut soft = Vec::new();
         for (index, offer) in values.iter().enumerate() {
             let group = &table.groups[offer.group];
-            if self.is_newer(table, &group.name, offer.version) {
+            let concerns = |known: &&Revoked| {
+                known.version.as_str() > offer.version && known.concerns(&group.name, offer.record)
+            };
+            let forbids = |known: &Revoked| known.soft_mark(table).is_none();
+            if self.is_newer(table, &group.name, offer.version)
+                || self.revoked.iter().filter(concerns).any(forbids)
+            {
                 continue;
             }
-            if let Some(revoked) = self.revocation(&group.name, (offer.version, offer.record)) {
-                let Some(mark) = revoked.soft_mark(table) else { continue };
-                if group.columns.iter().any(|column| column.name == mark.column) {
-                    soft = Some(mark.clone());
-                }
-            }
+            let mut marks: Vec<&Revoked> = self.revoked.iter().filter(concerns).collect();
+            marks.sort_unstable_by_key(|known| (&known.version, known.soft.as_ref().map(|soft| soft.at)));
+            soft.extend(marks.into_iter().filter_map(|known| known.soft.clone()));
             let (version, record) = (offer.version.to_owned(), offer.record.map(str::to_owned));
             self.groups.insert(group.name.clone(), GroupVersion { version, record });
             write.push(index);
         }
         self.forget_outdated(table);
         if write.is_empty() { Verdict::Older } else { Verdict::Write { groups: write, soft } }
+    }
+
+    /// Judges that a group's values are taken back; the group keeps the version, so that nothing older comes back.
+    pub fn clear(&mut self, table: &TargetTable, group: usize, version: &str) -> Verdict {
+        let group = &table.groups[group].name;
+        if self.is_newer(table, group, version) {
+            return Verdict::Older;
+        }
+        self.groups.insert(group.clone(), GroupVersion { version: version.to_owned(), record: None });
+        self.forget_outdated(table);
+        Verdict::Remove
     }
 
     /// Judges a delete of the whole row by the rule that a value newer than the delete keeps the row. Leaves a mark. What
@@ -160,7 +174,7 @@ impl LedgerEntry {
     }
 
     /// Judges a soft delete of these groups, or with `record` a soft revocation of what that very record wrote there, and remembers
-    /// it for values that come later.
+    /// it for values that come later. Where a group holds the mark's column, that group's value alone is marked and counts.
     pub fn void(
         &mut self,
         table: &TargetTable,
@@ -168,19 +182,28 @@ impl LedgerEntry {
         (version, record): (&str, Option<&str>),
         soft: &SoftMark,
     ) -> Verdict {
-        let names = || groups.iter().map(|group| table.groups[*group].name.as_str());
-        // Unless a newer one has marked the value already.
-        let counts = |group: &str| {
-            let record = record.or_else(|| self.groups.get(group)?.record.as_deref());
-            self.revocation(group, (version, record)).is_none()
+        let holds = |group: &ColumnGroup| group.columns.iter().any(|column| column.name == soft.column);
+        let holder = table.groups.iter().position(holds);
+        let groups = holder.as_ref().map_or(groups, std::slice::from_ref);
+        let counts = |group: &usize| {
+            let name = &table.groups[*group].name;
+            // A row that the ledger knows nothing of was there before the bus.
+            let value = self.groups.get(name);
+            let concerned = match (record, value) {
+                (Some(record), value) => value.is_some_and(|value| value.record.as_deref() == Some(record)),
+                (None, None) => self.groups.is_empty(),
+                (None, Some(_)) => true,
+            };
+            let record = record.or_else(|| value?.record.as_deref());
+            // Unless a newer one has marked the value already.
+            let marked = self.revoked.iter().any(|known| {
+                known.version.as_str() > version
+                    && known.concerns(name, record)
+                    && known.soft.as_ref().is_some_and(|known| known.column == soft.column)
+            });
+            concerned && !marked && !self.is_newer(table, name, version)
         };
-        let newer = |name| self.is_newer(table, name, version);
-        let counts = match record {
-            Some(record) => {
-                names().any(|name| !newer(name) && self.wrote(name, version, record) && counts(name))
-            }
-            None => !names().any(newer) && names().any(counts),
-        };
+        let counts = groups.iter().any(counts);
         self.remember(table, groups, (version, record, Some(soft)));
         if counts { Verdict::Remove } else { Verdict::Older }
     }
@@ -209,16 +232,6 @@ impl LedgerEntry {
         value.max(self.mark_for(table.decides_row(group))).is_some_and(|newest| newest > version)
     }
 
-    /// The newest that is newer than the value which it concerns; of two that are equally new the one that leaves nothing.
-    fn revocation(&self, group: &str, (version, record): (&str, Option<&str>)) -> Option<&Revoked> {
-        let newer = |known: &&Revoked| known.version.as_str() > version && known.concerns(group, record);
-        let newest = |known: &&Revoked| {
-            let at = known.soft.as_ref().map(|soft| soft.at);
-            (known.version.clone(), at.is_none(), at)
-        };
-        self.revoked.iter().filter(newer).max_by_key(newest)
-    }
-
     fn remember(
         &mut self,
         table: &TargetTable,
@@ -227,7 +240,12 @@ impl LedgerEntry {
     ) {
         for group in groups {
             let group = &table.groups[*group].name;
-            let same = |known: &&mut Revoked| known.group == *group && known.record.as_deref() == record;
+            let column = soft.map(|soft| soft.column.as_str());
+            let same = |known: &&mut Revoked| {
+                known.group == *group
+                    && known.record.as_deref() == record
+                    && known.soft.as_ref().map(|soft| soft.column.as_str()) == column
+            };
             let new = Revoked {
                 group: group.clone(),
                 version: version.to_owned(),
@@ -270,7 +288,7 @@ impl Revoked {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::target::{CellKind, ColumnGroup, TargetColumn, VersionStore};
+    use crate::target::{CellKind, TargetColumn, VersionStore};
 
     /// Groups `a` and `b` of the family that decides about the row, `c` of another.
     fn table() -> TargetTable {
@@ -285,7 +303,7 @@ mod tests {
     }
 
     fn write(groups: &[usize]) -> Verdict {
-        Verdict::Write { groups: groups.to_vec(), soft: None }
+        Verdict::Write { groups: groups.to_vec(), soft: Vec::new() }
     }
 
     /// A table and an entry of it.
@@ -411,7 +429,7 @@ mod tests {
         assert_eq!(entry.offer(&[("a", "4", Some("r1"))]), Verdict::Older);
         let column = TargetColumn { name: "gone".to_owned(), kind: CellKind::Timestamp };
         entry.0.groups[0].columns.push(column);
-        let written = Verdict::Write { groups: vec![0], soft: Some(soft) };
+        let written = Verdict::Write { groups: vec![0], soft: vec![soft] };
         assert_eq!(entry.offer(&[("a", "4", Some("r1"))]), written);
         assert_eq!(entry.offer(&[("a", "4", Some("r2"))]), write(&[0]), "another record lives");
         assert_eq!(entry.offer(&[("a", "6", Some("r1"))]), write(&[0]), "registered again");

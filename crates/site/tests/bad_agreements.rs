@@ -202,6 +202,20 @@ fn a_version_column_is_refused_where_a_revocation_must_know_its_record() {
 }
 
 #[test]
+fn an_updating_entry_does_not_mix_hard_and_soft() {
+    let folder = Folder::new();
+    let soft = "on_revoked: {soft: {column: voided_at}}";
+    folder.replace(
+        VSS,
+        soft,
+        &format!("effect: {{update: {{if_missing: skip}}}}\n    {soft}\n    on_deleted: hard"),
+    );
+    only(&folder, "agreements/vss.yaml:", &["null its columns for the one end", "soft for both"]);
+    folder.replace(VSS, "    on_deleted: hard", "    on_deleted: ignore");
+    assert_eq!(folder.problems(), Vec::<String>::new());
+}
+
+#[test]
 fn a_row_that_no_column_tells_to_be_the_records_own_is_refused() {
     let folder = Folder::new();
     folder.replace(VSS, "on_revoked: {soft: {column: voided_at}}", "on_revoked: hard");

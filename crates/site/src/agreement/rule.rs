@@ -113,6 +113,7 @@ pub(super) fn resolve<'c>(
         reader.problem(column.at, message, "leave only the key's columns");
     }
     policy::fits_delta(reader, file.at, &rule);
+    policy::fits_update(reader, file.at, &rule);
     null_key(reader, &rule);
     told_apart(reader, &rule, catalogue);
     Some(with_marks(rule))
