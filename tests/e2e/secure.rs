@@ -3,7 +3,8 @@
 
 use std::process::Output;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, anyhow, ensure};
+use futures::future::try_join_all;
 use lienthong_contract::participant::ParticipantId;
 use lienthong_log::kafka::{KafkaLog, KafkaLogin, KafkaOptions, KafkaSasl, KafkaTls};
 use lienthong_log::{Log, LogError, WriterError};
@@ -39,6 +40,32 @@ struct Guarded {
     _folder: tempfile::TempDir,
     // The last: the next one's turn comes when this broker is gone.
     _turn: MutexGuard<'static, ()>,
+}
+
+/// A command that must not get through.
+struct Refusal<'a> {
+    user: &'a str,
+    arguments: &'a [&'a str],
+    words: &'a [&'a str],
+}
+
+impl Refusal<'_> {
+    fn check(&self, site: &Site, password: &str) -> Result<()> {
+        let Self { user, arguments, words } = *self;
+        let output = site.run_with(&[("LT_USER", user), ("LT_PASSWORD", password)], arguments)?;
+        let said =
+            format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        ensure!(
+            output.status.code() == Some(4),
+            "{user}: {arguments:?} ended with {}: {said}",
+            output.status
+        );
+        for word in words {
+            ensure!(said.contains(word), "{user}: {arguments:?} does not say `{word}`: {said}");
+        }
+        ensure!(!said.contains(password), "the password is shown: {said}");
+        Ok(())
+    }
 }
 
 /// How a process comes in; `None` leaves a thing out.
@@ -133,21 +160,14 @@ impl Guarded {
         Ok(String::from_utf8(output.stdout)?)
     }
 
-    /// Exit code 4, at once, with these words; gives everything that was said.
-    fn refused(&self, user: &str, password: &str, arguments: &[&str], words: &[&str]) -> Result<()> {
-        let output = self.run(user, password, arguments)?;
-        let said =
-            format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-        ensure!(
-            output.status.code() == Some(4),
-            "{user}: {arguments:?} ended with {}: {said}",
-            output.status
-        );
-        for word in words {
-            ensure!(said.contains(word), "{user}: {arguments:?} does not say `{word}`: {said}");
-        }
-        ensure!(!said.contains(password), "the password is shown: {said}");
-        Ok(())
+    /// Each ends with exit code 4 and its words. Side by side: whoever is refused has mostly waited.
+    fn refused(&self, password: &str, refusals: &[Refusal<'_>]) -> Result<()> {
+        let site = &self.site;
+        std::thread::scope(|scope| {
+            let tasks: Vec<_> =
+                refusals.iter().map(|refusal| scope.spawn(|| refusal.check(site, password))).collect();
+            tasks.into_iter().try_for_each(|task| task.join().map_err(|_| anyhow!("a panic"))?)
+        })
     }
 
     /// The log as a program of one's own would see it, without the binary's own checks.
@@ -212,31 +232,41 @@ async fn the_whole_path_works_under_the_printed_access_lists_and_no_wider() -> R
 }
 
 fn everybody_is_kept_out_of_what_is_not_theirs(guarded: &Guarded) -> Result<()> {
-    let refused = |user, arguments: &[&str], topic| guarded.refused(user, PASSWORD, arguments, &[topic]);
-    for command in [
-        &["tail", "admin_unit"][..],
+    let connect = ["connect", PARTICIPANT, "--once"];
+    let strange: [&[&str]; 6] = [
+        &["tail", "admin_unit"],
         &["route", "--once"],
-        &["connect", PARTICIPANT, "--once"],
+        &connect,
         &["status"],
         &["topics", "create"],
         &["topics", "describe"],
-    ] {
-        refused(STRANGER, command, "lt.").context("a stranger reads and writes nothing")?;
-    }
-    refused(PARTICIPANT, &["tail", "residence"], "lt.residence.live")?;
-    refused(PARTICIPANT, &["route", "--once"], "lienthong.nso.statistics.admin_unit")?;
-    refused("lienthong.router", &["tail", "civil_status"], "lt.civil_status.live")?;
-    refused(
-        "lienthong.router",
-        &["connect", PARTICIPANT, "--once"],
-        "lt.quarantine.homeaffairs.admin-units",
-    )?;
-    refused("lienthong.router", &["tail", "admin_unit", "--show-values"], "lt.audit")?;
+    ];
+    let refusals = strange.map(|arguments| Refusal { user: STRANGER, arguments, words: &["lt."] });
+    guarded.refused(PASSWORD, &refusals).context("a stranger reads and writes nothing")?;
+    let refused = |cases: &[(&str, &[&str], &str)]| -> Result<()> {
+        let words: Vec<[&str; 1]> = cases.iter().map(|(_, _, word)| [*word]).collect();
+        let refusals: Vec<Refusal<'_>> = cases
+            .iter()
+            .zip(&words)
+            .map(|((user, arguments, _), words)| Refusal { user, arguments, words })
+            .collect();
+        guarded.refused(PASSWORD, &refusals)
+    };
+    let router = "lienthong.router";
     // Whoever only looks may not even see how topics are set up, which writers and routers look at first.
-    refused("lienthong.monitor", &["connect", PARTICIPANT, "--once"], "DescribeConfigs")?;
-    refused("lienthong.monitor", &["route", "--once"], "DescribeConfigs")?;
-    refused("lienthong.administrator", &["tail", "admin_unit"], "lt.admin_unit.live")?;
-    Ok(())
+    let monitor = "lienthong.monitor";
+    refused(&[
+        (PARTICIPANT, &["tail", "residence"], "lt.residence.live"),
+        (PARTICIPANT, &["route", "--once"], "lienthong.nso.statistics.admin_unit"),
+        (router, &["tail", "civil_status"], "lt.civil_status.live"),
+        (router, &connect, "lt.quarantine.homeaffairs.admin-units"),
+    ])?;
+    refused(&[
+        (router, &["tail", "admin_unit", "--show-values"], "lt.audit"),
+        (monitor, &connect, "DescribeConfigs"),
+        (monitor, &["route", "--once"], "DescribeConfigs"),
+        ("lienthong.administrator", &["tail", "admin_unit"], "lt.admin_unit.live"),
+    ])
 }
 
 /// With a program of one's own: the binary refuses most of this before it asks a broker.
@@ -248,13 +278,22 @@ async fn nobody_writes_what_is_not_theirs(guarded: &Guarded) -> Result<()> {
         ensure!(refused, "{user} opened a writer on {topic} as {participant}: {opened:?}");
         anyhow::Ok(())
     };
-    open(PARTICIPANT, PARTICIPANT, "lt.residence.live").await?;
-    open(PARTICIPANT, "mps.residence", "lt.residence.live").await?;
-    open("lienthong.router", PARTICIPANT, "lt.admin_unit.live").await?;
-    open("lienthong.monitor", PARTICIPANT, "lt.admin_unit.live").await?;
-    open("lienthong.administrator", PARTICIPANT, "lt.admin_unit.live").await?;
-    open(STRANGER, PARTICIPANT, "lt.admin_unit.live").await?;
-    for (user, topic) in [
+    let opened = [
+        (PARTICIPANT, PARTICIPANT, "lt.residence.live"),
+        (PARTICIPANT, "mps.residence", "lt.residence.live"),
+        ("lienthong.router", PARTICIPANT, "lt.admin_unit.live"),
+        ("lienthong.monitor", PARTICIPANT, "lt.admin_unit.live"),
+        ("lienthong.administrator", PARTICIPANT, "lt.admin_unit.live"),
+        (STRANGER, PARTICIPANT, "lt.admin_unit.live"),
+    ]
+    .map(|(user, participant, topic)| open(user, participant, topic));
+    try_join_all(opened).await?;
+    let put = async |user: &str, topic: &str| {
+        let put = guarded.log(user)?.publish(topic, b"k", &[], b"v").await;
+        ensure!(matches!(&put, Err(LogError::Refused(_))), "{user} wrote to {topic}: {put:?}");
+        anyhow::Ok(())
+    };
+    let puts = [
         (PARTICIPANT, "lt.audit"),
         (PARTICIPANT, "lt.receipts"),
         ("lienthong.router", "lt.positions"),
@@ -265,11 +304,9 @@ async fn nobody_writes_what_is_not_theirs(guarded: &Guarded) -> Result<()> {
         ("lienthong.monitor", "lt.quarantine.homeaffairs.admin-units"),
         ("lienthong.administrator", "lt.status"),
         (STRANGER, "lt.status"),
-    ] {
-        let put = guarded.log(user)?.publish(topic, b"k", &[], b"v").await;
-        ensure!(matches!(&put, Err(LogError::Refused(_))), "{user} wrote to {topic}: {put:?}");
-    }
-    Ok(())
+    ]
+    .map(|(user, topic)| put(user, topic));
+    try_join_all(puts).await.map(drop)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -284,9 +321,8 @@ async fn a_wrong_certificate_and_a_wrong_password_are_exit_code_4_with_the_reaso
         ("lienthong.monitor", &["status"]),
         ("lienthong.monitor", &["tail", "admin_unit"]),
     ];
-    for (user, command) in commands {
-        guarded.refused(user, "not-the-password", command, &["uthentication failed", "`sasl`"])?;
-    }
+    let all = |words| commands.map(|(user, arguments)| Refusal { user, arguments, words });
+    guarded.refused("not-the-password", &all(&["uthentication failed", "`sasl`"]))?;
     let right = guarded.right();
     let elsewhere = tempfile::tempdir()?;
     let other = Authority::new("another authority")?.write(elsewhere.path(), "other")?;
@@ -302,9 +338,7 @@ async fn a_wrong_certificate_and_a_wrong_password_are_exit_code_4_with_the_reaso
         (Entry { client: None, ..right }, &["certificate", "`cert`"]),
     ] {
         guarded.enter(&entry)?;
-        for (user, command) in commands {
-            guarded.refused(user, PASSWORD, command, words)?;
-        }
+        guarded.refused(PASSWORD, &all(words))?;
     }
     Ok(())
 }
@@ -326,9 +360,9 @@ async fn a_registry_that_does_not_let_us_in_is_exit_code_4_with_the_reason() -> 
         (Entry { registry_password: None, ..right.clone() }, &["asks for name and password"]),
     ] {
         guarded.enter(&entry)?;
-        guarded.refused("lienthong.administrator", PASSWORD, &["schema", "register"], words)?;
         let connect = ["connect", PARTICIPANT, "--once", "--timeout", "1"];
-        guarded.refused(PARTICIPANT, PASSWORD, &connect, words)?;
+        let register = Refusal { user: "lienthong.administrator", arguments: &["schema", "register"], words };
+        guarded.refused(PASSWORD, &[register, Refusal { user: PARTICIPANT, arguments: &connect, words }])?;
     }
 
     // The brokers know this one by PLAIN alone.
@@ -336,7 +370,7 @@ async fn a_registry_that_does_not_let_us_in_is_exit_code_4_with_the_reason() -> 
     guarded.enter(&Entry { mechanism: "PLAIN", ..right })?;
     let principal = format!("lienthong.administrator=User:{user}");
     let acls = guarded.succeed(user, &["topics", "acls", "--principal", &principal])?;
-    guarded.refused(user, password, &["topics", "describe"], &["lt."])?;
+    guarded.refused(password, &[Refusal { user, arguments: &["topics", "describe"], words: &["lt."] }])?;
     guarded.broker.run_acls(&acls)?;
     let output = guarded.run(user, password, &["topics", "describe"])?;
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
