@@ -87,10 +87,27 @@ impl Reader {
 
     /// Walks the whole page; says how many mistakes it planted.
     pub(crate) fn walks(&mut self) -> Result<usize> {
+        let text = std::fs::read_to_string(root()?.join(self.page))?;
+        self.goes_through(&text)
+    }
+
+    /// Walks what stands under one heading of the second level.
+    pub(crate) fn walks_part(&mut self, heading: &str) -> Result<()> {
+        let text = std::fs::read_to_string(root()?.join(self.page))?;
+        let mut inside = false;
+        // Empty lines instead of the others, so that mistakes are told with the page's own numbers.
+        let part = text.lines().fold(String::new(), |part, line| {
+            inside = line.strip_prefix("## ").map_or(inside, |found| found == heading);
+            part + if inside { line } else { "" } + "\n"
+        });
+        ensure!(!part.trim().is_empty(), "{} has no part {heading}", self.page);
+        self.goes_through(&part).map(|_| ())
+    }
+
+    fn goes_through(&mut self, text: &str) -> Result<usize> {
         let page = self.page;
-        let text = std::fs::read_to_string(root()?.join(page))?;
         let (mut shown, mut mistakes): (Option<String>, usize) = (None, 0);
-        for block in blocks(&text).with_context(|| format!("{page} cannot be read"))? {
+        for block in blocks(text).with_context(|| format!("{page} cannot be read"))? {
             match block.kind {
                 Kind::Typed => shown = Some(self.types(&block)?),
                 Kind::File => self.writes(&block)?,
