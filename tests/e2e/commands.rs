@@ -294,15 +294,33 @@ async fn keys_are_made_once_and_readable_by_their_owner_alone() -> Result<()> {
     Ok(())
 }
 
+/// check, connect, route, demo, status, tail, completions; four of topics, four of schema, one of keys.
+const LEAVES: usize = 7 + 4 + 4 + 1;
+
+/// The names under `Commands:`.
+fn listed(help: &str) -> impl Iterator<Item = String> {
+    let lines = help.lines().skip_while(|line| *line != "Commands:").skip(1);
+    let lines = lines.take_while(|line| !line.is_empty()).filter(|line| !line.starts_with("   "));
+    lines.filter_map(|line| line.split_whitespace().next()).map(str::to_owned)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn help_shows_an_example_for_every_command_and_completions_exist() -> Result<()> {
     let ready = ready().await?;
-    for command in ["check", "connect", "route", "status", "topics", "tail", "schema", "keys", "completions"]
-    {
-        let output = ready.site.run(&[command, "--help"])?;
-        let text = String::from_utf8(output.stdout)?;
-        assert!(text.contains("Example"), "{command}: {text}");
+    let help = |words: &[String]| -> Result<String> {
+        let words: Vec<&str> = words.iter().map(String::as_str).chain(["--help"]).collect();
+        Ok(String::from_utf8(ready.site.run(&words)?.stdout)?)
+    };
+    // From the program down to the leaves of its tree, as its own help lists them.
+    let (mut asked, mut leaves) = (vec![Vec::new()], 0);
+    while let Some(words) = asked.pop() {
+        let text = help(&words)?;
+        let below: Vec<String> = listed(&text).filter(|name| name != "help").collect();
+        assert!(words.is_empty() || text.contains("\nExample"), "{words:?}: {text}");
+        leaves += usize::from(below.is_empty());
+        asked.extend(below.into_iter().map(|name| [&words[..], &[name]].concat()));
     }
+    assert_eq!(leaves, LEAVES, "commands that do something");
     for shell in ["bash", "zsh", "fish"] {
         let output = ready.site.run(&["completions", shell])?;
         assert!(String::from_utf8(output.stdout)?.contains("lienthong"), "{shell}");

@@ -244,10 +244,14 @@ pub(crate) struct Status {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Topics {
     /// Names and partitions as contracts say.
+    #[command(after_help = "Example:\n  lienthong topics list --output json")]
     List,
     /// Create what is missing; never changes a partition count.
+    #[command(after_help = "Examples:\n  lienthong topics create\n  \
+                      lienthong topics create --log 'kafka://localhost:9092?registry=http://localhost:8081'")]
     Create,
     /// What exists against what contracts say; exit 5 when they differ.
+    #[command(after_help = "Example:\n  lienthong topics describe || lienthong topics create")]
     Describe,
     /// Print the rights that least privilege needs on the brokers, as kafka-acls commands; changes nothing.
     ///
@@ -326,6 +330,7 @@ pub(crate) enum Schema {
         dir: PathBuf,
     },
     /// Write schemas to the registry; nothing else does.
+    #[command(after_help = "Example:\n  lienthong schema check && lienthong schema register")]
     Register,
 }
 
@@ -333,5 +338,6 @@ pub(crate) enum Schema {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Keys {
     /// Write new key files where the site expects them; existing ones are left alone.
+    #[command(after_help = "Example:\n  lienthong keys new --site docs/examples/admin-units")]
     New,
 }
