@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::nation::{Publisher, create_copy};
 use crate::site::{Engine, PARTICIPANT, Site};
+use crate::stops::is;
 
 pub(crate) struct Ready {
     pub(crate) site: Site,
@@ -38,7 +39,8 @@ async fn a_service_stops_cleanly_within_ten_seconds_of_sigterm_with_exit_code_13
     ready.site.prepare()?;
     for arguments in [&["connect", PARTICIPANT][..], &["route"]] {
         let mut child = ready.site.start(arguments)?;
-        tokio::time::sleep(Duration::from_secs(2)).await;
+        let name = if arguments.len() == 2 { PARTICIPANT } else { "nso.statistics/admin_unit" };
+        is(&ready.site, name, "live").await?;
         let asked = Instant::now();
         let kill = std::process::Command::new("kill").args(["-TERM", &child.id().to_string()]).status()?;
         assert!(kill.success());
