@@ -218,7 +218,7 @@ pub(crate) struct Demo {
     /// Stop after so long, counted from when the nation is made and lives; until Ctrl-C without.
     #[arg(long = "for", value_name = "SECONDS", value_parser = seconds)]
     pub(crate) length: Option<Duration>,
-    /// Same seed, same nation and same history [default: 1, or what the folder holds].
+    /// Same seed on the same day, same nation and same history: it begins on the day on which it is made [default: 1, or what the folder holds].
     #[arg(long)]
     pub(crate) seed: Option<u64>,
     /// People at the start, 100 to 1,000,000; what many need is in docs/demo.md [default: 10000, or what the folder holds].
