@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::nation::{Publisher, create_copy};
 use crate::site::{Engine, PARTICIPANT, Site};
+use crate::stops::is;
 
 pub(crate) struct Ready {
     pub(crate) site: Site,
@@ -38,7 +39,8 @@ async fn a_service_stops_cleanly_within_ten_seconds_of_sigterm_with_exit_code_13
     ready.site.prepare()?;
     for arguments in [&["connect", PARTICIPANT][..], &["route"]] {
         let mut child = ready.site.start(arguments)?;
-        tokio::time::sleep(Duration::from_secs(2)).await;
+        let name = if arguments.len() == 2 { PARTICIPANT } else { "nso.statistics/admin_unit" };
+        is(&ready.site, name, "live").await?;
         let asked = Instant::now();
         let kill = std::process::Command::new("kill").args(["-TERM", &child.id().to_string()]).status()?;
         assert!(kill.success());
@@ -294,15 +296,33 @@ async fn keys_are_made_once_and_readable_by_their_owner_alone() -> Result<()> {
     Ok(())
 }
 
+/// check, connect, route, demo, status, tail, completions; four of topics, four of schema, one of keys.
+const LEAVES: usize = 7 + 4 + 4 + 1;
+
+/// The names under `Commands:`.
+fn listed(help: &str) -> impl Iterator<Item = String> {
+    let lines = help.lines().skip_while(|line| *line != "Commands:").skip(1);
+    let lines = lines.take_while(|line| !line.is_empty()).filter(|line| !line.starts_with("   "));
+    lines.filter_map(|line| line.split_whitespace().next()).map(str::to_owned)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn help_shows_an_example_for_every_command_and_completions_exist() -> Result<()> {
     let ready = ready().await?;
-    for command in ["check", "connect", "route", "status", "topics", "tail", "schema", "keys", "completions"]
-    {
-        let output = ready.site.run(&[command, "--help"])?;
-        let text = String::from_utf8(output.stdout)?;
-        assert!(text.contains("Example"), "{command}: {text}");
+    let help = |words: &[String]| -> Result<String> {
+        let words: Vec<&str> = words.iter().map(String::as_str).chain(["--help"]).collect();
+        Ok(String::from_utf8(ready.site.run(&words)?.stdout)?)
+    };
+    // From the program down to the leaves of its tree, as its own help lists them.
+    let (mut asked, mut leaves) = (vec![Vec::new()], 0);
+    while let Some(words) = asked.pop() {
+        let text = help(&words)?;
+        let below: Vec<String> = listed(&text).filter(|name| name != "help").collect();
+        assert!(words.is_empty() || text.contains("\nExample"), "{words:?}: {text}");
+        leaves += usize::from(below.is_empty());
+        asked.extend(below.into_iter().map(|name| [&words[..], &[name]].concat()));
     }
+    assert_eq!(leaves, LEAVES, "commands that do something");
     for shell in ["bash", "zsh", "fish"] {
         let output = ready.site.run(&["completions", shell])?;
         assert!(String::from_utf8(output.stdout)?.contains("lienthong"), "{shell}");

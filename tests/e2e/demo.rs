@@ -1,12 +1,12 @@
 //! `lienthong demo`: the nation lives, is stopped, killed and continued, and its check finds what is wrong.
 
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
-use std::time::Duration;
+use std::process::{Command, Output, Stdio};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use lienthong_testkit::database::Database;
 
+use crate::demo_run::Running;
 use crate::site::{Engine, log_address};
 
 pub(crate) fn demo(folder: &Path, arguments: &[&str]) -> Command {
@@ -23,24 +23,40 @@ pub(crate) fn ended(output: &Output, code: i32) -> Result<String> {
     Ok(said)
 }
 
-/// Waits until life goes on, then ends the demo in this way.
-fn interrupt(mut child: Child, name: &str) -> Result<Output> {
-    std::thread::sleep(Duration::from_secs(6));
-    ensure!(child.try_wait()?.is_none(), "it ended by itself");
-    let sent = Command::new("kill").args(["-s", name, &child.id().to_string()]).status()?;
-    ensure!(sent.success(), "no signal was sent");
-    Ok(child.wait_with_output()?)
+/// Waits until life goes on, then ends the demo in this way: its exit code, and what it said.
+fn interrupt(command: Command, name: &str) -> Result<(Option<i32>, String)> {
+    let mut running = Running::start(command)?;
+    for _ in 0..2 {
+        running.line("people live")?;
+    }
+    running.signal(name)?;
+    running.ended()
+}
+
+/// Types the commands that the end of a demo tells to look further.
+fn as_told(said: &str) -> Result<()> {
+    let told = said.split("Everything is in ").nth(1).context("the folder is told")?;
+    let commands: Vec<&str> = told.lines().filter_map(|line| line.strip_prefix("  ")).collect();
+    ensure!(commands.len() == 4, "{told}");
+    let programs = Path::new(env!("CARGO_BIN_EXE_lienthong")).parent().context("a folder")?;
+    let path = format!("{}:{}", programs.display(), std::env::var("PATH")?);
+    for command in commands {
+        let output = Command::new("sh").args(["-c", command]).env("PATH", &path).output()?;
+        let said = ended(&output, 0).with_context(|| command.to_owned())?;
+        ensure!(!command.contains("limit 5") || said.lines().count() == 5, "{command}: {said}");
+    }
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_nation_that_is_killed_and_stopped_goes_on_and_every_row_is_right() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let options = ["--people", "400", "--rate", "30"];
-    let killed = interrupt(demo(folder.path(), &options).spawn()?, "KILL")?;
-    ensure!(killed.status.code().is_none(), "killed");
-    let stopped = interrupt(demo(folder.path(), &["--rate", "30"]).spawn()?, "INT")?;
-    let said = ended(&stopped, 0)?;
-    ensure!(said.contains("0 differences") && said.contains("lienthong tail civil_status"), "{said}");
+    let (code, said) = interrupt(demo(folder.path(), &options), "KILL")?;
+    ensure!(code.is_none(), "killed: {code:?} {said}");
+    let (code, said) = interrupt(demo(folder.path(), &["--rate", "30"]), "INT")?;
+    ensure!(code == Some(0) && said.contains("; 0 differences"), "{code:?}: {said}");
+    as_told(&said)?;
     let other = demo(folder.path(), &["--people", "500", "--for", "1s"]).output()?;
     ended(&other, 2)?;
     let json = demo(folder.path(), &["--for", "2s", "--output", "json"]).output()?;

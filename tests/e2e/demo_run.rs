@@ -17,21 +17,21 @@ const LONG: Duration = Duration::from_secs(120);
 const TERM: Duration = Duration::from_secs(10);
 
 /// A demo under way.
-struct Running {
+pub(crate) struct Running {
     child: Child,
     lines: Receiver<String>,
     said: Vec<String>,
 }
 
 impl Running {
-    fn start(mut command: Command) -> Result<Self> {
+    pub(crate) fn start(mut command: Command) -> Result<Self> {
         let mut child = command.spawn()?;
         let lines = follow(child.stdout.take().context("a pipe")?);
         Ok(Self { child, lines, said: Vec::new() })
     }
 
     /// The next line with this text.
-    fn line(&mut self, text: &str) -> Result<String> {
+    pub(crate) fn line(&mut self, text: &str) -> Result<String> {
         let since = Instant::now();
         loop {
             match self.lines.recv_timeout(LONG.saturating_sub(since.elapsed())) {
@@ -47,7 +47,7 @@ impl Running {
         }
     }
 
-    fn signal(&self, name: &str) -> Result<Instant> {
+    pub(crate) fn signal(&self, name: &str) -> Result<Instant> {
         let sent = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status()?;
         ensure!(sent.success(), "no signal was sent");
         Ok(Instant::now())
@@ -60,7 +60,7 @@ impl Running {
     }
 
     /// Waits for the end: its exit code, and everything that was said on both ways.
-    fn ended(mut self) -> Result<(Option<i32>, String)> {
+    pub(crate) fn ended(mut self) -> Result<(Option<i32>, String)> {
         self.said.extend(self.lines);
         let output = self.child.wait_with_output()?;
         let said = format!("{}\n{}", self.said.join("\n"), String::from_utf8_lossy(&output.stderr));
@@ -243,5 +243,65 @@ async fn a_folder_of_another_version_is_refused_with_its_name_and_the_fix() -> R
     let name = folder.path().canonicalize()?.display().to_string();
     ensure!(told.contains(&name) && told.contains("another version") && told.contains("fix: "), "{told}");
     ensure!(!folder.path().join("lienthong.yaml").exists(), "nothing is written into it");
+    Ok(())
+}
+
+/// A record that named its holder by its own number, because a child had no PIN yet.
+fn left_its_number(line: &str) -> bool {
+    let event: serde_json::Value = serde_json::from_str(line).unwrap_or_default();
+    event["operation"] == "rekey"
+        && event["subject"].as_str().is_some_and(|subject| subject.starts_with("registration_no:"))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_child_that_gets_its_pin_later_leaves_the_subject_that_was_its_registration() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let mut running = Running::start(demo(folder.path(), &["--people", "300", "--rate", "40"]))?;
+    let since = Instant::now();
+    loop {
+        running.line("people live")?;
+        let mut tail = Command::new(env!("CARGO_BIN_EXE_lienthong"));
+        tail.args(["tail", "civil_status", "--show-values", "--output", "json", "--site"]);
+        let output = tail.arg(folder.path()).env_remove("LIENTHONG_LOG").output()?;
+        if ended(&output, 0)?.lines().any(left_its_number) {
+            break;
+        }
+        ensure!(since.elapsed() < LONG, "no child got its PIN later: {:#?}", running.said);
+    }
+    running.signal("INT")?;
+    let said = running.end(0)?;
+    ensure!(said.contains("; 0 differences"), "{said}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn on_a_terminal_a_table_is_drawn_over_the_last_one_under_a_legend() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    // A terminal as wide as the table, for `script` begins with one of no width.
+    let line = format!(
+        "stty cols 150 rows 60; '{}' demo --dir '{}' --people 300 --rate 20 --for 3s",
+        env!("CARGO_BIN_EXE_lienthong"),
+        folder.path().display()
+    );
+    let output = Command::new("script")
+        .args(["-qec", &line, "/dev/null"])
+        .env_remove("LIENTHONG_LOG")
+        .stdin(Stdio::null())
+        .output()
+        .context("it needs the command script (Debian: apt-get install bsdutils)")?;
+    let said = ended(&output, 0)?;
+    for part in
+        ["A nation lives in ", "Look at: lag", "fresh through, which moves", "Ctrl-C ends it with a check"]
+    {
+        ensure!(said.contains(part), "the legend has no {part}: {said}");
+    }
+    let headings = said.lines().find(|line| line.contains("who ") && line.contains("quarantined"));
+    let headings = headings.with_context(|| format!("no headings: {said}"))?;
+    for heading in ["who", "state", "events", "lag p50", "lag p99", "fresh through", "quarantined"] {
+        ensure!(headings.contains(heading), "no {heading}: {headings}");
+    }
+    let row = said.lines().find(|line| line.contains("vss.insurance/civil_status"));
+    ensure!(row.is_some(), "no row of a subscription: {said}");
+    ensure!(said.contains("\u{1b}[J") && said.contains("people live"), "drawn once: {said}");
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! A committed row becomes a subscriber's row: the real administrative units, before and after the merger of 1 July 2025.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::Result;
@@ -12,6 +13,19 @@ use crate::site::{Engine, PARTICIPANT, Site};
 
 fn units() -> Result<AdminUnits> {
     AdminUnits::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/examples/admin-units/data"))
+}
+
+/// Former units that the data names successors of: provinces, communes, and five districts on islands, each of which is one unit now.
+const SUCCEEDED: usize = 63 + 10_035 + 5;
+
+/// How many codes of a level were closed under one name and live on under another.
+fn reused(rows: &[Vec<Option<String>>], level: &str) -> usize {
+    let of_level = || rows.iter().filter(|row| row[0].as_deref() == Some(level));
+    let names: BTreeSet<_> =
+        of_level().filter(|row| row[3].is_none()).map(|row| (&row[1], &row[5])).collect();
+    let codes: BTreeSet<_> = names.iter().map(|(code, _)| *code).collect();
+    let closed = of_level().filter(|row| row[3].is_some());
+    closed.filter(|row| codes.contains(&row[1]) && !names.contains(&(&row[1], &row[5]))).count()
 }
 
 /// Loads the former state, captures and delivers it, merges, captures and delivers that.
@@ -46,6 +60,13 @@ async fn merger(site: &Site, publisher: &str, subscribers: &[&str]) -> Result<()
         };
         assert_eq!((current("province"), current("commune")), (34, 3_321));
         assert_eq!((closed("province"), closed("district"), closed("commune")), (63, 696, 10_035));
+        assert_eq!(
+            (reused(&rows, "province"), reused(&rows, "commune")),
+            (7, 1_815),
+            "codes with another meaning"
+        );
+        let succeeded = rows.iter().filter(|row| row[7].as_deref() != Some("")).count();
+        assert_eq!(succeeded, SUCCEEDED, "former units that name their successors");
         let events = check_receipts(subscriber).await?;
         assert_eq!(events, 2 * (63 + 696 + 10_035) + 34 + 3_321, "every event once in the receipts");
     }

@@ -14,6 +14,7 @@ mod nation;
 mod observed;
 mod programs;
 mod quality;
+mod reader;
 mod residents;
 mod search;
 mod secure;

@@ -1,7 +1,7 @@
 //! A small table of administrative units that changes at random, and what every copy of it must hold.
 
 use anyhow::Result;
-use lienthong_testkit::admin_units::{CREATE_COPY, CREATE_TABLE, STATE};
+use lienthong_testkit::admin_units::{self, CREATE_TABLE, STATE, copied_state};
 use lienthong_testkit::database::Database;
 use rand::Rng as _;
 use rand::rngs::StdRng;
@@ -64,22 +64,23 @@ impl Publisher {
 
     /// The rows as they are now, in one order.
     pub(crate) async fn rows(&mut self) -> Result<Vec<Vec<Option<String>>>> {
-        sorted(&mut self.database, "admin_unit", "").await
+        sorted(&mut self.database, &format!("select {STATE} from admin_unit")).await
     }
 }
 
 /// Creates the copy's table.
 pub(crate) async fn create_copy(url: &str) -> Result<()> {
-    Database::open(url).await?.run(&[CREATE_COPY.to_owned()]).await
+    Database::open(url).await?.run(&[admin_units::create_copy(url)]).await
 }
 
 /// The copy's rows that are not voided, in one order.
 pub(crate) async fn copy(url: &str) -> Result<Vec<Vec<Option<String>>>> {
-    sorted(&mut Database::open(url).await?, "admin_unit_copy", "where voided_at is null").await
+    let query = format!("select {} from admin_unit_copy where voided_at is null", copied_state(url));
+    sorted(&mut Database::open(url).await?, &query).await
 }
 
-async fn sorted(database: &mut Database, table: &str, condition: &str) -> Result<Vec<Vec<Option<String>>>> {
-    let mut rows = database.rows(&format!("select {STATE} from {table} {condition}")).await?;
+async fn sorted(database: &mut Database, query: &str) -> Result<Vec<Vec<Option<String>>>> {
+    let mut rows = database.rows(query).await?;
     rows.sort();
     Ok(rows)
 }

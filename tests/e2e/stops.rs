@@ -16,6 +16,7 @@ use crate::site::{Engine, PARTICIPANT, Site};
 /// Longer than any test waits.
 const SILENCE: Duration = Duration::from_secs(3600);
 const SOON: Duration = Duration::from_secs(60);
+const SUBSCRIPTION: &str = "nso.statistics/admin_unit";
 
 /// Asks a service to stop and holds it to its promise.
 fn stops(site: &Site, mut child: Child, what: &str) -> Result<()> {
@@ -60,29 +61,29 @@ async fn a_service_stops_in_time_where_nobody_listens_at_the_logs_address() -> R
 async fn a_service_stops_in_time_when_its_database_has_fallen_silent() -> Result<()> {
     let (publisher, subscriber) = (TestDatabase::create().await?, TestDatabase::create().await?);
     let (server, _) = through(publisher.url(), "")?;
-    let proxy = TcpProxy::start(&server).await?;
-    let (_, owner_url) = through(publisher.url(), &proxy.address())?;
-    let (_, copy_url) = through(subscriber.url(), &proxy.address())?;
+    let (before_owner, before_copy) = (TcpProxy::start(&server).await?, TcpProxy::start(&server).await?);
+    let (_, owner_url) = through(publisher.url(), &before_owner.address())?;
+    let (_, copy_url) = through(subscriber.url(), &before_copy.address())?;
     let site = Site::new(Engine::Embedded, &owner_url, &[("nso.statistics", &copy_url)])?;
     let mut owner = Publisher::create(publisher.url()).await?;
     owner.insert(10).await?;
     create_copy(subscriber.url()).await?;
     site.prepare()?;
-    for arguments in [&["connect", PARTICIPANT][..], &["route"]] {
-        let child = site.start(arguments)?;
-        let name = if arguments.len() == 2 { PARTICIPANT } else { "nso.statistics/admin_unit" };
-        live(&site, name).await?;
-        proxy.delay(SILENCE);
-        owner.insert(10).await?;
-        tokio::time::sleep(Duration::from_secs(2)).await;
-        stops(&site, child, &arguments.join(" "))?;
-        proxy.delay(Duration::ZERO);
-        proxy.drop_connections();
-        if arguments.len() == 2 {
-            site.succeed(&["connect", PARTICIPANT, "--once"])?;
-        }
-    }
-    Ok(())
+    let connector = site.start(&["connect", PARTICIPANT])?;
+    is(&site, PARTICIPANT, "live").await?;
+    before_owner.delay(SILENCE);
+    owner.insert(10).await?;
+    eventually(SOON, async || Ok(before_owner.has_held())).await?;
+    stops(&site, connector, "connect")?;
+    before_owner.delay(Duration::ZERO);
+    before_owner.drop_connections();
+
+    let router = site.start(&["route"])?;
+    is(&site, SUBSCRIPTION, "live").await?;
+    before_copy.delay(SILENCE);
+    site.succeed(&["connect", PARTICIPANT, "--once"])?;
+    eventually(SOON, async || Ok(before_copy.has_held())).await?;
+    stops(&site, router, "route")
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -104,10 +105,11 @@ async fn a_connector_stops_in_time_when_the_broker_has_fallen_silent_in_the_midd
     site.succeed(&["--log", &log, "schema", "register"])?;
     for arguments in [&["connect", PARTICIPANT][..], &["route"]] {
         let child = site.start(&[&["--log", &log], arguments].concat())?;
-        let name = if arguments.len() == 2 { PARTICIPANT } else { "nso.statistics/admin_unit" };
-        live_on(&site, &log, name).await?;
+        let name = if arguments.len() == 2 { PARTICIPANT } else { SUBSCRIPTION };
+        reported(&site, &["--log", &log, "status", "--output", "json"], name, "live").await?;
         broker.sigstop()?;
         owner.insert(10).await?;
+        // A process that hangs has no state that could be asked for; with too short a pause it hangs less deep.
         tokio::time::sleep(Duration::from_secs(2)).await;
         stops(&site, child, &arguments.join(" "))?;
         broker.sigcont()?;
@@ -156,28 +158,24 @@ async fn a_router_stops_in_time_while_somebody_else_has_locked_the_file() -> Res
     for (journal, lock) in LOCKS {
         let (_folder, site, _holder) = behind_a_lock(journal, lock).await?;
         let child = site.start(&["route"])?;
-        tokio::time::sleep(Duration::from_millis(1500)).await;
+        is(&site, SUBSCRIPTION, "waiting").await?;
         stops(&site, child, &format!("route, {journal}, {lock}"))?;
     }
     Ok(())
 }
 
-async fn live(site: &Site, name: &str) -> Result<()> {
-    reported(site, &["status", "--output", "json"], name).await
+/// Waits until a service has reported this state.
+pub(crate) async fn is(site: &Site, name: &str, state: &str) -> Result<()> {
+    reported(site, &["status", "--output", "json"], name, state).await
 }
 
-async fn live_on(site: &Site, log: &str, name: &str) -> Result<()> {
-    reported(site, &["--log", log, "status", "--output", "json"], name).await
-}
-
-/// Waits until a service has reported that it is live.
-async fn reported(site: &Site, arguments: &[&str], name: &str) -> Result<()> {
+async fn reported(site: &Site, arguments: &[&str], name: &str, state: &str) -> Result<()> {
     eventually(SOON, async || {
         let output = site.run(arguments)?;
         let rows: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
-        let live = |row: &serde_json::Value| row["name"] == name && row["state"] == "live";
-        Ok(rows.as_array().is_some_and(|rows| rows.iter().any(live)))
+        let found = |row: &serde_json::Value| row["name"] == name && row["state"] == state;
+        Ok(rows.as_array().is_some_and(|rows| rows.iter().any(found)))
     })
     .await
-    .with_context(|| format!("{name} is not live\n{}", site.said().unwrap_or_default()))
+    .with_context(|| format!("{name} is not {state}\n{}", site.said().unwrap_or_default()))
 }

@@ -218,7 +218,7 @@ pub(crate) struct Demo {
     /// Stop after so long, counted from when the nation is made and lives; until Ctrl-C without.
     #[arg(long = "for", value_name = "SECONDS", value_parser = seconds)]
     pub(crate) length: Option<Duration>,
-    /// Same seed, same nation and same history [default: 1, or what the folder holds].
+    /// Same seed on the same day, same nation and same history: it begins on the day on which it is made [default: 1, or what the folder holds].
     #[arg(long)]
     pub(crate) seed: Option<u64>,
     /// People at the start, 100 to 1,000,000; what many need is in docs/demo.md [default: 10000, or what the folder holds].
@@ -244,10 +244,14 @@ pub(crate) struct Status {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Topics {
     /// Names and partitions as contracts say.
+    #[command(after_help = "Example:\n  lienthong topics list --output json")]
     List,
     /// Create what is missing; never changes a partition count.
+    #[command(after_help = "Examples:\n  lienthong topics create\n  \
+                      lienthong topics create --log 'kafka://localhost:9092?registry=http://localhost:8081'")]
     Create,
     /// What exists against what contracts say; exit 5 when they differ.
+    #[command(after_help = "Example:\n  lienthong topics describe || lienthong topics create")]
     Describe,
     /// Print the rights that least privilege needs on the brokers, as kafka-acls commands; changes nothing.
     ///
@@ -326,6 +330,7 @@ pub(crate) enum Schema {
         dir: PathBuf,
     },
     /// Write schemas to the registry; nothing else does.
+    #[command(after_help = "Example:\n  lienthong schema check && lienthong schema register")]
     Register,
 }
 
@@ -333,5 +338,6 @@ pub(crate) enum Schema {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Keys {
     /// Write new key files where the site expects them; existing ones are left alone.
+    #[command(after_help = "Example:\n  lienthong keys new --site docs/examples/admin-units")]
     New,
 }

@@ -162,3 +162,80 @@ pub(crate) fn today() -> NaiveDate {
     FixedOffset::east_opt(7 * 3600)
         .map_or_else(|| Utc::now().date_naive(), |zone| Utc::now().with_timezone(&zone).date_naive())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use rusqlite::types::Value;
+
+    use super::*;
+    use crate::ground::{Ground, LifeOptions};
+    use crate::site::{PARTICIPANTS, publisher_file};
+
+    /// So many people that no happening waits for another.
+    const PEOPLE: u32 = 2_000;
+    const HAPPENINGS: u64 = 40;
+
+    /// So many happenings of a new nation, at whatever rate they come.
+    fn lives(folder: &Path, rate: f64) -> Result<NaiveDate, DemoError> {
+        crate::site::write(folder, None)?;
+        let options = LifeOptions { seed: Some(7), people: Some(PEOPLE), rate, canaries: false };
+        let ground = Ground::open(folder, options)?;
+        let mut life = ground.settle(&mut |_| ControlFlow::Continue(()))?.expect("nobody breaks it off");
+        let first = life.nation.today();
+        while life.happened() < HAPPENINGS {
+            std::thread::sleep(life.tick()?);
+        }
+        life.finish()?;
+        Ok(first)
+    }
+
+    /// Every row of every ministry's tables.
+    fn rows(folder: &Path) -> Vec<(String, Vec<Vec<Value>>)> {
+        let mut found = Vec::new();
+        for participant in PARTICIPANTS {
+            let file = Connection::open(publisher_file(folder, participant)).expect("a database");
+            let mut names = file
+                .prepare("select name from sqlite_master where type = 'table' and name not like 'sqlite%' order by name")
+                .expect("the catalogue");
+            let names: Vec<String> = names
+                .query_map([], |row| row.get(0))
+                .expect("names")
+                .collect::<Result<_, _>>()
+                .expect("names");
+            for name in names {
+                let mut statement = file.prepare(&format!("select * from {name}")).expect("the table");
+                let width = statement.column_count();
+                let cells = statement.query_map([], |row| (0..width).map(|cell| row.get(cell)).collect());
+                let mut cells: Vec<Vec<Value>> =
+                    cells.expect("rows").collect::<Result<_, _>>().expect("rows");
+                cells.sort_by_key(|row| format!("{row:?}"));
+                found.push((format!("{participant} {name}"), cells));
+            }
+        }
+        found
+    }
+
+    #[test]
+    fn two_folders_of_one_seed_on_one_day_hold_equal_rows_whatever_the_pace() {
+        loop {
+            let (one, other) =
+                (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+            let days = [(&one, 1e6), (&other, 20.0)]
+                .map(|(folder, rate)| lives(folder.path(), rate).expect("a nation that lives"));
+            // Midnight came between.
+            if days[0] != days[1] || days[1] != today() {
+                continue;
+            }
+            let (one, other) = (rows(one.path()), rows(other.path()));
+            assert_eq!(one.iter().map(|(_, rows)| rows.len()).sum::<usize>(), {
+                other.iter().map(|(_, rows)| rows.len()).sum::<usize>()
+            });
+            for (one, other) in one.iter().zip(&other) {
+                assert!(one == other, "{} differs", one.0);
+            }
+            return;
+        }
+    }
+}

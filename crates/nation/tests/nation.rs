@@ -115,15 +115,18 @@ fn names_are_as_frequent_as_in_the_country() {
 fn pins_are_valid_and_nobody_shares_one() {
     let mut nation = Nation::new(config(3)).unwrap();
     let rows: Vec<RowWrite> = nation.initial_rows(System::Population).collect();
-    let provinces: BTreeSet<String> = nation
-        .initial_rows(System::AdminUnits)
-        .filter(|row| text(row, "level") == "province")
-        .map(|row| format!("0{}", text(&row, "code")))
-        .collect();
+    // By name: a province that lives on under another code has two.
+    let mut provinces: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for row in nation.initial_rows(System::AdminUnits).filter(|row| text(row, "level") == "province") {
+        for name in ["name", "full_name"] {
+            let codes = provinces.entry(text(&row, name).to_owned()).or_default();
+            codes.insert(format!("0{}", text(&row, "code")));
+        }
+    }
     for row in &rows {
         let (pin, birth) = (text(row, "pin"), text(row, "birth_date"));
         assert!(pin.len() == 12 && pin.bytes().all(|digit| digit.is_ascii_digit()), "a PIN has 12 digits");
-        let province = provinces.contains(&pin[..3]);
+        let province = provinces[text(row, "birth_registration_place")].contains(&pin[..3]);
         let female = text(row, "sex") == "female";
         let sex = (pin.as_bytes()[3] - b'0') % 2 == u8::from(female);
         let century = u32::from(pin.as_bytes()[3] - b'0') / 2 * 100 + 1900;

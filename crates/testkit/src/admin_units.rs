@@ -21,14 +21,35 @@ pub const CREATE_TABLE: &str = "create table admin_unit (
     parent_code text, name text not null, full_name text not null, successors text not null default '',
     primary key (level, code, valid_from))";
 
-/// The subscriber's table.
-pub const CREATE_COPY: &str = "create table admin_unit_copy (
-    level text not null, code text not null, valid_from text not null, valid_to text,
-    parent_code text, name text, full_name text, voided_at text,
-    primary key (level, code, valid_from))";
-
 /// What publisher and subscribers must agree on, in one order.
-pub const STATE: &str = "level, code, valid_from, valid_to, parent_code, name, full_name";
+pub const STATE: &str = "level, code, valid_from, valid_to, parent_code, name, full_name, successors";
+
+/// The subscriber's table, for the kind of database of this URL: PostgreSQL has a type for lists, SQLite keeps them as JSON.
+#[must_use]
+pub fn create_copy(url: &str) -> String {
+    let list = if is_sqlite(url) { "text" } else { "text[]" };
+    format!(
+        "create table admin_unit_copy (
+        level text not null, code text not null, valid_from text not null, valid_to text,
+        parent_code text, name text, full_name text, successors {list}, voided_at text,
+        primary key (level, code, valid_from))"
+    )
+}
+
+/// [`STATE`] of the subscriber's table, with the list joined in its order as the publisher's table has it.
+#[must_use]
+pub fn copied_state(url: &str) -> String {
+    let list = if is_sqlite(url) {
+        "coalesce((select group_concat(value, ',' order by key) from json_each(successors)), '')"
+    } else {
+        "array_to_string(successors, ',')"
+    };
+    STATE.replace("successors", list)
+}
+
+fn is_sqlite(url: &str) -> bool {
+    url.starts_with("sqlite")
+}
 
 /// One row of the publisher's table.
 #[derive(Clone, Debug, PartialEq, Eq)]

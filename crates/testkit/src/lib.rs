@@ -16,6 +16,5 @@ pub mod secure_kafka;
 pub mod tls_proxy;
 mod wait;
 
-pub use lienthong_nation as nation;
 pub use random::seed;
 pub use wait::eventually;

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
-use lienthong_testkit::admin_units::{AdminUnits, CREATE_COPY, CREATE_TABLE, STATE};
+use lienthong_testkit::admin_units::{AdminUnits, CREATE_TABLE, STATE, copied_state, create_copy};
 use lienthong_testkit::database::Database;
 
 #[tokio::main]
@@ -30,7 +30,7 @@ async fn main() -> Result<ExitCode> {
             Database::open(url).await?.run(&statements).await?;
             println!("the merger ran: {} changes in one transaction", statements.len());
         }
-        ["subscriber", url] => Database::open(url).await?.run(&[CREATE_COPY.to_owned()]).await?,
+        ["subscriber", url] => Database::open(url).await?.run(&[create_copy(url)]).await?,
         ["compare", publisher, subscribers @ ..] if !subscribers.is_empty() => {
             return compare(publisher, subscribers).await;
         }
@@ -42,13 +42,13 @@ async fn main() -> Result<ExitCode> {
 }
 
 async fn compare(publisher: &str, subscribers: &[&str]) -> Result<ExitCode> {
-    let expected = state(publisher, "admin_unit").await?;
+    let expected = state(publisher, &format!("select {STATE} from admin_unit")).await?;
     println!("{:<14}{:>10}{:>10}{:>10}{:>10}", "database", "current", "former", "missing", "different");
     let (current, former) = counts(&expected);
     println!("{:<14}{current:>10}{former:>10}{:>10}{:>10}", "publisher", "-", "-");
     let mut equal = true;
     for (index, url) in subscribers.iter().enumerate() {
-        let rows = state(url, "admin_unit_copy").await?;
+        let rows = state(url, &format!("select {} from admin_unit_copy", copied_state(url))).await?;
         let keys: BTreeSet<_> = rows.iter().map(|row| &row[..3]).collect();
         let missing = expected.iter().filter(|row| !keys.contains(&row[..3])).count();
         let different = rows.iter().filter(|row| expected.binary_search(row).is_err()).count();
@@ -62,9 +62,9 @@ async fn compare(publisher: &str, subscribers: &[&str]) -> Result<ExitCode> {
     Ok(if equal { ExitCode::SUCCESS } else { ExitCode::from(5) })
 }
 
-/// A table's rows in one order, whatever the database's collation.
-async fn state(url: &str, table: &str) -> Result<Vec<Vec<Option<String>>>> {
-    let mut rows = Database::open(url).await?.rows(&format!("select {STATE} from {table}")).await?;
+/// Rows in one order, whatever the database's collation.
+async fn state(url: &str, query: &str) -> Result<Vec<Vec<Option<String>>>> {
+    let mut rows = Database::open(url).await?.rows(query).await?;
     rows.sort();
     Ok(rows)
 }
