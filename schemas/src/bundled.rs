@@ -115,7 +115,7 @@ mod tests {
         let catalogue = bundled().unwrap_or_else(|problems| panic!("{}", shown(&problems)));
         assert_eq!(catalogue.events().count(), 32);
         assert_eq!(catalogue.families().count(), 19);
-        assert_eq!(catalogue.purposes().len(), 18);
+        assert_eq!(catalogue.purposes().len(), 19);
         for (event, text) in bundled_texts().schemas {
             assert_eq!(shown(&lint(event, text)), "", "{event}");
         }
@@ -152,5 +152,26 @@ mod tests {
         assert_eq!(death.access("P1", &FieldPath::new("deceased")), Access::Plain);
         assert_eq!(death.access("P4", &FieldPath::new("deceased")), Access::Denied);
         assert_eq!(catalogue.revoked_by("civil_status.death.registered").count(), 1);
+    }
+
+    #[test]
+    fn notices_of_health_facilities_show_no_more_than_each_purpose_needs() {
+        let catalogue = bundled().unwrap();
+        let seeing = |event: &str, field: &str| -> Vec<String> {
+            let event = catalogue.event(event).unwrap();
+            let sees = |purpose: &&String| event.access(purpose, &FieldPath::new(field)) != Access::Denied;
+            catalogue.purposes().keys().filter(sees).cloned().collect()
+        };
+        let (birth, death) = ("health.birth_notice.issued", "health.death_notice.issued");
+        for leaf in catalogue.event(birth).unwrap().schema.leaf_paths() {
+            if leaf.path.as_str().starts_with("surrogate.") {
+                assert_eq!(seeing(birth, leaf.path.as_str()), ["P19"], "{}", leaf.path);
+            }
+        }
+        assert_eq!(seeing(birth, "mother.insurance_no"), ["P19"]);
+        assert_eq!(seeing(birth, "notes"), Vec::<String>::new());
+        assert_eq!(seeing(birth, "child.weight_g"), ["P13"]);
+        assert_eq!(seeing(death, "cause_text"), ["P19", "P9"]);
+        assert_eq!(seeing(death, "death_place"), ["P1", "P19"]);
     }
 }
