@@ -159,6 +159,40 @@ mod tests {
     }
 
     #[test]
+    fn whoever_is_told_of_deaths_sees_who_lives_and_nobody_sees_religion() {
+        let catalogue = bundled().unwrap();
+        let person = catalogue.event("population.person.updated").unwrap();
+        for field in ["life_status", "death_date"] {
+            let field = FieldPath::new(field);
+            let sees = |id: &&String| person.access(id, &field) != Access::Denied;
+            let seeing: Vec<_> = catalogue.purposes().keys().filter(sees).collect();
+            assert_eq!(seeing, ["P10", "P16", "P6", "P7", "P8", "P9"], "{field}");
+        }
+        for purpose in catalogue.purposes().keys() {
+            for field in ["religion_code", "ethnicity_code"] {
+                let access = person.access(purpose, &FieldPath::new(field));
+                assert_eq!(access, Access::Denied, "{purpose} {field}");
+            }
+        }
+    }
+
+    /// A code is read with the table of units of its day.
+    #[test]
+    fn whoever_holds_codes_of_units_may_have_the_units() {
+        let catalogue = bundled().unwrap();
+        let units = catalogue.event("admin_unit.changed").unwrap();
+        let code = FieldPath::new("code");
+        for event in catalogue.events().filter(|event| event.family == "residence") {
+            for (purpose, fields) in event.purposes() {
+                let holds = |path: &FieldPath| path.as_str().ends_with("commune_code");
+                if fields.plain.iter().any(holds) {
+                    assert_eq!(units.access(purpose, &code), Access::Plain, "{} {purpose}", event.name);
+                }
+            }
+        }
+    }
+
+    #[test]
     fn notices_of_health_facilities_show_no_more_than_each_purpose_needs() {
         let catalogue = bundled().unwrap();
         let seeing = |event: &str, field: &str| -> Vec<String> {
