@@ -115,7 +115,7 @@ mod tests {
         let catalogue = bundled().unwrap_or_else(|problems| panic!("{}", shown(&problems)));
         assert_eq!(catalogue.events().count(), 32);
         assert_eq!(catalogue.families().count(), 19);
-        assert_eq!(catalogue.purposes().len(), 18);
+        assert_eq!(catalogue.purposes().len(), 19);
         for (event, text) in bundled_texts().schemas {
             assert_eq!(shown(&lint(event, text)), "", "{event}");
         }
@@ -148,9 +148,68 @@ mod tests {
         for purpose in ["P1", "P4", "P11", "P17", "P99"] {
             assert_eq!(death.access(purpose, &cause), Access::Denied, "{purpose}");
         }
-        assert_eq!(death.access("P11", &FieldPath::new("deceased.pin")), Access::Pseudonym);
+        assert_eq!(death.access("P13", &FieldPath::new("deceased.pin")), Access::Pseudonym);
+        // Nobody has a basis for telling banks and operators of a death.
+        for event in ["civil_status.death.registered", "civil_status.record.revoked"] {
+            assert!(!catalogue.event(event).unwrap().purposes().contains_key("P11"), "{event}");
+        }
         assert_eq!(death.access("P1", &FieldPath::new("deceased")), Access::Plain);
         assert_eq!(death.access("P4", &FieldPath::new("deceased")), Access::Denied);
         assert_eq!(catalogue.revoked_by("civil_status.death.registered").count(), 1);
+    }
+
+    #[test]
+    fn whoever_is_told_of_deaths_sees_who_lives_and_nobody_sees_religion() {
+        let catalogue = bundled().unwrap();
+        let person = catalogue.event("population.person.updated").unwrap();
+        for field in ["life_status", "death_date"] {
+            let field = FieldPath::new(field);
+            let sees = |id: &&String| person.access(id, &field) != Access::Denied;
+            let seeing: Vec<_> = catalogue.purposes().keys().filter(sees).collect();
+            assert_eq!(seeing, ["P10", "P16", "P6", "P7", "P8", "P9"], "{field}");
+        }
+        for purpose in catalogue.purposes().keys() {
+            for field in ["religion_code", "ethnicity_code"] {
+                let access = person.access(purpose, &FieldPath::new(field));
+                assert_eq!(access, Access::Denied, "{purpose} {field}");
+            }
+        }
+    }
+
+    /// A code is read with the table of units of its day.
+    #[test]
+    fn whoever_holds_codes_of_units_may_have_the_units() {
+        let catalogue = bundled().unwrap();
+        let units = catalogue.event("admin_unit.changed").unwrap();
+        let code = FieldPath::new("code");
+        for event in catalogue.events().filter(|event| event.family == "residence") {
+            for (purpose, fields) in event.purposes() {
+                let holds = |path: &FieldPath| path.as_str().ends_with("commune_code");
+                if fields.plain.iter().any(holds) {
+                    assert_eq!(units.access(purpose, &code), Access::Plain, "{} {purpose}", event.name);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn notices_of_health_facilities_show_no_more_than_each_purpose_needs() {
+        let catalogue = bundled().unwrap();
+        let seeing = |event: &str, field: &str| -> Vec<String> {
+            let event = catalogue.event(event).unwrap();
+            let sees = |purpose: &&String| event.access(purpose, &FieldPath::new(field)) != Access::Denied;
+            catalogue.purposes().keys().filter(sees).cloned().collect()
+        };
+        let (birth, death) = ("health.birth_notice.issued", "health.death_notice.issued");
+        for leaf in catalogue.event(birth).unwrap().schema.leaf_paths() {
+            if leaf.path.as_str().starts_with("surrogate.") {
+                assert_eq!(seeing(birth, leaf.path.as_str()), ["P19"], "{}", leaf.path);
+            }
+        }
+        assert_eq!(seeing(birth, "mother.insurance_no"), ["P19"]);
+        assert_eq!(seeing(birth, "notes"), Vec::<String>::new());
+        assert_eq!(seeing(birth, "child.weight_g"), ["P13"]);
+        assert_eq!(seeing(death, "cause_text"), ["P19"]);
+        assert_eq!(seeing(death, "death_place"), ["P1", "P19"]);
     }
 }

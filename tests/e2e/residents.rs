@@ -26,7 +26,7 @@ publishes:
 /// `agreements/mps.population.yaml`.
 pub(crate) const AGREEMENT: &str = r#"agreement: mps.population/2026-01
 subscriber: mps.population
-purpose: P2
+purpose: P1
 legal_basis: "Decree 154/2024/ND-CP"
 valid: {from: 2026-01-01, until: 2099-12-31}
 target: {kind: KIND, url: "URL"}

@@ -61,6 +61,18 @@ pub enum PredicateType {
 pub struct Predicate {
     node: Node,
     inputs: Vec<usize>,
+    uses: Vec<FieldUse>,
+}
+
+/// One place of a condition at which it looks at a field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FieldUse {
+    /// Index of the field, as in [`Predicate::inputs`].
+    pub field: usize,
+    /// Character of the text, from 1.
+    pub column: usize,
+    /// Whether it asks for null and for nothing else: `field == null`, `field != null`, `has(field)`.
+    pub null_only: bool,
 }
 
 /// A literal may be a number of a person.
@@ -107,8 +119,8 @@ impl Predicate {
         root: Option<&str>,
         fields: &[PredicateField],
     ) -> Result<Self, PredicateError> {
-        let (node, inputs) = compile::closed(text, root, fields)?;
-        Ok(Self { node, inputs })
+        let compile::Compiled { node, inputs, uses, .. } = compile::run(text, root, Some(fields))?;
+        Ok(Self { node, inputs, uses })
     }
 
     /// Compiles a condition over fields that nobody has listed: every name is taken as it stands, with [`PredicateType::Any`].
@@ -117,15 +129,20 @@ impl Predicate {
     /// # Errors
     /// As [`Predicate::compile`], as far as it can be told without types.
     pub fn compile_open(text: &str, root: Option<&str>) -> Result<(Self, Vec<String>), PredicateError> {
-        let (node, names) = compile::open(text, root)?;
-        let inputs = (0..names.len()).collect();
-        Ok((Self { node, inputs }, names))
+        let compile::Compiled { node, inputs, uses, names } = compile::run(text, root, None)?;
+        Ok((Self { node, inputs, uses }, names))
     }
 
     /// Indexes of the fields used, each once, in the order in which [`Predicate::matches`] wants the cells.
     #[must_use]
     pub fn inputs(&self) -> &[usize] {
         &self.inputs
+    }
+
+    /// Every place at which the condition looks at a field, in the order of the text.
+    #[must_use]
+    pub fn uses(&self) -> &[FieldUse] {
+        &self.uses
     }
 
     /// Whether the condition holds for these values of [`Predicate::inputs`].

@@ -20,7 +20,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::world::{BIRTH, BULK, DEATH, LIVE, NEW_YEAR, REVOKED, World, contract};
+use crate::world::{BIRTH, BULK, DEATH, LIVE, MARRIAGE, NEW_YEAR, REVOKED, World, contract};
 
 /// Everything takes less than this, on a slow machine too.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -245,6 +245,20 @@ fn birth() -> DeliveryRule {
         record_number: Some(3),
         delta: None,
     }
+}
+
+/// Marriages by their number instead of births: one row, whichever spouse's copy comes.
+pub fn marriages(subscription: &mut Subscription, on_revoked: &Policy) {
+    subscription.rules[0] = DeliveryRule {
+        event: MARRIAGE.into(),
+        reader: Arc::new(contract(MARRIAGE)),
+        fields: paths(&["registration_no", "kind", "office_code"]),
+        paths: paths(&["registration_no", "kind", "office_code"]),
+        record_number: Some(0),
+        on_revoked: on_revoked.clone(),
+        ..birth()
+    };
+    subscription.revocations[0].undoes = vec![Undo { rule: 0, record_type: None, key: vec![plain(0)] }];
 }
 
 fn death() -> DeliveryRule {

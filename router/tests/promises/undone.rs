@@ -3,8 +3,8 @@
 use lienthong_contract::event::Operation;
 use lienthong_router::subscription::Policy;
 
-use crate::subscriber::Subscriber;
-use crate::world::{Said, World};
+use crate::subscriber::{Subscriber, marriages};
+use crate::world::{LIVE, Said, World};
 
 fn soft() -> Policy {
     Policy::Soft { column: "voided_at".into() }
@@ -106,6 +106,33 @@ async fn a_revocation_that_overtakes_its_event_leaves_a_mark() {
             vss.once().await.expect("delivered");
             let again = ["1|An|00001|-|-", "2|Ba|00001|2026-03-02|-"];
             assert_eq!(vss.rows(), again, "registered again, {policy:?}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_revocation_undoes_a_record_that_went_out_for_two_people_in_whatever_order() {
+    // The revocation names nobody: its subject is the registration.
+    let said = [
+        Said::married(1, "1", "m-1"),
+        Said::married(2, "2", "m-1"),
+        Said::revoked(5, "m-1", "marriage").record("m-1"),
+    ];
+    for (policy, expected) in [(Policy::Hard, vec![]), (soft(), vec!["m-1|marriage|00001|-|voided"])] {
+        for [first, second, third] in [[0, 1, 2], [1, 0, 2], [0, 2, 1], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+            let mut world = World::new(12).await;
+            let mut vss = Subscriber::new(&world).await;
+            marriages(&mut vss.subscription, &policy);
+            let [one, two, void] = ["1", "2", "m-1"].map(|subject| world.place(LIVE, subject).partition);
+            assert!(one != two && one != void && two != void, "{one} {two} {void}");
+            for index in [first, second, third] {
+                world.say(&[said[index].clone()]).await;
+                vss.once().await.expect("delivered");
+            }
+            assert_eq!(vss.rows(), expected, "{policy:?}, {first} {second} {third}");
+            world.say(&[Said::married(6, "1", "m-1"), Said::married(7, "2", "m-1")]).await;
+            vss.once().await.expect("delivered");
+            assert_eq!(vss.rows(), ["m-1|marriage|00001|-|-"], "registered again, {policy:?}");
         }
     }
 }

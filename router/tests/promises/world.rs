@@ -14,6 +14,7 @@ use tempfile::TempDir;
 
 pub const BIRTH: &str = "civil_status.birth.registered";
 pub const DEATH: &str = "civil_status.death.registered";
+pub const MARRIAGE: &str = "civil_status.marriage.changed";
 pub const CORRECTED: &str = "civil_status.person.corrected";
 pub const REVOKED: &str = "civil_status.record.revoked";
 pub const LIVE: &str = "lt.civil_status.live";
@@ -82,6 +83,11 @@ impl Said {
     ) -> Self {
         let office = place.to_owned();
         Self { changed, office, ..Self::new(CORRECTED, version, pin, name) }
+    }
+
+    /// The copy of a marriage that goes out for one spouse.
+    pub fn married(version: u64, spouse: &str, registration: &str) -> Self {
+        Self::new(MARRIAGE, version, spouse, "marriage").record(registration)
     }
 
     /// Voids the record that [`Said::birth`] or [`Said::death`] made for this person.
@@ -287,6 +293,7 @@ impl World {
                     registration,
                 ]
             }
+            MARRIAGE => vec![pin, registration, value, office, day],
             DEATH => vec![pin, registration, value, office, day, Cell::Str(SECRET)],
             _ => vec![pin, registration, value, Cell::Str(SECRET), day],
         };
@@ -298,8 +305,14 @@ impl World {
     }
 }
 
-const CONTRACTS: [(&str, &[&str]); 4] =
-    [(BIRTH, BIRTH_SLOTS), (DEATH, DEATH_SLOTS), (REVOKED, REVOKED_SLOTS), (CORRECTED, CORRECTED_SLOTS)];
+const CONTRACTS: [(&str, &[&str]); 5] = [
+    (BIRTH, BIRTH_SLOTS),
+    (DEATH, DEATH_SLOTS),
+    (MARRIAGE, MARRIAGE_SLOTS),
+    (REVOKED, REVOKED_SLOTS),
+    (CORRECTED, CORRECTED_SLOTS),
+];
+const MARRIAGE_SLOTS: &[&str] = &["spouse1_pin", "registration_no", "kind", "office_code", "registered_on"];
 const CORRECTED_SLOTS: &[&str] = &[
     "pin",
     "correction_no",

@@ -5,7 +5,7 @@ use cel::{IdedExpr, Program};
 use lienthong_schemas::nearest;
 
 use super::eval::{Arithmetic, Comparison, Node, TextMatch};
-use super::{PredicateError, PredicateField, PredicateType};
+use super::{FieldUse, PredicateError, PredicateField, PredicateType};
 
 /// Longest condition; the parser is recursive.
 const MAX_CHARS: usize = 4_000;
@@ -25,26 +25,23 @@ struct Compiler<'c> {
     root: Option<&'c str>,
     fields: Option<&'c [PredicateField]>,
     inputs: Vec<usize>,
+    uses: Vec<FieldUse>,
     names: Vec<String>,
 }
 
-pub(super) fn closed(
-    text: &str,
-    root: Option<&str>,
-    fields: &[PredicateField],
-) -> Result<(Node, Vec<usize>), PredicateError> {
-    run(text, root, Some(fields)).map(|(node, inputs, _)| (node, inputs))
+/// What a text comes to. `names` stand in the order of `inputs`.
+pub(super) struct Compiled {
+    pub(super) node: Node,
+    pub(super) inputs: Vec<usize>,
+    pub(super) uses: Vec<FieldUse>,
+    pub(super) names: Vec<String>,
 }
 
-pub(super) fn open(text: &str, root: Option<&str>) -> Result<(Node, Vec<String>), PredicateError> {
-    run(text, root, None).map(|(node, _, names)| (node, names))
-}
-
-fn run(
+pub(super) fn run(
     text: &str,
     root: Option<&str>,
     fields: Option<&[PredicateField]>,
-) -> Result<(Node, Vec<usize>, Vec<String>), PredicateError> {
+) -> Result<Compiled, PredicateError> {
     if text.chars().count() > MAX_CHARS {
         return Err(error(MAX_CHARS, format!("a condition has at most {MAX_CHARS} characters")));
     }
@@ -53,10 +50,13 @@ fn run(
         let column = first.and_then(|first| usize::try_from(first.pos.1).ok()).unwrap_or(1);
         error(column, first.map_or(NO_CONDITION, |first| plain(&first.msg)))
     })?;
+    let source = program.source_info();
     let mut compiler =
-        Compiler { source: program.source_info(), root, fields, inputs: Vec::new(), names: Vec::new() };
+        Compiler { source, root, fields, inputs: Vec::new(), uses: Vec::new(), names: Vec::new() };
     let node = compiler.truth(program.expression())?;
-    Ok((node, compiler.inputs, compiler.names))
+    let Compiler { inputs, mut uses, names, .. } = compiler;
+    uses.sort_by_key(|one| one.column);
+    Ok(Compiled { node, inputs, uses, names })
 }
 
 /// What a parser's message comes to. It quotes the text around the mistake, which may be a literal.
@@ -101,21 +101,33 @@ impl Compiler<'_> {
         match &expr.expr {
             Expr::Literal(literal) => literal_node(literal)
                 .ok_or_else(|| error(self.column(expr), "an integer outside 64 bits with sign")),
-            Expr::Ident(name) if self.root.is_none() => self.field(expr, name.clone()),
+            Expr::Ident(name) if self.root.is_none() => self.field(expr, name.clone(), false),
             Expr::Ident(name) => self.fail(expr, self.unrooted(name)),
             Expr::Select(select) if select.test => {
                 let path = self.path(&select.operand, &select.field)?;
-                let (field, _) = self.field(expr, path)?;
+                let (field, _) = self.field(&select.operand, path, true)?;
                 let test = Node::Not(Box::new(Node::IsNull(Box::new(field))));
                 Ok((test, Kind::Of(PredicateType::Bool)))
             }
             Expr::Select(select) => {
                 let path = self.path(&select.operand, &select.field)?;
-                self.field(expr, path)
+                self.field(expr, path, false)
             }
             Expr::Call(call) => self.call(expr, call),
             Expr::List(_) => self.fail(expr, "a list belongs only after `in`"),
             _ => self.fail(expr, "this part of CEL is not supported in conditions"),
+        }
+    }
+
+    /// The other side of a comparison with null: a field that stands there alone tells nothing but that.
+    fn beside_null(&mut self, expr: &IdedExpr) -> Result<Typed, PredicateError> {
+        match &expr.expr {
+            Expr::Ident(name) if self.root.is_none() => self.field(expr, name.clone(), true),
+            Expr::Select(select) if !select.test => {
+                let path = self.path(&select.operand, &select.field)?;
+                self.field(expr, path, true)
+            }
+            _ => self.node(expr),
         }
     }
 
@@ -148,7 +160,7 @@ impl Compiler<'_> {
         }
     }
 
-    fn field(&mut self, expr: &IdedExpr, path: String) -> Result<Typed, PredicateError> {
+    fn field(&mut self, expr: &IdedExpr, path: String, null_only: bool) -> Result<Typed, PredicateError> {
         let (index, kind) = match self.fields {
             None => (self.names.iter().position(|name| *name == path), PredicateType::Any),
             Some(fields) => match fields.iter().position(|field| field.path == path) {
@@ -170,6 +182,7 @@ impl Compiler<'_> {
             self.names.push(path);
             self.inputs.len() - 1
         });
+        self.uses.push(FieldUse { field: index, column: self.column(expr), null_only });
         Ok((Node::Field(input), Kind::Of(kind)))
     }
 
@@ -276,7 +289,11 @@ impl Compiler<'_> {
         left: &IdedExpr,
         right: &IdedExpr,
     ) -> Result<Typed, PredicateError> {
-        let ((left, left_kind), (right, right_kind)) = (self.node(left)?, self.node(right)?);
+        let ((left, left_kind), (right, right_kind)) = match (is_null(left), is_null(right)) {
+            (false, true) => (self.beside_null(left)?, self.node(right)?),
+            (true, false) => (self.node(left)?, self.beside_null(right)?),
+            _ => (self.node(left)?, self.node(right)?),
+        };
         let bool = Kind::Of(PredicateType::Bool);
         if left_kind == Kind::Null || right_kind == Kind::Null {
             let test = Node::IsNull(Box::new(if right_kind == Kind::Null { left } else { right }));
@@ -358,6 +375,10 @@ impl Kind {
             },
         }
     }
+}
+
+fn is_null(expr: &IdedExpr) -> bool {
+    matches!(expr.expr, Expr::Literal(LiteralValue::Null))
 }
 
 fn literal_node(literal: &LiteralValue) -> Option<Typed> {

@@ -144,3 +144,24 @@ fn neither_a_condition_nor_its_mistake_shows_a_literal() {
         assert!(!format!("{error} {error:?}").contains("0010857"), "{text}: {error}");
     }
 }
+
+#[test]
+fn each_use_of_a_field_is_known_with_its_place_and_whether_it_only_asks_for_null() {
+    for (text, expected) in [
+        ("event.weight != null", vec![(2, 1, true)]),
+        ("null == event.weight", vec![(2, 9, true)]),
+        ("has(event.weight)", vec![(2, 5, true)]),
+        ("event.weight != null && event.weight > 1", vec![(2, 1, true), (2, 25, false)]),
+        ("event.stillborn", vec![(3, 1, false)]),
+        ("event.child.pin in ['001']", vec![(1, 1, false)]),
+        ("size(event.codes) == 2", vec![(5, 6, false)]),
+        // What is compared with null here depends on the value of a field.
+        ("(event.stillborn ? event.child.pin : null) == null", vec![(3, 2, false), (1, 20, false)]),
+        ("(event.weight == null) == event.stillborn", vec![(2, 2, true), (3, 27, false)]),
+    ] {
+        let predicate = Predicate::compile(text, Some("event"), &fields()).expect(text);
+        let uses: Vec<_> =
+            predicate.uses().iter().map(|one| (one.field, one.column, one.null_only)).collect();
+        assert_eq!(uses, expected, "{text}");
+    }
+}

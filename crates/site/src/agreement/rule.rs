@@ -82,7 +82,7 @@ pub(super) fn resolve<'c>(
         return None;
     };
     let fields = file.fields.as_ref().map(|names| agreed(reader, names, event, purpose));
-    let filter = file.filter.as_ref().and_then(|text| filter(reader, text, event));
+    let filter = file.filter.as_ref().and_then(|text| filter(reader, text, event, purpose));
     let columns = file.into.as_ref().map(|into| {
         key_is_mapped(reader, into);
         projection::columns(reader, into, event, fields.as_deref(), purpose)
@@ -181,7 +181,12 @@ pub(super) fn unknown_field(reader: &mut Reader<'_>, name: &Text, event: &EventC
     reader.unknown(name.at, message, &name.raw, known, "use a field of the contract");
 }
 
-fn filter(reader: &mut Reader<'_>, text: &Text, event: &EventContract) -> Option<Filter> {
+fn filter(
+    reader: &mut Reader<'_>,
+    text: &Text,
+    event: &EventContract,
+    purpose: Option<&str>,
+) -> Option<Filter> {
     let field = |field: &Field| PredicateField {
         path: field.path.as_str().to_owned(),
         kind: predicate_type(&field.kind),
@@ -190,6 +195,9 @@ fn filter(reader: &mut Reader<'_>, text: &Text, event: &EventContract) -> Option
     let fields: Vec<PredicateField> = event.schema.leaf_paths().map(field).collect();
     match Predicate::compile(&text.value, Some("event"), &fields) {
         Ok(predicate) => {
+            if let Some(purpose) = purpose {
+                within_purpose(reader, text, event, (&predicate, &fields), purpose);
+            }
             let input = |index: &usize| fields.get(*index).map(|field| FieldPath::new(field.path.clone()));
             let inputs = predicate.inputs().iter().filter_map(input).collect();
             Some(Filter { predicate, inputs })
@@ -205,6 +213,42 @@ fn filter(reader: &mut Reader<'_>, text: &Text, event: &EventContract) -> Option
             reader.problem(at, format!("`where`: {}", error.message), fix);
             None
         }
+    }
+}
+
+/// Which rows arrive tells the value that they were chosen by: a condition looks at what the purpose may see, also where
+/// the agreement does not deliver it. Whether a field is null shows in its pseudonym, and nothing more of its value does.
+fn within_purpose(
+    reader: &mut Reader<'_>,
+    text: &Text,
+    event: &EventContract,
+    (predicate, fields): (&Predicate, &[PredicateField]),
+    purpose: &str,
+) {
+    let mut told = Vec::new();
+    for one in predicate.uses() {
+        let Some(path) = fields.get(one.field).map(|field| FieldPath::new(field.path.clone())) else {
+            continue;
+        };
+        let at = reader.inside(text, one.column);
+        let (message, fix) = match event.access(purpose, &path) {
+            Access::Plain => continue,
+            Access::Pseudonym if one.null_only => continue,
+            _ if told.contains(&path) => continue,
+            Access::Pseudonym => (
+                format!(
+                    "`where`: purpose {purpose} may see `{path}` of `{}` only as a pseudonym",
+                    event.name
+                ),
+                format!("ask `event.{path} != null` or `== null` only, or take it out of the condition"),
+            ),
+            Access::Denied => (
+                format!("`where`: purpose {purpose} may not see `{path}` of `{}`", event.name),
+                "take it out of the condition, or have the catalogue grant it".to_owned(),
+            ),
+        };
+        reader.problem(at, message, fix);
+        told.push(path);
     }
 }
 
