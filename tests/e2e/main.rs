@@ -17,6 +17,7 @@ mod quality;
 mod residents;
 mod search;
 mod secure;
+mod served;
 mod site;
 mod stops;
 mod stranger;
