@@ -16,8 +16,8 @@ use tempfile::TempDir;
 
 mod postgres;
 
-use crate::observed;
 use crate::search::Searcher;
+use crate::served;
 use crate::traces::Collector;
 
 const CIVIL_STATUS: &str = "moj.civil-status";
@@ -130,7 +130,7 @@ impl Nationwide {
             }
             for page in ["/metrics", "/healthz", "/readyz"] {
                 // It does not listen yet, or not any more.
-                if let Ok((_, body)) = observed::get(&self.metrics, page).await {
+                if let Ok((_, body)) = served::get(&self.metrics, page).await {
                     self.haul.push((page.to_owned(), body.into_bytes()));
                 }
             }

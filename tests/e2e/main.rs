@@ -18,6 +18,7 @@ mod reader;
 mod residents;
 mod search;
 mod secure;
+mod served;
 mod site;
 mod stops;
 mod stranger;

@@ -1,10 +1,12 @@
-//! A small table of administrative units that changes at random, and what every copy of it must hold.
+//! A small table of administrative units, and what every copy of it and every chain of receipts must hold.
 
-use anyhow::Result;
+use std::collections::BTreeMap;
+
+use anyhow::{Result, bail, ensure};
 use lienthong_testkit::admin_units::{self, CREATE_TABLE, STATE, copied_state};
 use lienthong_testkit::database::Database;
-use rand::Rng as _;
-use rand::rngs::StdRng;
+
+use crate::site::Site;
 
 /// The owner's database.
 pub(crate) struct Publisher {
@@ -24,34 +26,6 @@ impl Publisher {
     pub(crate) async fn insert(&mut self, count: u32) -> Result<()> {
         let statements: Vec<String> = (0..count).map(|_| self.new_unit()).collect();
         self.database.run(&statements).await
-    }
-
-    /// One transaction of a few random changes: inserts, updates, deletes, key changes.
-    pub(crate) async fn change(&mut self, random: &mut StdRng) -> Result<()> {
-        let statements: Vec<String> =
-            (0..random.random_range(1..6)).map(|_| self.statement(random)).collect();
-        self.database.run(&statements).await
-    }
-
-    fn statement(&mut self, random: &mut StdRng) -> String {
-        let code = random.random_range(0..self.next.max(1));
-        let mark: u32 = random.random();
-        match random.random_range(0..10) {
-            0..4 => self.new_unit(),
-            4..7 => format!(
-                "update admin_unit set name = 'n{mark}', successors = '{mark},1' where code = '{code:05}'"
-            ),
-            // A unit that was deleted comes back; one that is there stays as it is.
-            7 => format!(
-                "insert into admin_unit (level, code, valid_from, name, full_name) values ('commune', '{code:05}', '2025-07-01', 'b{mark}', 'b') on conflict do nothing"
-            ),
-            8 => format!("delete from admin_unit where code = '{code:05}'"),
-            _ => {
-                let to = self.next;
-                self.next += 1;
-                format!("update admin_unit set code = '{to:05}' where code = '{code:05}'")
-            }
-        }
     }
 
     fn new_unit(&mut self) -> String {
@@ -85,33 +59,62 @@ async fn sorted(database: &mut Database, query: &str) -> Result<Vec<Vec<Option<S
     Ok(rows)
 }
 
-/// Receipts of a subscriber must follow one another without a gap or an overlap, each naming its predecessor's hash.
+/// Receipts of a subscriber must follow one another from the first on, without an overlap, each naming its predecessor's hash. Gives
+/// the events that they count.
 pub(crate) async fn check_receipts(url: &str) -> Result<u64> {
-    let hex = if url.starts_with("sqlite") { "hex" } else { "" };
-    let text = |column: &str| {
-        if hex.is_empty() { format!("upper(encode({column}, 'hex'))") } else { format!("{hex}({column})") }
+    Ok(receipts(url).await?.values().sum())
+}
+
+/// As [`check_receipts`], and they must count what the log holds, in each of its partitions: none is missing, none counts more.
+pub(crate) async fn check_receipts_against(site: &Site, family: &str, url: &str) -> Result<()> {
+    let (read, held) = (receipts(url).await?, site.events(family)?);
+    ensure!(!held.is_empty(), "the log holds nothing");
+    ensure!(read == held, "the receipts count {read:?}, the log holds {held:?}");
+    Ok(())
+}
+
+/// Events that are counted by the receipts of each `topic/partition`, whose chains are checked.
+async fn receipts(url: &str) -> Result<BTreeMap<String, u64>> {
+    let text = |column: &str| match url.starts_with("sqlite") {
+        true => format!("hex({column})"),
+        false => format!("upper(encode({column}, 'hex'))"),
     };
     let query = format!(
-        "select topic, cast(partition as text), cast(first_offset as text), cast(last_offset as text),
-                cast(events_read as text), {}, {} from lienthong_receipt",
-        text("previous_hash"),
+        "select topic || '/' || cast(partition as text), cast(number as text), cast(first_offset as text),
+                cast(last_offset as text), cast(events_read as text), {}, {} from lienthong_receipt",
+        text("coalesce(previous_hash, '')"),
         text("hash")
     );
-    let mut rows = Database::open(url).await?.rows(&query).await?;
-    let number = |row: &[Option<String>], column: usize| -> i64 {
-        row[column].as_deref().unwrap_or_default().parse().unwrap_or(-1)
-    };
-    rows.sort_by_key(|row| (row[0].clone(), number(row, 1), number(row, 2)));
-    let mut events = 0;
-    for pair in rows.windows(2) {
-        let same_lane = pair[0][..2] == pair[1][..2];
-        if same_lane {
-            anyhow::ensure!(number(&pair[0], 3) < number(&pair[1], 2), "two receipts overlap");
-            anyhow::ensure!(pair[0][6] == pair[1][5], "a receipt does not name its predecessor");
-        }
+    let number = |text: &Option<String>| -> Result<i64> { Ok(text.as_deref().unwrap_or_default().parse()?) };
+    let mut chains: BTreeMap<String, BTreeMap<i64, Receipt>> = BTreeMap::new();
+    for row in Database::open(url).await?.rows(&query).await? {
+        let [place, at, first, last, read, previous, hash] = &row[..] else { bail!("seven columns") };
+        let receipt = Receipt {
+            offsets: (number(first)?, number(last)?),
+            events: u64::try_from(number(read)?)?,
+            previous: previous.clone().unwrap_or_default(),
+            hash: hash.clone().unwrap_or_default(),
+        };
+        let chain = chains.entry(place.clone().unwrap_or_default()).or_default();
+        ensure!(chain.insert(number(at)?, receipt).is_none(), "two receipts have one number");
     }
-    for row in &rows {
-        events += u64::try_from(number(row, 4))?;
+    let mut events = BTreeMap::new();
+    for (place, chain) in chains {
+        let (mut next, mut previous, mut read_to) = (1, String::new(), -1);
+        for (at, receipt) in &chain {
+            ensure!(*at == next, "{place}: receipt {at} stands where number {next} belongs");
+            ensure!(receipt.previous == previous, "{place}: receipt {at} does not name its predecessor");
+            ensure!(receipt.offsets.0 > read_to, "{place}: receipt {at} overlaps with its predecessor");
+            (next, previous, read_to) = (at + 1, receipt.hash.clone(), receipt.offsets.1);
+        }
+        events.insert(place, chain.values().map(|receipt| receipt.events).sum());
     }
     Ok(events)
+}
+
+struct Receipt {
+    offsets: (i64, i64),
+    events: u64,
+    previous: String,
+    hash: String,
 }

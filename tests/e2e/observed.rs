@@ -1,85 +1,15 @@
 //! What running processes show of themselves: metrics, health, log lines.
 
-use std::process::Child;
-use std::time::Duration;
-
 use anyhow::{Context as _, Result, bail, ensure};
 use lienthong_telemetry::names;
 use lienthong_testkit::database::Database;
 use lienthong_testkit::eventually;
 use lienthong_testkit::postgres::TestDatabase;
 use serde_json::Value;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::nation::{Publisher, copy, create_copy};
+use crate::served::{SOON, Served};
 use crate::site::{Engine, PARTICIPANT, Site};
-
-const SOON: Duration = Duration::from_secs(40);
-
-/// A process that serves its metrics. Dropping this kills it.
-struct Served {
-    child: Child,
-    address: String,
-}
-
-impl Served {
-    fn start(site: &Site, arguments: &[&str]) -> Result<Self> {
-        // Free a moment ago; a test that loses it to somebody else fails with the reason.
-        let address = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
-        let child = site.start(&[arguments, &["--metrics", &address]].concat())?;
-        Ok(Self { child, address })
-    }
-
-    /// Status and body.
-    async fn get(&self, path: &str) -> Result<(u16, String)> {
-        get(&self.address, path).await
-    }
-
-    async fn becomes(&self, status: u16) -> Result<String> {
-        let mut body = String::new();
-        // It may not listen yet.
-        let asked = async || match self.get("/readyz").await {
-            Ok((found, said)) => {
-                body = said;
-                Ok(found == status)
-            }
-            Err(_) => Ok(false),
-        };
-        eventually(SOON, asked).await.with_context(|| format!("/readyz is not {status}"))?;
-        Ok(body)
-    }
-
-    /// Waits for a line of /metrics that begins like this; returns its value.
-    async fn metric(&self, series: &str, wanted: impl Fn(f64) -> bool) -> Result<()> {
-        let mut last = String::new();
-        let told = async || {
-            last = self.get("/metrics").await?.1;
-            let line = last.lines().find_map(|line| line.strip_prefix(series));
-            Ok(line.and_then(|value| value.trim().parse().ok()).is_some_and(&wanted))
-        };
-        eventually(SOON, told).await.with_context(|| format!("{series} is not as wanted"))
-    }
-}
-
-/// Status and body of a page that somebody serves at this address.
-pub(crate) async fn get(address: &str, path: &str) -> Result<(u16, String)> {
-    let mut stream = tokio::net::TcpStream::connect(address).await?;
-    let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).await?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await?;
-    let (head, body) = answer.split_once("\r\n\r\n").context("an answer of HTTP")?;
-    let status = head.split(' ').nth(1).context("a status")?.parse()?;
-    Ok((status, body.to_owned()))
-}
-
-impl Drop for Served {
-    fn drop(&mut self) {
-        // It may have ended already.
-        let _ended = self.child.kill();
-        let _reaped = self.child.wait();
-    }
-}
 
 struct World {
     site: Site,

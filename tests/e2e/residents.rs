@@ -85,6 +85,39 @@ impl Residents {
         Ok(())
     }
 
+    /// One transaction of a few random changes: people come, move, leave and come back, and files get other numbers.
+    pub(crate) async fn change(&mut self, random: &mut StdRng) -> Result<()> {
+        let statements: Vec<String> =
+            (0..random.random_range(1..6)).map(|_| self.statement(random)).collect();
+        self.database.run(&statements).await
+    }
+
+    fn statement(&mut self, random: &mut StdRng) -> String {
+        self.changes += 1;
+        let (person, street) = (random.random_range(0..self.people), format!("{:08}", self.changes));
+        match random.random_range(0..10) {
+            0..3 => {
+                let n = self.next();
+                format!("insert into residence values ('HK{n:06}', '0010900{n:05}', '{street}')")
+            }
+            3..7 => format!("update residence set street = '{street}' where file_no = 'HK{person:06}'"),
+            // Who has left comes back; who is there stays as they are.
+            7 => format!(
+                "insert into residence values ('HK{person:06}', '0010900{person:05}', '{street}') on conflict do nothing"
+            ),
+            8 => format!("delete from residence where file_no = 'HK{person:06}'"),
+            _ => {
+                let to = self.next();
+                format!("update residence set file_no = 'HK{to:06}' where file_no = 'HK{person:06}'")
+            }
+        }
+    }
+
+    fn next(&mut self) -> u32 {
+        self.people += 1;
+        self.people - 1
+    }
+
     /// The rows as they are now.
     pub(crate) async fn rows(&mut self) -> Result<Vec<Vec<Option<String>>>> {
         self.database.rows("select file_no, pin, street from residence order by file_no").await

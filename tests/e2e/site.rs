@@ -1,5 +1,6 @@
 //! A site in a folder of its own, and the binary run inside it.
 
+use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -26,13 +27,17 @@ pub(crate) struct Site {
 pub(crate) fn log_address(engine: Engine) -> String {
     match engine {
         Engine::Embedded => "sqlite:var/lienthong.db".to_owned(),
-        Engine::Kafka => format!(
-            "kafka://{}?registry={}&prefix={}&replication=1",
-            lienthong_testkit::env::kafka(),
-            lienthong_testkit::env::registry(),
-            lienthong_testkit::kafka::namespace()
-        ),
+        Engine::Kafka => kafka_log(&lienthong_testkit::env::kafka()),
     }
+}
+
+/// A fresh log on this broker.
+pub(crate) fn kafka_log(broker: &str) -> String {
+    let registry = lienthong_testkit::env::registry();
+    format!(
+        "kafka://{broker}?registry={registry}&prefix={}&replication=1",
+        lienthong_testkit::kafka::namespace()
+    )
 }
 
 fn root() -> Result<PathBuf> {
@@ -41,6 +46,10 @@ fn root() -> Result<PathBuf> {
 
 fn kind(url: &str) -> &'static str {
     if url.starts_with("sqlite") { "sqlite" } else { "postgres" }
+}
+
+fn fill(text: &str, url: &str) -> String {
+    text.replace("KIND", kind(url)).replace("URL", url)
 }
 
 /// As [`log_address`], as `lienthong.yaml` has it.
@@ -76,11 +85,20 @@ impl Site {
 
     /// People who move ([`crate::residents`]), one publisher and one subscriber.
     pub(crate) fn residence(engine: Engine, publisher: &str, subscriber: &str) -> Result<Self> {
-        let site = Self::empty(&address(engine))?;
-        let fill = |text: &str, url: &str| text.replace("KIND", kind(url)).replace("URL", url);
+        Self::residence_on(&log_address(engine), publisher, subscriber)
+    }
+
+    /// As [`Site::residence`], on this log.
+    pub(crate) fn residence_on(log: &str, publisher: &str, subscriber: &str) -> Result<Self> {
+        let site = Self::empty(&format!("\"{log}\""))?;
         site.write("ministries/mps.residence.yaml", &fill(residents::MINISTRY, publisher))?;
-        site.write("agreements/mps.population.yaml", &fill(residents::AGREEMENT, subscriber))?;
+        site.population(subscriber)?;
         site.publisher(residents::PARTICIPANT)
+    }
+
+    /// Delivers [`Site::residence`] to this database from now on.
+    pub(crate) fn population(&self, subscriber: &str) -> Result<()> {
+        self.write("agreements/mps.population.yaml", &fill(residents::AGREEMENT, subscriber))
     }
 
     /// Files of a test's own; one participant is prepared by name.
@@ -130,6 +148,13 @@ impl Site {
         self.write("lienthong.yaml", &format!("{text}telemetry: {yaml}\n"))
     }
 
+    /// How long a router may be silent before others take its partitions.
+    pub(crate) fn session(&self, duration: &str) -> Result<()> {
+        let text = std::fs::read_to_string(self.path("lienthong.yaml"))?;
+        let others: Vec<&str> = text.lines().filter(|line| !line.starts_with("route:")).collect();
+        self.write("lienthong.yaml", &format!("{}\nroute: {{session: {duration}}}\n", others.join("\n")))
+    }
+
     /// Everything that comes before the first event.
     pub(crate) fn prepare(&self) -> Result<()> {
         self.succeed(&["check"])?;
@@ -164,9 +189,27 @@ impl Site {
         Ok(())
     }
 
+    /// Events of a family in the log, by `topic/partition`.
+    pub(crate) fn events(&self, family: &str) -> Result<BTreeMap<String, u64>> {
+        let output = self.run(&["tail", family, "--output", "json"])?;
+        ensure!(output.status.success(), "tail ended with {}", output.status);
+        let mut events = BTreeMap::new();
+        for line in String::from_utf8(output.stdout)?.lines() {
+            let event: serde_json::Value = serde_json::from_str(line)?;
+            let place = event["topic"].as_str().context("an event has a place")?;
+            *events.entry(place.to_owned()).or_default() += 1;
+        }
+        Ok(events)
+    }
+
     /// Starts the binary and leaves it running; what it says goes into a file of the folder.
     pub(crate) fn start(&self, arguments: &[&str]) -> Result<Child> {
-        let said = std::fs::File::options().append(true).create(true).open(self.path(SAID))?;
+        self.start_into(SAID, arguments)
+    }
+
+    /// As [`Site::start`], with a file of this name for what it says.
+    pub(crate) fn start_into(&self, name: &str, arguments: &[&str]) -> Result<Child> {
+        let said = std::fs::File::options().append(true).create(true).open(self.path(name))?;
         let mark = format!("--- lienthong {}\n", arguments.join(" "));
         (&said).write_all(mark.as_bytes())?;
         Ok(self.command(arguments).stdout(Stdio::null()).stderr(said).spawn()?)

@@ -25,5 +25,5 @@ pub use keys::{Keys, key_files};
 pub use log_address::{KafkaAddress, LogAddress, Login, Sasl, SaslMechanism, Tls};
 pub use ministry::Participant;
 pub use secret::Secret;
-pub use settings::Telemetry;
+pub use settings::{Routing, Telemetry};
 pub use site::{FILE, Overrides, Site, contract_texts};

@@ -12,11 +12,15 @@ use crate::node::{Node, Place};
 use crate::reader::Reader;
 use crate::secret::Secret;
 
-const KEYS: [&str; 5] = ["site", "log", "keys", "paths", "telemetry"];
+const KEYS: [&str; 6] = ["site", "log", "keys", "paths", "telemetry", "route"];
 /// Seconds: an idle connector looks at its source every second; after a day nobody waits any more.
 const STALLED_AFTER: (u64, u64) = (5, 86_400);
 const PATHS: [&str; 4] = ["schemas", "ministries", "agreements", "procedures"];
 
+/// Seconds: below one, a busy machine looks like a dead one; above half an hour brokers refuse.
+const SESSION: (u64, u64) = (1, 1_800);
+
+const ROUTE: [&str; 1] = ["session"];
 const TELEMETRY: [&str; 4] = ["otlp", "metrics", "sample", "stalled_after"];
 
 /// Where a process tells of itself.
@@ -36,6 +40,13 @@ impl Default for Telemetry {
     fn default() -> Self {
         Self { otlp: None, metrics: None, sample: 0.01, stalled_after: Duration::from_secs(60) }
     }
+}
+
+/// How routers share their work.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Routing {
+    /// How long a router may be silent before others take its partitions; `None`: as the router has it.
+    pub session: Option<Duration>,
 }
 
 /// A folder of the site.
@@ -73,6 +84,7 @@ pub(crate) struct Settings {
     pub(crate) keys: Option<Result<Keys, Problem>>,
     pub(crate) folders: Folders,
     pub(crate) telemetry: Telemetry,
+    pub(crate) route: Routing,
 }
 
 /// Reads the file. With `other_log` the site's own log is not used, so what it lacks is no mistake.
@@ -84,6 +96,7 @@ pub(crate) fn read(reader: &mut Reader<'_>, root: &Node, other_log: bool) -> Set
             keys: None,
             folders: Folders::default(),
             telemetry: Telemetry::default(),
+            route: Routing::default(),
         };
     };
     let name = reader.required_text(&map, "site").map(|text| text.value);
@@ -95,7 +108,8 @@ pub(crate) fn read(reader: &mut Reader<'_>, root: &Node, other_log: bool) -> Set
     let keys = keys(reader, map.get("keys"), map.at);
     let folders = map.get("paths").map(|node| folders(reader, node)).unwrap_or_default();
     let telemetry = map.get("telemetry").map(|node| telemetry(reader, node)).unwrap_or_default();
-    Settings { name, log, keys, folders, telemetry }
+    let route = map.get("route").map(|node| route(reader, node)).unwrap_or_default();
+    Settings { name, log, keys, folders, telemetry, route }
 }
 
 fn folders(reader: &mut Reader<'_>, node: &Node) -> Folders {
@@ -139,6 +153,12 @@ fn telemetry(reader: &mut Reader<'_>, node: &Node) -> Telemetry {
         sample: sample.unwrap_or(otherwise.sample),
         stalled_after: stalled_after.unwrap_or(otherwise.stalled_after),
     }
+}
+
+fn route(reader: &mut Reader<'_>, node: &Node) -> Routing {
+    let Some(map) = reader.map(node, "`route`", &ROUTE) else { return Routing::default() };
+    let session = reader.optional_text(&map, "session");
+    Routing { session: session.and_then(|text| reader.duration(&text, "session", SESSION)) }
 }
 
 fn is_http(text: &str) -> bool {

@@ -14,7 +14,7 @@ use crate::ministry::{self, Participant};
 use crate::node::{self, Node, Place};
 use crate::reader::{Reader, Text};
 use crate::secret::Surroundings;
-use crate::settings::{self, Folder, Telemetry};
+use crate::settings::{self, Folder, Routing, Telemetry};
 use crate::{contracts, files};
 
 /// Name of the file that makes a folder a site.
@@ -45,6 +45,8 @@ pub struct Site {
     pub log: LogAddress,
     /// Where processes tell of themselves.
     pub telemetry: Telemetry,
+    /// How routers share their work.
+    pub route: Routing,
     participants: Vec<Participant>,
     subscribers: Vec<Subscriber>,
     keys: Result<Keys, Problem>,
@@ -197,6 +199,7 @@ impl Loader<'_> {
             catalogue: Arc::new(catalogue?),
             log: log?,
             telemetry: settings.telemetry,
+            route: settings.route,
             participants,
             subscribers,
             keys: settings.keys?,

@@ -243,6 +243,10 @@ fn a_folder_that_is_not_there_and_a_wrong_address_are_refused() {
         let wrong = format!("stalled_after: \"{after}\"");
         refused(SITE, "otlp: null", &wrong, "5:28", &["`stalled_after` is no such duration", "5s to 86400s"]);
     }
+    for session in ["8", "0s", "31m", "500ms"] {
+        let wrong = format!("route: {{session: \"{session}\"}}\ntelemetry:");
+        refused(SITE, "telemetry:", &wrong, "5:18", &["`session` is no such duration", "1s to 1800s"]);
+    }
 }
 
 #[test]

@@ -293,6 +293,14 @@ fn telemetry_has_defaults_and_takes_other_values() {
 }
 
 #[test]
+fn a_routers_session_is_the_routers_own_unless_the_site_says_otherwise() {
+    let folder = Folder::new();
+    assert_eq!(folder.site().route.session, None);
+    folder.replace(SITE, "telemetry:", "route: {session: 1m}\ntelemetry:");
+    assert_eq!(folder.site().route.session.map(|session| session.as_secs()), Some(60));
+}
+
+#[test]
 fn no_secret_is_ever_shown() {
     let folder = Folder::new();
     folder.replace(SITE, "otlp: null", "otlp: \"http://u:${env:PASSWORD}@otlp\"");

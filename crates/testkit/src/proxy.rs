@@ -31,6 +31,10 @@ struct State {
     budget: AtomicI64,
     /// Bytes of both directions that have passed.
     passed: AtomicU64,
+    /// Whether data waits here, in both directions.
+    holds: watch::Sender<bool>,
+    /// Bytes that wait so.
+    held: AtomicU64,
     /// Counts cuts; every connection of an older count ends.
     cuts: watch::Sender<u64>,
 }
@@ -48,6 +52,8 @@ impl TcpProxy {
             held: AtomicU64::new(0),
             budget: AtomicI64::new(i64::MAX),
             passed: AtomicU64::new(0),
+            holds: watch::Sender::new(false),
+            held: AtomicU64::new(0),
             cuts: watch::Sender::new(0),
         });
         let address = listener.local_addr()?;
@@ -96,6 +102,22 @@ impl TcpProxy {
         self.state.cut.store(false, Ordering::SeqCst);
     }
 
+    /// Lets nothing through until [`Self::release`]; connections stay open.
+    pub fn hold(&self) {
+        self.state.holds.send_replace(true);
+    }
+
+    /// Lets everything through that [`Self::hold`] has kept, and what follows.
+    pub fn release(&self) {
+        self.state.holds.send_replace(false);
+    }
+
+    /// Bytes that wait for [`Self::release`].
+    #[must_use]
+    pub fn held(&self) -> u64 {
+        self.state.held.load(Ordering::SeqCst)
+    }
+
     /// Holds every piece of data back for `delay`, in both directions.
     pub fn delay(&self, delay: Duration) {
         self.state.held.store(0, Ordering::SeqCst);
@@ -120,6 +142,18 @@ impl State {
     fn cut(&self) {
         self.cut.store(true, Ordering::SeqCst);
         self.cuts.send_modify(|count| *count += 1);
+    }
+
+    /// Waits with `bytes` until they are let through.
+    async fn wait(&self, bytes: usize) {
+        let mut holds = self.holds.subscribe();
+        if *holds.borrow_and_update() {
+            let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+            self.held.fetch_add(bytes, Ordering::SeqCst);
+            // The sender lives in the state that is borrowed here.
+            let _open = holds.wait_for(|holds| !holds).await;
+            self.held.fetch_sub(bytes, Ordering::SeqCst);
+        }
     }
 
     /// How many of `wanted` bytes may pass.
@@ -164,6 +198,7 @@ async fn forward(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, state: &State)
             state.held.fetch_add(1, Ordering::SeqCst);
             tokio::time::sleep(Duration::from_millis(delay)).await;
         }
+        state.wait(read).await;
         let allowed = state.take(read);
         if to.write_all(&buffer[..allowed]).await.is_err() {
             return;
@@ -220,6 +255,21 @@ mod tests {
         let mut three = [0; 3];
         socket.read_exact(&mut three).await?;
         assert_eq!(&three, b"abc");
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn what_is_held_waits_until_it_is_released() -> Result<()> {
+        let proxy = TcpProxy::start(&echo().await?).await?;
+        let mut socket = TcpStream::connect(proxy.address()).await?;
+        proxy.hold();
+        socket.write_all(b"0123").await?;
+        crate::eventually(Duration::from_secs(10), async || Ok(proxy.held() == 4)).await?;
+        assert_eq!(proxy.passed(), 0);
+        proxy.release();
+        let mut answer = [0; 4];
+        socket.read_exact(&mut answer).await?;
+        assert_eq!((&answer, proxy.held()), (b"0123", 0));
         Ok(())
     }
 }

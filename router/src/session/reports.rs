@@ -45,6 +45,11 @@ pub(super) async fn run(mut hand: Hand, shared: Arc<Shared>, tasks: Vec<Task>) -
     Report { hand, begun, outcome: Outcome::Ran(ran) }
 }
 
+fn tell_fenced(source: &TopicPartition) {
+    let TopicPartition { topic, partition } = source;
+    tracing::warn!(%topic, partition, "fenced: another router has written");
+}
+
 impl Session<'_> {
     /// Whether an attempt has got through.
     fn answered(&mut self, begun: Instant, outcome: &Outcome) {
@@ -144,14 +149,13 @@ impl Session<'_> {
 
     /// Disposition of one partition's transaction that did not commit, or may not have.
     fn failed(&mut self, task: Task, fault: Fault, begun: Instant) -> Result<(), RouterError> {
+        if matches!(fault, Fault::Fenced) {
+            tell_fenced(&task.source);
+        }
         let Some(lane) = self.released(&task.source, task.serial) else { return Ok(()) };
         match fault {
             Fault::Away(cause) => lane.postpone(task.unit, cause, begun),
-            Fault::Fenced => {
-                let TopicPartition { topic, partition } = &lane.source;
-                tracing::warn!(%topic, partition, "fenced: another router has written");
-                lane.fenced();
-            }
+            Fault::Fenced => lane.fenced(),
             Fault::Halt(halt) => return Err(halt),
             Fault::Event(halt) => {
                 if !lane.divide(task.unit) {
@@ -167,7 +171,13 @@ impl Session<'_> {
     fn failed_together(&mut self, tasks: Vec<Task>, fault: Fault, begun: Instant) -> Result<(), RouterError> {
         let mut held = false;
         for task in tasks {
-            let Some(lane) = self.released(&task.source, task.serial) else { continue };
+            let Some(lane) = self.released(&task.source, task.serial) else {
+                // Nobody tries it alone any more.
+                if matches!(fault, Fault::Fenced) {
+                    tell_fenced(&task.source);
+                }
+                continue;
+            };
             held = true;
             match &fault {
                 Fault::Away(cause) => lane.postpone(task.unit, cause.clone(), begun),

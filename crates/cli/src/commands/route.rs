@@ -111,13 +111,15 @@ pub(super) fn router(
         Database::Postgres { .. } => RouterOptions::default().parallel,
     };
     let whose = (subscription.subscriber.as_str(), subscription.family.as_str());
+    let otherwise = RouterOptions::default();
     let options = RouterOptions {
         parallel,
+        session: context.site.route.session.unwrap_or(otherwise.session),
         meters: observer.subscription_meters(whose, &subscription.group()),
         traces: observer.traces.clone(),
         once,
         timeout: context.timeout.or(once.then_some(ONCE_TIMEOUT)),
-        ..RouterOptions::default()
+        ..otherwise
     };
     Router::new(Arc::clone(log), subscription, sink, options)
 }
