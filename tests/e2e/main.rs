@@ -14,6 +14,7 @@ mod nation;
 mod observed;
 mod programs;
 mod quality;
+mod registry;
 mod residents;
 mod search;
 mod secure;
