@@ -67,7 +67,7 @@ fn leaves_encode_to_the_same_bytes() {
 #[test]
 fn their_bytes_decode_to_the_same_cells() {
     let choice = prop::collection::vec(any::<prop::sample::Index>(), 0..6);
-    check("decode", &(strategies::record(), choice), |((fields, vals), choice)| {
+    check_thousands("decode", &(strategies::record(), choice), |((fields, vals), choice)| {
         let schema = model::schema(&fields);
         let datum = second_opinion::write(&schema, record(&fields, &vals));
         // Every whole field, every leaf, and a choice of them in any order: overlaps and repeats are allowed.
@@ -92,7 +92,7 @@ fn their_bytes_decode_to_the_same_cells() {
 
 #[test]
 fn evolution_resolves_as_theirs() {
-    check("evolution", &strategies::evolution(), |(writer, reader, vals)| {
+    check_thousands("evolution", &strategies::evolution(), |(writer, reader, vals)| {
         let (old, new) = (model::schema(&writer), model::schema(&reader));
         let datum = second_opinion::write(&old, record(&writer, &vals));
         let plan = DecodePlan::compile(&old, &new, &whole(&reader)).unwrap();
