@@ -3,19 +3,24 @@
 use thiserror::Error;
 
 /// Bounds of one record. They hold in both directions, so that nothing is written that cannot be read.
+///
+/// The bus runs with the default everywhere: no site and no catalogue changes it, because a publisher with wider bounds than its
+/// subscribers would halt them. Tests and other users of this crate may give their own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Longest datum in bytes.
     pub record_bytes: usize,
     /// Most cells in all lists of one record together: elements, map entries, fields of whole nested records.
-    /// It is this number, not a block count on the wire, that bounds the memory of a decode: by default half a
-    /// megabyte of cells, however many blocks promise them.
+    /// It is this number, not a block count on the wire, that bounds the memory of a decode. Nothing but these cells is
+    /// allocated: text and bytes stay in the datum. A cell can be larger than its value on the wire (a null takes no byte
+    /// there), and a list of many blocks is moved as it grows. The default keeps each allocation of a decode below the
+    /// default of `record_bytes`, and all of them together below one and a half times that, whatever the blocks.
     pub list_cells: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits { record_bytes: 1 << 20, list_cells: 1 << 14 }
+        Limits { record_bytes: 1 << 20, list_cells: 1 << 13 }
     }
 }
 

@@ -6,8 +6,9 @@
 mod support;
 
 use bumpalo::Bump;
-use lienthong_schemas::{Cell, DecodePlan, EncodePlan, FieldPath};
+use lienthong_schemas::{Cell, DecodePlan, EncodePlan, FieldPath, Limits, Schema};
 use proptest::prelude::*;
+use serde_json::json;
 use support::model::{self, Field, Val};
 use support::runner::{check, check_thousands};
 use support::second_opinion::{self, from_avro, order_is_free, record, to_avro};
@@ -66,7 +67,7 @@ fn leaves_encode_to_the_same_bytes() {
 #[test]
 fn their_bytes_decode_to_the_same_cells() {
     let choice = prop::collection::vec(any::<prop::sample::Index>(), 0..6);
-    check("decode", &(strategies::record(), choice), |((fields, vals), choice)| {
+    check_thousands("decode", &(strategies::record(), choice), |((fields, vals), choice)| {
         let schema = model::schema(&fields);
         let datum = second_opinion::write(&schema, record(&fields, &vals));
         // Every whole field, every leaf, and a choice of them in any order: overlaps and repeats are allowed.
@@ -91,7 +92,7 @@ fn their_bytes_decode_to_the_same_cells() {
 
 #[test]
 fn evolution_resolves_as_theirs() {
-    check("evolution", &strategies::evolution(), |(writer, reader, vals)| {
+    check_thousands("evolution", &strategies::evolution(), |(writer, reader, vals)| {
         let (old, new) = (model::schema(&writer), model::schema(&reader));
         let datum = second_opinion::write(&old, record(&writer, &vals));
         let plan = DecodePlan::compile(&old, &new, &whole(&reader)).unwrap();
@@ -156,12 +157,61 @@ fn cut_records_are_errors_and_damaged_ones_never_panic() {
                 let (arena, mut cells) = (Bump::new(), Vec::new());
                 let read = plan.decode(bytes, &arena, &mut cells);
                 prop_assert_eq!(cells.len(), read.map_or(0, |_| paths.len()));
-                // The bound on cells holds for any bytes; an arena keeps what it has outgrown.
-                prop_assert!(arena.allocated_bytes() < 2 << 20);
+                // The bound on cells holds for any bytes.
+                prop_assert!(arena.allocated_bytes() <= Limits::default().record_bytes);
             }
         }
         Ok(())
     });
+}
+
+/// The count in front of a block of so many items.
+fn block_head(count: usize, datum: &mut Vec<u8>) {
+    let mut zigzag = 2 * count;
+    while zigzag >= 0x80 {
+        datum.push((zigzag & 0x7f) as u8 | 0x80);
+        zigzag >>= 7;
+    }
+    datum.push(zigzag as u8);
+}
+
+/// A list of nulls takes no byte per item, so that nothing but the bound on cells limits it.
+#[test]
+fn lists_in_blocks_of_any_size_allocate_no_more_at_once_than_a_record_may_have() {
+    let most = Limits::default().list_cells;
+    let block = prop_oneof![Just(1), Just(most), Just(most - 1), 0..=most, (0..13_u32).prop_map(|n| 1 << n)];
+    let lists = prop::collection::vec(prop::collection::vec(block, 0..30), 1..6);
+    let worst = std::cell::Cell::new((0, 0));
+    check_thousands("blocks", &lists, |lists| {
+        let names: Vec<String> = (0..lists.len()).map(|number| format!("f{number}")).collect();
+        let fields =
+            names.iter().map(|name| json!({"name": name, "type": {"type": "array", "items": "null"}}));
+        let record = json!({"type": "record", "name": "R", "fields": fields.collect::<Vec<_>>()});
+        let schema = Schema::parse_str(&record.to_string()).unwrap();
+        let paths: Vec<FieldPath> = names.into_iter().map(FieldPath::new).collect();
+        let plan = DecodePlan::compile(&schema, &schema, &paths).unwrap();
+        let (mut datum, mut left) = (Vec::new(), most);
+        for blocks in &lists {
+            for block in blocks {
+                let count = (*block).min(left);
+                left -= count;
+                if count > 0 {
+                    block_head(count, &mut datum);
+                }
+            }
+            datum.push(0);
+        }
+        let (mut arena, mut cells) = (Bump::new(), Vec::new());
+        plan.decode_exact(&datum, &arena, &mut cells).unwrap();
+        let all = arena.allocated_bytes();
+        // The newest piece of an arena is its largest.
+        let piece = arena.chunk_capacity() + arena.iter_allocated_chunks().next().map_or(0, <[_]>::len);
+        worst.set((worst.get().0.max(all), worst.get().1.max(piece)));
+        let bound = Limits::default().record_bytes;
+        prop_assert!(piece <= bound && all <= bound * 3 / 2, "{} bytes, {} at once", all, piece);
+        Ok(())
+    });
+    println!("blocks: at most {} bytes, {} at once", worst.get().0, worst.get().1);
 }
 
 #[test]

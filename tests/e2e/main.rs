@@ -15,6 +15,7 @@ mod observed;
 mod programs;
 mod quality;
 mod reader;
+mod registry;
 mod residents;
 mod search;
 mod secure;

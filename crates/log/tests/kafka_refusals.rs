@@ -4,6 +4,7 @@
 
 mod kafka;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,11 +12,15 @@ use kafka::Namespace;
 use kafka::source::{self, PARTITIONS, TOPIC, body, participant, place, spec};
 use lienthong_contract::sink::OffsetState;
 use lienthong_log::kafka::{KafkaLog, KafkaLogin, KafkaOptions, KafkaSasl, KafkaTls};
+use lienthong_log::record::NewRecord;
 use lienthong_log::{
-    CheckedLog, ConsumeOptions, Consumer, Delivered, Log, LogError, TopicPartition, Writer, WriterError,
+    Batch, CheckedLog, ConsumeOptions, Consumer, Delivered, Log, LogError, TopicPartition, Writer,
+    WriterError,
 };
 use lienthong_testkit::eventually;
 use lienthong_testkit::private_kafka::PrivateKafka;
+use rand::rngs::StdRng;
+use rand::{RngCore as _, SeedableRng as _};
 use rdkafka::admin::{AdminOptions, AlterConfig, NewPartitions, ResourceSpecifier};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
@@ -257,6 +262,90 @@ async fn a_topic_whose_settings_endanger_a_promise_is_neither_written_nor_delive
     let error =
         CheckedLog::new(Arc::new(strict), more).consume(&options).await.map(|_| ()).expect_err("too few");
     assert!(error.to_string().contains("min.insync.replicas is 1; it should be 2"), "{error}");
+}
+
+/// As [`source::batch`], with one event that no compression makes small.
+fn batch_with_a_large_event(events: std::ops::Range<u64>, large: u64, skipped: &HashSet<Box<str>>) -> Batch {
+    let mut batch = Batch::default();
+    let mut noise = vec![0; 100_000];
+    StdRng::seed_from_u64(large).fill_bytes(&mut noise);
+    for number in events {
+        let id = format!("e{number}");
+        if !skipped.contains(id.as_str()) {
+            let value = if number == large { noise.as_slice() } else { b"small" };
+            let headers: [(&'static str, &[u8]); 2] =
+                [("ce_id", id.as_bytes()), ("ce_type", b"test.happened")];
+            let record = NewRecord { key: id.as_bytes(), headers: &headers, value, time: 1 };
+            batch.push(&place(number % PARTITIONS), &record).expect("it fits");
+        }
+    }
+    batch
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_record_that_the_topic_no_longer_takes_ends_the_writer_and_nothing_behind_it_is_seen() {
+    let namespace = Namespace::shared();
+    let log = namespace.log();
+    source::prepare(&log).await;
+    let topics = [TOPIC.to_owned()];
+    let (mut first, _) = log.open_writer(&participant(), &topics).await.expect("writer");
+    first.append(&source::batch(0..30, |_| false)).await.expect("append");
+    let _leave = first.checkpoint(&body(30)).await.expect("checkpoint");
+    alter(&namespace, TOPIC, &[("max.message.bytes", "50000")]).await;
+    // The broker takes the setting a moment after it has said yes.
+    let until = Instant::now() + Duration::from_secs(20);
+    let (mut begin, none) = (30, HashSet::new());
+    let (large, error) = loop {
+        let large = begin + 15;
+        let events = batch_with_a_large_event(begin..begin + 30, large, &none);
+        match first.append(&events).await {
+            Ok(()) => begin += 30,
+            Err(error) => break (large, error),
+        }
+        assert!(Instant::now() < until, "the topic goes on taking large records");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    let end = begin + 30;
+    let text = error.to_string();
+    assert!(matches!(error, WriterError::Broken { .. }), "{error:?}");
+    let words =
+        ["does not take a record", "set max.message.bytes of the topic to 2097152", "topics describe"];
+    assert!(words.iter().all(|word| text.contains(word)), "{text}");
+
+    let ended = |told: Result<(), WriterError>| match told {
+        Err(WriterError::Lost(reason)) => assert!(reason.contains("this writer has ended"), "{reason}"),
+        other => panic!("{other:?}"),
+    };
+    for number in end..end + 3 {
+        ended(first.append(&source::batch(number..number + 1, |_| false)).await);
+    }
+    ended(first.heartbeat(1).await);
+    ended(first.checkpoint(&body(begin)).await.map(|_| ()));
+
+    // Everything up to the batch is there; of the batch, in the refused record's partition, nothing from that record on.
+    let seen = source::check(&log).await;
+    for (partition, seen) in (0..PARTITIONS).zip(&seen.ends) {
+        let first_unseen = |from: u64| (from..).find(|number| number % PARTITIONS == partition);
+        assert!(Some(*seen) >= first_unseen(begin), "{partition}: {seen} of {begin}");
+        let most = if large % PARTITIONS == partition { Some(large) } else { first_unseen(end) };
+        assert!(Some(*seen) <= most, "{partition}: {seen} of {most:?}");
+    }
+
+    // As it should be again, the next writer goes on behind what is seen.
+    alter(&namespace, TOPIC, &[LARGEST]).await;
+    let until = Instant::now() + Duration::from_secs(20);
+    let (mut next, recovered) = loop {
+        let (mut next, recovered) = log.open_writer(&participant(), &topics).await.expect("writer");
+        let rest = batch_with_a_large_event(30..end, large, &recovered.collected);
+        match next.append(&rest).await {
+            Ok(()) => break (next, recovered),
+            Err(error) => assert!(Instant::now() < until, "{error}"),
+        }
+    };
+    assert_eq!(recovered.checkpoint, Some(body(30)));
+    let _leave = next.checkpoint(&body(end)).await.expect("checkpoint");
+    let ends: Vec<u64> = source::check(&log).await.ends;
+    assert_eq!(ends, [end, end + 1, end + 2], "every event once, in order");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -96,6 +96,11 @@ impl<'a> Cursor<'a> {
         if self.bytes.len() > limit { Err(self.fault(DecodeProblem::TooLong { limit })) } else { Ok(()) }
     }
 
+    /// List cells that the record may still have.
+    pub(super) fn list_cells(&self) -> usize {
+        self.list_cells
+    }
+
     /// Takes list cells from the record's bound.
     pub(super) fn charge(&mut self, cells: usize) -> Result<(), Fault> {
         match self.list_cells.checked_sub(cells) {

@@ -177,6 +177,16 @@ fn symbol<'a>(cursor: &mut Cursor<'_>, symbols: &'a [Option<String>]) -> Result<
     }
 }
 
+/// Room for so many more. A list of many blocks doubles as it grows, but never beyond what its record may still hold: the arena keeps
+/// what was outgrown.
+fn make_room<'a>(items: &mut BumpVec<'a, Cell<'a>>, more: usize, left: usize) {
+    let needed = items.len() + more;
+    if needed > items.capacity() {
+        let wanted = needed.max((2 * items.capacity()).min(needed + left));
+        items.reserve_exact(wanted - items.len());
+    }
+}
+
 fn list<'a>(
     item: &'a Read,
     min_bytes: usize,
@@ -185,7 +195,7 @@ fn list<'a>(
 ) -> Result<Cell<'a>, Fault> {
     let mut items = BumpVec::new_in(arena);
     while let Some(block) = cursor.block(min_bytes)? {
-        items.reserve(block.count);
+        make_room(&mut items, block.count, cursor.list_cells());
         for _ in 0..block.count {
             let cell = item.read(cursor, arena).map_err(|fault| fault.at(items.len()))?;
             items.push(cell);
@@ -205,7 +215,7 @@ fn map<'a>(
     while let Some(block) = cursor.block(min_bytes)? {
         // The block itself has been charged for one cell each.
         cursor.charge(block.count.saturating_mul(2))?;
-        entries.reserve(block.count);
+        make_room(&mut entries, block.count, cursor.list_cells() / 3);
         for _ in 0..block.count {
             let at = |fault: Fault| fault.at(entries.len());
             let key = text(cursor).map_err(at)?;
