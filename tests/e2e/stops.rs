@@ -73,7 +73,7 @@ async fn a_service_stops_in_time_when_its_database_has_fallen_silent() -> Result
     is(&site, PARTICIPANT, "live").await?;
     before_owner.delay(SILENCE);
     owner.insert(10).await?;
-    eventually(SOON, async || Ok(before_owner.has_held())).await?;
+    eventually(SOON, async || Ok(before_owner.has_delayed())).await?;
     stops(&site, connector, "connect")?;
     before_owner.delay(Duration::ZERO);
     before_owner.drop_connections();
@@ -82,7 +82,7 @@ async fn a_service_stops_in_time_when_its_database_has_fallen_silent() -> Result
     is(&site, SUBSCRIPTION, "live").await?;
     before_copy.delay(SILENCE);
     site.succeed(&["connect", PARTICIPANT, "--once"])?;
-    eventually(SOON, async || Ok(before_copy.has_held())).await?;
+    eventually(SOON, async || Ok(before_copy.has_delayed())).await?;
     stops(&site, router, "route")
 }
 

@@ -26,7 +26,7 @@ struct State {
     /// Milliseconds before each piece of data goes on.
     delay: AtomicU64,
     /// Pieces of data that a delay has held back.
-    held: AtomicU64,
+    delayed: AtomicU64,
     /// Bytes of both directions that may still pass.
     budget: AtomicI64,
     /// Bytes of both directions that have passed.
@@ -49,7 +49,7 @@ impl TcpProxy {
         let state = Arc::new(State {
             cut: AtomicBool::new(false),
             delay: AtomicU64::new(0),
-            held: AtomicU64::new(0),
+            delayed: AtomicU64::new(0),
             budget: AtomicI64::new(i64::MAX),
             passed: AtomicU64::new(0),
             holds: watch::Sender::new(false),
@@ -120,14 +120,14 @@ impl TcpProxy {
 
     /// Holds every piece of data back for `delay`, in both directions.
     pub fn delay(&self, delay: Duration) {
-        self.state.held.store(0, Ordering::SeqCst);
+        self.state.delayed.store(0, Ordering::SeqCst);
         self.state.delay.store(u64::try_from(delay.as_millis()).unwrap_or(u64::MAX), Ordering::SeqCst);
     }
 
     /// Whether something has been held back since the last [`Self::delay`].
     #[must_use]
-    pub fn has_held(&self) -> bool {
-        self.state.held.load(Ordering::SeqCst) > 0
+    pub fn has_delayed(&self) -> bool {
+        self.state.delayed.load(Ordering::SeqCst) > 0
     }
 }
 
@@ -195,7 +195,7 @@ async fn forward(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, state: &State)
     while let Ok(read @ 1..) = from.read(&mut buffer).await {
         let delay = state.delay.load(Ordering::SeqCst);
         if delay > 0 {
-            state.held.fetch_add(1, Ordering::SeqCst);
+            state.delayed.fetch_add(1, Ordering::SeqCst);
             tokio::time::sleep(Duration::from_millis(delay)).await;
         }
         state.wait(read).await;
