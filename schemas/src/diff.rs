@@ -150,6 +150,15 @@ fn meaning(found: &mut Found<'_>, old: &EventContract, new: &EventContract) {
     if old.revokes != new.revokes {
         found.add(None, "it revokes other events, or by other fields", false);
     }
+    if old.checks != new.checks {
+        found.add(None, "rows are checked by other rules before they leave their owner", false);
+    }
+    if old.legal_source != new.legal_source {
+        found.add(None, format!("it rests on {} instead of {}", new.legal_source, old.legal_source), false);
+    }
+    if old.standards != new.standards {
+        found.add(None, "other names in OSIA, DCI or OpenCRVS stand for it", false);
+    }
     let mut purposes: Vec<&String> = old.purposes().keys().chain(new.purposes().keys()).collect();
     purposes.sort_by_key(|id| by_number(id));
     purposes.dedup();
@@ -185,8 +194,12 @@ fn topics(found: &mut Found<'_>, old: (&Catalogue, &EventContract), new: (&Catal
         found.add(None, format!("it leaves the topic {name}"), true);
     }
     for (name, spec) in &new_topics {
-        match old_topics.iter().find(|(other, _)| other == name) {
-            Some((_, former)) if former.partitions != spec.partitions => {
+        let former = old_topics.iter().find(|(other, _)| other == name).map(|(_, former)| former);
+        if let Some(former) = former.filter(|former| former.retention_days != spec.retention_days) {
+            kept(found, name, former.retention_days, spec.retention_days);
+        }
+        match former {
+            Some(former) if former.partitions != spec.partitions => {
                 let (from, to) = (former.partitions, spec.partitions);
                 found.add(
                     None,
@@ -205,6 +218,13 @@ fn topics(found: &mut Found<'_>, old: (&Catalogue, &EventContract), new: (&Catal
         let (from, to) = (was.publishers().join(", "), is.publishers().join(", "));
         found.add(None, format!("it is published by {to} instead of {from}"), false);
     }
+}
+
+/// Whoever was away longer than records are kept has missed some.
+fn kept(found: &mut Found<'_>, topic: &str, from: u32, to: u32) {
+    let what =
+        format!("{topic} keeps records for {} instead of {}", counted(to, "day"), counted(from, "day"));
+    found.add(None, what, to < from);
 }
 
 struct Found<'e> {

@@ -102,6 +102,35 @@ fn what_changes_in_the_catalogue_is_told_too() {
 }
 
 #[test]
+fn records_that_are_kept_for_less_are_told_as_a_break() {
+    let kept = |live: u32| format!("live_days: {live}, bulk_days: 3650}}");
+    let seen = shown(&catalogue_with(&kept(3650), &kept(30)));
+    let what = "admin_unit.changed: lt.admin_unit.live keeps records for";
+    assert_eq!(seen, [format!("breaks {what} 30 days instead of 3650 days")]);
+    let seen = shown(&catalogue_with(&kept(3650), &kept(4000)));
+    assert_eq!(seen, [format!("notes {what} 4000 days instead of 3650 days")]);
+}
+
+#[test]
+fn other_rules_laws_and_names_are_told() {
+    let event = "vaccination.dose.recorded";
+    let seen =
+        shown(&catalogue_with("max_length: {dose_id: 50, lot: 50}", "max_length: {dose_id: 50, lot: 60}"));
+    assert_eq!(
+        seen,
+        [format!("notes {event}: rows are checked by other rules before they leave their owner")]
+    );
+    let law = "Law on Disease Prevention 114/2025/QH15; Decree 165/2026/ND-CP";
+    let seen = shown(&catalogue_with(law, "Another law"));
+    assert_eq!(seen, [format!("notes {event}: it rests on Another law instead of {law}")]);
+    let seen = shown(&catalogue_with("osia: [newPerson]", "osia: [updatePerson]"));
+    let told = "notes population.person.created: other names in OSIA, DCI or OpenCRVS stand for it";
+    assert_eq!(seen, [told]);
+    let seen = shown(&catalogue_with("      sensitive: [reason]\n", "      restricted: [reason]\n"));
+    assert_eq!(seen, ["notes population.pin.reissued: `reason` is classified anew"]);
+}
+
+#[test]
 fn an_event_that_goes_breaks_whoever_takes_it_and_a_new_one_nobody() {
     let texts = ContractTexts::shipped();
     let mut fewer = texts.clone();

@@ -71,6 +71,16 @@ fn collect(value: &Value, references: &mut Vec<String>) {
     }
 }
 
+/// What a publisher sends, `crates/capture/src/encode.rs`, and what the log adds.
+#[test]
+fn the_asyncapi_document_lists_the_headers_that_are_sent() {
+    let document: Value = serde_saphyr::from_str(&generated()["asyncapi.yaml"]).unwrap();
+    let headers = document.pointer("/components/schemas/headers/properties").unwrap();
+    for name in ["ce_qualityflags", "traceparent", "ce_partitionsequence", "content-type"] {
+        assert!(headers[name]["type"] == "string", "{name}");
+    }
+}
+
 #[test]
 fn every_event_field_and_purpose_stands_on_a_page() {
     let (catalogue, documents) = (bundled().unwrap(), generated());

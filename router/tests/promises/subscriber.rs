@@ -249,6 +249,7 @@ fn birth() -> DeliveryRule {
 
 /// Marriages by their number instead of births: one row, whichever spouse's copy comes.
 pub fn marriages(subscription: &mut Subscription, on_revoked: &Policy) {
+    let mark = ColumnSource { path: 0, map: ColumnMap::Unset };
     subscription.rules[0] = DeliveryRule {
         event: MARRIAGE.into(),
         reader: Arc::new(contract(MARRIAGE)),
@@ -256,8 +257,11 @@ pub fn marriages(subscription: &mut Subscription, on_revoked: &Policy) {
         paths: paths(&["registration_no", "kind", "office_code"]),
         record_number: Some(0),
         on_revoked: on_revoked.clone(),
+        groups: vec![GroupSource { group: 0, columns: vec![plain(1), plain(2), mark], listed: None }],
         ..birth()
     };
+    // As an agreement is compiled: a record that comes to life again loses its mark.
+    subscription.tables[0].groups[0].columns.push(column("voided_at", CellKind::Timestamp));
     subscription.revocations[0].undoes = vec![Undo { rule: 0, record_type: None, key: vec![plain(0)] }];
 }
 

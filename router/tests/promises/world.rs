@@ -293,7 +293,7 @@ impl World {
                     registration,
                 ]
             }
-            MARRIAGE => vec![pin, registration, value, office, day],
+            MARRIAGE => vec![pin, registration, value, office, day, Cell::Str("2026-01-01")],
             DEATH => vec![pin, registration, value, office, day, Cell::Str(SECRET)],
             _ => vec![pin, registration, value, Cell::Str(SECRET), day],
         };
@@ -312,7 +312,8 @@ const CONTRACTS: [(&str, &[&str]); 5] = [
     (REVOKED, REVOKED_SLOTS),
     (CORRECTED, CORRECTED_SLOTS),
 ];
-const MARRIAGE_SLOTS: &[&str] = &["spouse1_pin", "registration_no", "kind", "office_code", "registered_on"];
+const MARRIAGE_SLOTS: &[&str] =
+    &["spouse1_pin", "registration_no", "kind", "office_code", "registered_on", "effective_date"];
 const CORRECTED_SLOTS: &[&str] = &[
     "pin",
     "correction_no",
