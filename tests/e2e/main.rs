@@ -6,6 +6,7 @@ mod defects;
 mod demo;
 mod demo_run;
 mod dev;
+mod envelope;
 mod examples;
 mod families;
 mod journey;

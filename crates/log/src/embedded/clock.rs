@@ -9,7 +9,8 @@ pub(super) fn now_micros() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as i64)
 }
 
-/// A clock that all processes of the machine share, that nobody can set and that goes on while the machine sleeps.
+/// A clock that all processes of the machine share. On Linux nobody can set it and it goes on while the machine sleeps. On other systems it
+/// is wall time: whoever sets that back keeps a dead holder's lease alive for as long, whoever sets it forward ends a live one's early.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct BootClock {
     /// Another boot id means that every lease written before is over.
@@ -67,6 +68,15 @@ mod tests {
         assert_eq!(parse_uptime("x"), None);
         let clock = BootClock::new().expect("clock");
         assert_eq!(clock.boot.len(), 36);
-        assert!(clock.now().expect("now") > 0);
+        let uptime = || {
+            let text = std::fs::read_to_string("/proc/uptime").expect("uptime");
+            let seconds: f64 = text.split(' ').next().and_then(|word| word.parse().ok()).expect("seconds");
+            (seconds * 1000.0).round() as i64
+        };
+        let (before, first) = (uptime(), clock.now().expect("now"));
+        std::thread::sleep(std::time::Duration::from_millis(30));
+        let (second, after) = (clock.now().expect("now"), uptime());
+        assert!(before <= first && first < second && second <= after, "{before} {first} {second} {after}");
+        assert!(second - first >= 20, "milliseconds: {first} {second}");
     }
 }

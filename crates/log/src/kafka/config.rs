@@ -249,6 +249,45 @@ mod tests {
     }
 
     #[test]
+    fn what_promises_rest_on_is_set() {
+        let options = KafkaOptions::new("a:1", "http://r");
+        let check = |config: &ClientConfig, wanted: &[(&str, &str)]| {
+            for (name, value) in wanted {
+                assert_eq!(config.get(name), Some(*value), "{name}");
+            }
+        };
+        let durable = [
+            ("acks", "all"),
+            ("enable.idempotence", "true"),
+            ("max.in.flight.requests.per.connection", "5"),
+            ("compression.type", "lz4"),
+            ("partitioner", "murmur2_random"),
+            ("message.max.bytes", "2097152"),
+        ];
+        check(&options.writer(), &durable);
+        check(&options.writer(), &[("message.timeout.ms", "0")]);
+        check(&options.side_producer(), &durable);
+        check(&options.side_producer(), &[("message.timeout.ms", "20000")]);
+        let never_by_itself = [
+            ("enable.auto.commit", "false"),
+            ("enable.auto.offset.store", "false"),
+            ("auto.offset.reset", "error"),
+        ];
+        let member = options.member("g", 1 << 20, Duration::from_secs(8));
+        check(&member, &never_by_itself);
+        check(
+            &member,
+            &[
+                ("partition.assignment.strategy", "cooperative-sticky"),
+                ("session.timeout.ms", "8000"),
+                ("max.poll.interval.ms", "8000"),
+                ("heartbeat.interval.ms", "1333"),
+            ],
+        );
+        check(&options.reader(1 << 20), &never_by_itself);
+    }
+
+    #[test]
     fn every_client_takes_its_properties() {
         let mut options = KafkaOptions::new("a:1", "http://r");
         for sasl in [false, true] {
