@@ -17,7 +17,7 @@ use rdkafka::message::{Headers as _, Message as _};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use crate::nation::{Publisher, create_copy};
-use crate::observed::get;
+use crate::served::get;
 use crate::site::{PARTICIPANT, Site};
 
 const SOON: Duration = Duration::from_secs(30);
