@@ -18,6 +18,7 @@ mod residents;
 mod search;
 mod secure;
 mod served;
+mod sharing;
 mod site;
 mod stops;
 mod stranger;
