@@ -21,6 +21,7 @@ mod residents;
 mod search;
 mod secure;
 mod served;
+mod sharing;
 mod site;
 mod stops;
 mod stranger;
