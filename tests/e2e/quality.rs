@@ -1,16 +1,19 @@
 //! Source checks on the whole road: a table with one row per rule, its quarantine, and its subscriber.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
-use lienthong_contract::keys::SealKey;
+use lienthong_contract::keys::{HashKey, SealKey};
 use lienthong_contract::sink::OffsetState;
 use lienthong_log::embedded::EmbeddedLog;
-use lienthong_log::{Log as _, TopicPartition};
+use lienthong_log::kafka::{KafkaLog, KafkaOptions};
+use lienthong_log::{Log, TopicPartition};
 use lienthong_testkit::database::Database;
+use lienthong_testkit::{env, kafka};
 use serde_json::Value;
 
-use crate::site::{Engine, Site};
+use crate::site::Site;
 
 const PARTICIPANT: &str = "moj.civil-status";
 
@@ -87,9 +90,17 @@ fn row(number: usize, change: Option<(&str, &str)>) -> String {
     format!("insert into birth values ({})", columns.map(|(_, value)| value).join(", "))
 }
 
-/// The quarantine's records: what is found, and the sealed values with the id that they are sealed under.
-async fn quarantine(site: &Site) -> Result<Vec<(String, BTreeMap<String, String>, Vec<u8>)>> {
-    let log = EmbeddedLog::open(site.path("var/lienthong.db"))?;
+/// One record of the quarantine.
+struct SetAside {
+    /// `rule@field`.
+    finding: String,
+    key: String,
+    headers: BTreeMap<String, String>,
+    sealed: Vec<u8>,
+}
+
+/// Everything in the quarantine.
+async fn quarantine(log: &dyn Log) -> Result<Vec<SetAside>> {
     let source = TopicPartition { topic: format!("lt.quarantine.{PARTICIPANT}").into(), partition: 0 };
     let batch = log.read(&source, OffsetState::START, 1 << 20).await?;
     let mut found = Vec::new();
@@ -100,53 +111,73 @@ async fn quarantine(site: &Site) -> Result<Vec<(String, BTreeMap<String, String>
             .map(|(name, value)| (name.to_owned(), String::from_utf8_lossy(value).into_owned()))
             .collect();
         let finding = format!("{}@{}", headers["lt_rule"], headers["lt_column"]);
-        found.push((finding, headers, record.value.to_vec()));
+        let key = std::str::from_utf8(record.key)?.to_owned();
+        found.push(SetAside { finding, key, headers, sealed: record.value.to_vec() });
     }
     Ok(found)
 }
 
-fn seal_key(site: &Site) -> Result<SealKey> {
-    let hex = std::fs::read_to_string(site.path("secrets/seal.key"))?;
+fn secret(site: &Site, name: &str) -> Result<[u8; 32]> {
+    let hex = std::fs::read_to_string(site.path(&format!("secrets/{name}.key")))?;
     let byte = |at: usize| u8::from_str_radix(&hex[at..at + 2], 16);
     let bytes: Vec<u8> = (0..64).step_by(2).map(byte).collect::<Result<_, _>>()?;
-    Ok(SealKey::new(bytes.try_into().ok().context("32 bytes")?))
+    bytes.try_into().ok().context("32 bytes")
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn each_rules_row_is_set_aside_or_delivered_with_its_flag() -> Result<()> {
-    let folder = tempfile::tempdir()?;
-    let url = |name: &str| format!("sqlite:{}", folder.path().join(name).display());
+const TABLE: &str = "create table birth (no text primary key, office text, registered_on text, pin text, ten text, sex text, born text)";
+const COPY: &str = "create table child (no text primary key, pin text, ten text)";
+
+/// A site on this log whose two tables are empty; the owner's database, and the subscriber's URL.
+async fn prepared(folder: &Path, log: &str) -> Result<(Site, Database, String)> {
+    let url = |name: &str| format!("sqlite:{}", folder.join(name).display());
     let (publisher, subscriber) = (url("publisher.db"), url("subscriber.db"));
     let files = [
         ("ministries/publisher.yaml", &*MINISTRY.replace("URL", &publisher)),
         ("agreements/subscriber.yaml", &*AGREEMENT.replace("URL", &subscriber)),
     ];
-    let site = Site::of(Engine::Embedded, PARTICIPANT, &files)?;
+    let site = Site::of_on(log, PARTICIPANT, &files)?;
     let mut owner = Database::open(&publisher).await?;
-    let table = "create table birth (no text primary key, office text, registered_on text, pin text, ten text, sex text, born text)";
-    owner.run(&[table.to_owned()]).await?;
-    let copy = "create table child (no text primary key, pin text, ten text)";
-    Database::open(&subscriber).await?.run(&[copy.to_owned()]).await?;
+    owner.run(&[TABLE.to_owned()]).await?;
+    Database::open(&subscriber).await?.run(&[COPY.to_owned()]).await?;
     site.prepare()?;
     // The first load of an empty table, so that each row comes once, through the outbox.
     site.succeed(&["connect", PARTICIPANT, "--once"])?;
+    Ok((site, owner, subscriber))
+}
+
+/// Publishes what the owner has written; some of it is set aside.
+fn sets_aside(site: &Site) -> Result<()> {
+    let output = site.run(&["connect", PARTICIPANT, "--once"])?;
+    assert_eq!(output.status.code(), Some(5), "{}", String::from_utf8_lossy(&output.stderr));
+    Ok(())
+}
+
+const EMBEDDED: &str = "sqlite:var/lienthong.db";
+
+fn embedded(site: &Site) -> Result<EmbeddedLog> {
+    Ok(EmbeddedLog::open(site.path("var/lienthong.db"))?)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_rules_row_is_set_aside_or_delivered_with_its_flag() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let (site, mut owner, subscriber) = prepared(folder.path(), EMBEDDED).await?;
 
     let changes = REFUSED.iter().chain(&FLAGGED).map(|(column, value, _)| Some((*column, *value)));
     let rows: Vec<String> =
         changes.chain([None]).enumerate().map(|(number, change)| row(number, change)).collect();
     owner.run(&rows).await?;
-    let output = site.run(&["connect", PARTICIPANT, "--once"])?;
-    assert_eq!(output.status.code(), Some(5), "{}", String::from_utf8_lossy(&output.stderr));
+    sets_aside(&site)?;
     site.succeed(&["route", "--once"])?;
 
-    let set_aside = quarantine(&site).await?;
-    let mut found: Vec<&str> = set_aside.iter().map(|(finding, ..)| finding.as_str()).collect();
+    let set_aside = quarantine(&embedded(&site)?).await?;
+    let mut found: Vec<&str> = set_aside.iter().map(|row| row.finding.as_str()).collect();
     let mut expected: Vec<&str> = REFUSED.iter().map(|(.., finding)| *finding).collect();
     found.sort_unstable();
     expected.sort_unstable();
     assert_eq!(found, expected);
-    let key = seal_key(&site)?;
-    for (finding, headers, sealed) in &set_aside {
+    let key = SealKey::new(secret(&site, "seal")?);
+    for SetAside { finding, headers, sealed, .. } in &set_aside {
         assert_eq!(
             (headers["lt_table"].as_str(), headers["ce_type"].as_str()),
             ("birth", "civil_status.birth.registered")
@@ -174,4 +205,45 @@ async fn each_rules_row_is_set_aside_or_delivered_with_its_flag() -> Result<()> 
     let names = copied.rows("select distinct ten from child where ten <> 'An'").await?;
     assert_eq!(names, [[Some("Hóa".to_owned())]], "every form of a name arrives as one");
     Ok(())
+}
+
+/// Two rows break their contract, one of them twice: whoever has the site's key and a row's key finds its records, nobody else does.
+async fn found_by_the_hash_of_their_key(site: &Site, owner: &mut Database, log: &dyn Log) -> Result<()> {
+    let (short, foreign) = (Some(("pin", "'00132600001'")), Some(("pin", "'999999999999'")));
+    owner.run(&[row(0, short), row(1, foreign), row(2, None)]).await?;
+    sets_aside(site)?;
+    // Of a row that changes twice in between only its last state is judged.
+    owner.run(&["update birth set pin = '00132600002' where no = 'R-0'".to_owned()]).await?;
+    sets_aside(site)?;
+    let (hash, seal) = (HashKey::new(secret(site, "subject")?), SealKey::new(secret(site, "seal")?));
+    let mut found = BTreeMap::<String, Vec<String>>::new();
+    for SetAside { finding, key, headers, sealed } in quarantine(log).await? {
+        assert_eq!(finding, "pin-form@child.pin");
+        let values = seal.open(headers["ce_id"].as_bytes(), &sealed).context("sealed")?;
+        let values: Value = serde_json::from_slice(&values)?;
+        found.entry(key).or_default().push(values["no"].as_str().context("a number")?.to_owned());
+    }
+    let of = |number: &str| hash.hash(&[b"birth", format!("[\"{number}\"]").as_bytes()]).hex();
+    let expected = [(of("R-0"), vec!["R-0".to_owned(); 2]), (of("R-1"), vec!["R-1".to_owned()])];
+    assert_eq!(found, expected.into());
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_were_set_aside_are_found_by_the_keyed_hash_of_their_key() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let (site, mut owner, _) = prepared(folder.path(), EMBEDDED).await?;
+    let log = embedded(&site)?;
+    found_by_the_hash_of_their_key(&site, &mut owner, &log).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_were_set_aside_over_kafka_are_found_by_the_keyed_hash_of_their_key() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let (brokers, registry, prefix) = (kafka::brokers(), env::registry(), kafka::namespace());
+    let address = format!("\"kafka://{brokers}?registry={registry}&prefix={prefix}&replication=1\"");
+    let (site, mut owner, _) = prepared(folder.path(), &address).await?;
+    let options = KafkaOptions { prefix, replication: Some(1), ..KafkaOptions::new(&brokers, &registry) };
+    let log = KafkaLog::connect(options)?;
+    found_by_the_hash_of_their_key(&site, &mut owner, &log).await
 }

@@ -103,7 +103,12 @@ impl Site {
 
     /// Files of a test's own; one participant is prepared by name.
     pub(crate) fn of(engine: Engine, participant: &'static str, files: &[(&str, &str)]) -> Result<Self> {
-        let site = Self::empty(&address(engine))?;
+        Self::of_on(&address(engine), participant, files)
+    }
+
+    /// As [`Site::of`], on a log that is given as `lienthong.yaml` has it.
+    pub(crate) fn of_on(log: &str, participant: &'static str, files: &[(&str, &str)]) -> Result<Self> {
+        let site = Self::empty(log)?;
         for (name, text) in files {
             site.write(name, text)?;
         }

@@ -259,6 +259,11 @@ async fn a_topic_whose_settings_endanger_a_promise_is_neither_written_nor_delive
     for spec in &mut more {
         (spec.replication, spec.min_insync_replicas) = (2, 2);
     }
+    // Fewer copies than the contract wants are told, with who can make more.
+    let told = &strict.describe_topics(&more).await.expect("described")[0].differences;
+    let copies = told.iter().find(|difference| difference.property == "replication").expect("replication");
+    assert_eq!((copies.found.as_str(), copies.wanted.as_str(), copies.endangers), ("1", "2", false));
+    assert!(copies.fix.contains("reassign the partitions"), "{}", copies.fix);
     let error =
         CheckedLog::new(Arc::new(strict), more).consume(&options).await.map(|_| ()).expect_err("too few");
     assert!(error.to_string().contains("min.insync.replicas is 1; it should be 2"), "{error}");
