@@ -121,7 +121,7 @@ async fn a_ministry_that_has_its_first_day_publishes_while_others_are_still_writ
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_nation_that_is_ended_while_it_is_made_is_checked_as_it_is_and_continued() -> Result<()> {
     let folder = tempfile::tempdir()?;
-    let mut running = Running::start(demo(folder.path(), &["--people", "30000"]))?;
+    let mut running = Running::start(demo(folder.path(), &["--people", "12000"]))?;
     let line = running.line("events published")?;
     ensure!(line.contains("making the nation ["), "{line}");
     running.signal("INT")?;
@@ -134,7 +134,7 @@ async fn a_nation_that_is_ended_while_it_is_made_is_checked_as_it_is_and_continu
     let url = format!("sqlite:{}", folder.path().join("var/mps.residence.db").display());
     let rows = Database::open(&url).await?.rows("select count(*) from permanent_residence").await?;
     let count: u32 = rows[0][0].as_deref().unwrap_or_default().parse()?;
-    ensure!(count >= 30_000, "{count} residences");
+    ensure!(count >= 12_000, "{count} residences");
     Ok(())
 }
 

@@ -27,8 +27,8 @@ while [ $# -gt 0 ]; do
   case $1 in
   -p) "$CARGO" pkgid --offline --manifest-path "$MANIFEST" "$2" >/dev/null ;;
   --bin)
-    built=$programs/$2
-    [ -x "$built" ] || built=$programs/examples/$2
+    built=$programs/examples/$2
+    [ -x "$built" ] || built=$programs/$2
     [ -x "$built" ]
     ln -s "$built" target/release/ ;;
   *) exit 1 ;;

@@ -131,7 +131,14 @@ impl EmbeddedConsumer {
         if self.told_at.is_none_or(|at| at.elapsed() >= TELL_EVERY) {
             self.tell()?;
         }
-        self.records()
+        let found = self.records()?;
+        let now = self.member.clock.now()?;
+        if found.is_none() || now < self.expires {
+            return Ok(found);
+        }
+        // Frozen between the look at the leases and the one at the file: that they are gone is told instead.
+        self.round(now)?;
+        Ok(self.events.pop_front())
     }
 
     /// Renews the leases, and tells what came and what went. A member that was frozen past its leases finds them gone here,
