@@ -74,8 +74,24 @@ impl Path {
     }
 }
 
+/// Which log is in the middle.
+#[derive(Clone, Copy)]
+enum Engine {
+    Kafka,
+    Embedded,
+}
+
+impl Engine {
+    async fn path(self) -> Result<Path> {
+        match self {
+            Self::Kafka => kafka().await,
+            Self::Embedded => embedded(),
+        }
+    }
+}
+
 async fn paths() -> Result<[Path; 2]> {
-    Ok([kafka().await?, embedded()?])
+    Ok([Engine::Kafka.path().await?, Engine::Embedded.path().await?])
 }
 
 /// Drains `events` on both paths, both kinds of version.
@@ -173,11 +189,11 @@ impl Waits {
 
 /// Several rounds on each path, of which the first ones only warm the servers: a broker's virtual machine compiles what is used often.
 pub(crate) async fn latency(rate: u64, seconds: u64) -> Result<()> {
-    for kind in 0..2 {
+    for engine in [Engine::Kafka, Engine::Embedded] {
         let mut rounds = Vec::new();
         let mut name = "";
         for round in 0..WARMING + LATENCY_ROUNDS {
-            let path = if kind == 0 { kafka().await? } else { embedded()? };
+            let path = engine.path().await?;
             name = path.name;
             let waits = latency_once(&path, rate, seconds).await?;
             path.clean().await?;

@@ -257,7 +257,7 @@ mod tests {
         }
     }
 
-    fn write_of(action: Action<'static>) -> KeyWrite<'static> {
+    fn write(action: Action<'static>) -> KeyWrite<'static> {
         KeyWrite { table: 0, key_hash: KeyHash([0; 16]), key: &[Cell::Str("1")], action }
     }
 
@@ -268,21 +268,20 @@ mod tests {
     #[test]
     fn only_newer_groups_are_written_and_in_the_tables_order() {
         let mut entry = LedgerEntry::default();
-        let both = write_of(Action::Upsert(vec![values(1, "5"), values(0, "5")]));
+        let both = write(Action::Upsert(vec![values(1, "5"), values(0, "5")]));
         let judged = judge(&table(), &both, &mut entry);
         assert_eq!(judged.shape, Some(Shape::Upsert(vec![0, 1])));
         assert_eq!(judged.cells(&table()).len(), 2, "the key is not written twice");
-        let late = write_of(Action::Upsert(vec![values(0, "4")]));
+        let late = write(Action::Upsert(vec![values(0, "4")]));
         assert_eq!(judge(&table(), &late, &mut entry).shape, None);
     }
 
     #[test]
     fn a_revocation_counts_only_for_the_record_that_wrote_the_group() {
         let mut entry = LedgerEntry::default();
-        judge(&table(), &write_of(Action::Upsert(vec![values(0, "5")])), &mut entry);
-        let revoke = |record| {
-            write_of(Action::Delete { version: "6", revokes: Some(Revokes { record, groups: &[0] }) })
-        };
+        judge(&table(), &write(Action::Upsert(vec![values(0, "5")])), &mut entry);
+        let revoke =
+            |record| write(Action::Delete { version: "6", revokes: Some(Revokes { record, groups: &[0] }) });
         assert_eq!(judge(&table(), &revoke("r2"), &mut entry).shape, None);
         assert_eq!(judge(&table(), &revoke("r1"), &mut entry).shape, Some(Shape::Delete));
     }
@@ -290,7 +289,7 @@ mod tests {
     #[test]
     fn a_group_that_is_voided_leaves_the_row_to_its_other_groups() {
         let mut entry = LedgerEntry::default();
-        judge(&table(), &write_of(Action::Update(vec![values(1, "5")])), &mut entry);
+        judge(&table(), &write(Action::Update(vec![values(1, "5")])), &mut entry);
         let void = Action::Void {
             group: Some(1),
             column: "gone",
@@ -298,23 +297,23 @@ mod tests {
             version: "6",
             revokes: Some(Revokes { record: "r1", groups: &[1] }),
         };
-        assert_eq!(judge(&table(), &write_of(void), &mut entry).shape, Some(Shape::Void("gone")));
-        let late = write_of(Action::Upsert(vec![values(0, "4")]));
+        assert_eq!(judge(&table(), &write(void), &mut entry).shape, Some(Shape::Void("gone")));
+        let late = write(Action::Upsert(vec![values(0, "4")]));
         assert_eq!(
             judge(&table(), &late, &mut entry).shape,
             Some(Shape::Upsert(vec![0])),
             "another group's life goes on"
         );
-        assert_eq!(judge(&table(), &write_of(Action::Update(vec![values(1, "5")])), &mut entry).shape, None);
+        assert_eq!(judge(&table(), &write(Action::Update(vec![values(1, "5")])), &mut entry).shape, None);
     }
 
     #[test]
     fn a_cleared_group_keeps_its_version() {
         let mut entry = LedgerEntry::default();
-        judge(&table(), &write_of(Action::Update(vec![values(1, "5")])), &mut entry);
-        let clear = write_of(Action::Clear { group: 1, version: "6", revokes: Some("r1") });
+        judge(&table(), &write(Action::Update(vec![values(1, "5")])), &mut entry);
+        let clear = write(Action::Clear { group: 1, version: "6", revokes: Some("r1") });
         assert_eq!(judge(&table(), &clear, &mut entry).shape, Some(Shape::Clear(1)));
-        assert_eq!(judge(&table(), &write_of(Action::Update(vec![values(1, "5")])), &mut entry).shape, None);
+        assert_eq!(judge(&table(), &write(Action::Update(vec![values(1, "5")])), &mut entry).shape, None);
     }
 
     /// What a subscriber's row holds after writes in this order, without the key.
@@ -381,17 +380,17 @@ mod tests {
                 let cells = if group == 2 { vec![Cell::Null] } else { vec![Cell::I64(value), Cell::Null] };
                 Box::leak(cells.into_boxed_slice())
             };
-            let write = |group: &usize| GroupWrite {
+            let part = |group: &usize| GroupWrite {
                 group: *group,
                 version,
                 record: Some(record),
                 values: values(*group),
             };
-            return write_of(Action::Upsert(groups.iter().map(write).collect()));
+            return write(Action::Upsert(groups.iter().map(part).collect()));
         }
         let column = if random.random() { column } else { "both_gone" };
         let revokes = random.random::<bool>().then_some(Revokes { record, groups });
-        write_of(Action::Void { group: None, column, at: value, version, revokes })
+        write(Action::Void { group: None, column, at: value, version, revokes })
     }
 
     #[test]
@@ -413,13 +412,13 @@ mod tests {
     fn the_newest_of_a_record_stands_with_its_end_and_lives_when_it_is_registered_again() {
         let table = marked_table();
         let event = |record, version, values| {
-            write_of(Action::Upsert(vec![GroupWrite { group: 0, version, record: Some(record), values }]))
+            write(Action::Upsert(vec![GroupWrite { group: 0, version, record: Some(record), values }]))
         };
         let first = event("r1", "3", &[Cell::Str("first"), Cell::Null]);
         let second = event("r2", "4", &[Cell::Str("second"), Cell::Null]);
         let revoked = Some(Revokes { record: "r2", groups: &[0] });
         for (group, revokes) in [(None, revoked), (Some(0), revoked), (None, None), (Some(0), None)] {
-            let void = write_of(Action::Void { group, column: "a_gone", at: 9, version: "5", revokes });
+            let void = write(Action::Void { group, column: "a_gone", at: 9, version: "5", revokes });
             let row = |value, gone| BTreeMap::from([("a".to_owned(), value), ("a_gone".to_owned(), gone)]);
             for order in orders(&[&first, &second, &void]) {
                 let marked = row(Cell::Str("second"), Cell::Timestamp(9));
@@ -441,10 +440,10 @@ mod tests {
             let mark = marked(Some(&entry), "4").expect("older");
             let values = &[Cell::Str("late"), Cell::Null];
             let late = GroupWrite { group: 0, version: "4", record: None, values };
-            let made = overtaken(&table, &write_of(Action::Upsert(vec![late])), mark).expect("soft");
+            let made = overtaken(&table, &write(Action::Upsert(vec![late])), mark).expect("soft");
             assert_eq!(made.shape, Some(Shape::Insert(vec![0])));
             assert_eq!(made.cells(&table), [Cell::Str("late"), Cell::Timestamp(9)]);
-            assert!(overtaken(&table, &write_of(Action::Update(vec![late])), mark).is_none());
+            assert!(overtaken(&table, &write(Action::Update(vec![late])), mark).is_none());
             assert!(marked(Some(&entry), "5").is_none());
         }
     }
@@ -454,11 +453,11 @@ mod tests {
         let table = marked_table();
         let values = &[Cell::Str("x"), Cell::Null];
         let event =
-            write_of(Action::Upsert(vec![GroupWrite { group: 0, version: "3", record: Some("r1"), values }]));
+            write(Action::Upsert(vec![GroupWrite { group: 0, version: "3", record: Some("r1"), values }]));
         let revokes = Some(Revokes { record: "r1", groups: &[0] });
-        let revoked = write_of(Action::Delete { version: "5", revokes });
+        let revoked = write(Action::Delete { version: "5", revokes });
         let deleted =
-            write_of(Action::Void { group: None, column: "a_gone", at: 9, version: "7", revokes: None });
+            write(Action::Void { group: None, column: "a_gone", at: 9, version: "7", revokes: None });
         for order in orders(&[&event, &revoked, &deleted]) {
             assert_eq!(row_after(&table, &order), None, "{order:?}");
         }

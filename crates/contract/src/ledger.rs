@@ -189,10 +189,9 @@ impl LedgerEntry {
             let name = &table.groups[*group].name;
             // A row that the ledger knows nothing of was there before the bus.
             let value = self.groups.get(name);
-            let concerned = match (record, value) {
-                (Some(record), value) => value.is_some_and(|value| value.record.as_deref() == Some(record)),
-                (None, None) => self.groups.is_empty(),
-                (None, Some(_)) => true,
+            let concerned = match record {
+                Some(record) => self.wrote(name, version, record),
+                None => value.is_some() || self.groups.is_empty(),
             };
             let record = record.or_else(|| value?.record.as_deref());
             // Unless a newer one has marked the value already.
@@ -226,10 +225,14 @@ impl LedgerEntry {
             .is_some_and(|known| known.record.as_deref() == Some(record) && known.version.as_str() <= version)
     }
 
-    /// Whether the group's value, or the row's end, is newer than this.
-    fn is_newer(&self, table: &TargetTable, group: &str, version: &str) -> bool {
+    /// The version of the group's value or of the row's end, whichever is newer.
+    fn newest(&self, table: &TargetTable, group: &str) -> Option<&str> {
         let value = self.groups.get(group).map(|known| known.version.as_str());
-        value.max(self.mark_for(table.decides_row(group))).is_some_and(|newest| newest > version)
+        value.max(self.mark_for(table.decides_row(group)))
+    }
+
+    fn is_newer(&self, table: &TargetTable, group: &str, version: &str) -> bool {
+        self.newest(table, group).is_some_and(|newest| newest > version)
     }
 
     fn remember(
@@ -265,9 +268,7 @@ impl LedgerEntry {
     fn forget_outdated(&mut self, table: &TargetTable) {
         let mut revoked = std::mem::take(&mut self.revoked);
         revoked.retain(|known| {
-            let value = self.groups.get(&known.group).map(|value| value.version.as_str());
-            let newest = value.max(self.mark_for(table.decides_row(&known.group)));
-            newest.is_none_or(|newest| newest < known.version.as_str())
+            self.newest(table, &known.group).is_none_or(|newest| newest < known.version.as_str())
         });
         self.revoked = revoked;
     }

@@ -131,10 +131,10 @@ impl EmbeddedConsumer {
         if self.told_at.is_none_or(|at| at.elapsed() >= TELL_EVERY) {
             self.tell()?;
         }
-        let found = self.records()?;
+        let Some(found) = self.records()? else { return Ok(None) };
         let now = self.member.clock.now()?;
-        if found.is_none() || now < self.expires {
-            return Ok(found);
+        if now < self.expires {
+            return Ok(Some(found));
         }
         // Frozen between the look at the leases and the one at the file: that they are gone is told instead.
         self.round(now)?;

@@ -36,12 +36,9 @@ pub(super) fn fits_delta(reader: &mut Reader<'_>, at: Place, rule: &Rule<'_>) {
 
 /// `hard` nulls what an updating entry wrote, the mark of `soft` with it: which of the two came last would decide.
 pub(super) fn fits_update(reader: &mut Reader<'_>, at: Place, rule: &Rule<'_>) {
-    let hard = |policy: &Policy| *policy == Policy::Hard;
-    let soft = |policy: &Policy| matches!(policy, Policy::Soft { .. });
-    let (revoked, deleted) = (&rule.on_revoked, &rule.on_deleted);
-    if matches!(rule.effect, Effect::Update { .. })
-        && (hard(revoked) && soft(deleted) || soft(revoked) && hard(deleted))
-    {
+    let policies = (&rule.on_revoked, &rule.on_deleted);
+    let mixed = matches!(policies, (Policy::Hard, Policy::Soft { .. }) | (Policy::Soft { .. }, Policy::Hard));
+    if mixed && matches!(rule.effect, Effect::Update { .. }) {
         let message = "an updating entry cannot null its columns for the one end of a record and mark them for the other";
         reader.problem(at, message, "write hard for both `on_revoked` and `on_deleted`, or soft for both");
     }
