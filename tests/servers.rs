@@ -14,7 +14,8 @@ struct Stage {
 }
 
 /// Programs that are not there unless they are played.
-const HIDDEN: [&str; 9] = ["docker", "id", "java", "mvn", "curl", "unzip", "pkg-config", "sqlite3", "psql"];
+const HIDDEN: [&str; 11] =
+    ["apt-get", "curl", "docker", "id", "java", "mvn", "pkg-config", "postgres", "psql", "sqlite3", "unzip"];
 
 impl Stage {
     fn new() -> Self {
@@ -59,6 +60,8 @@ impl Stage {
 
     fn play(&self, program: &str, script: &str) {
         let path = self.path("bin").join(program);
+        // The machine's own program may be linked here: writing would follow the link and change the machine.
+        assert!(!path.is_symlink(), "{program} is to be played and must be hidden");
         fs::write(&path, format!("#!/bin/bash\n{script}\n")).expect("a program");
         fs::set_permissions(path, Permissions::from_mode(0o755)).expect("a program");
     }
@@ -150,6 +153,89 @@ fn without_servers_and_without_means_every_way_out_is_named() {
     for wanted in
         ["apt-get install", "docker compose -f deploy/dev/compose.yml up --wait", "LIENTHONG_TEST_PG="]
     {
+        assert!(said.contains(wanted), "{wanted}: {said}");
+    }
+}
+
+/// Takes down what it is asked for, and from then on every program is there.
+const APT: &str = r#"echo "$*" >>"$HOME/apt"
+case " $* " in
+  *" update "*) exit 0 ;;
+  *" install "*) for program in java mvn psql postgres; do mv "$HOME/later/$program" "$HOME/bin/$program"; done ;;
+esac"#;
+/// Puts what it is asked for where the real one puts it.
+const REPOSITORY: &str = r#"for word; do case $word in -DoutputDirectory=*) to=${word#*=} ;; -Dartifact=*) what=${word#*=} ;; esac; done
+mkdir -p "$to"
+IFS=: read -r _ name version kind classifier <<<"${what:-}"
+case ${name:-} in
+  "") touch "$to/kafka_2.13.jar" ;;
+  kafka-tools) touch "$to/kafka-tools-$version.jar" ;;
+  *) mkdir -p "$to/x/quarkus" && tar -czf "$to/$name-$version-$classifier.$kind" -C "$to/x" quarkus ;;
+esac"#;
+
+/// A machine with nothing, whose user is root.
+fn new_machine() -> Stage {
+    let stage = Stage::new();
+    stage.play("docker", "exit 1");
+    stage.play("id", "echo 0");
+    stage.play("apt-get", APT);
+    for (program, script) in [("java", JAVA), ("mvn", REPOSITORY), ("psql", "exit 0"), ("postgres", "exit 0")]
+    {
+        stage.play(program, script);
+        let later = stage.path("later");
+        fs::create_dir_all(&later).expect("a folder");
+        fs::rename(stage.path("bin").join(program), later.join(program)).expect("a program");
+    }
+    let part = stage.path("deploy/dev/lib/postgres.sh");
+    let text = fs::read_to_string(&part).expect("PostgreSQL's part");
+    fs::write(part, format!("{text}\npostgres_bin() {{ have postgres; }}\n")).expect("PostgreSQL's part");
+    // Where the package would be told not to start a cluster of its own.
+    let part = stage.path("deploy/dev/lib/install.sh");
+    let text = fs::read_to_string(&part).expect("the installation's part");
+    let played = text.replace("/etc/postgresql-common", "$HOME/postgresql-common");
+    fs::write(part, played).expect("the installation's part");
+    stage
+}
+
+#[test]
+fn root_on_a_new_machine_gets_the_packages_and_the_servers_by_itself() {
+    let stage = new_machine();
+    let given = [("LIENTHONG_TEST_FOREIGN_DB", "/data/dataset.db")];
+    let (output, said) = stage.install(&given);
+    assert!(output.status.success(), "{said}");
+    let asked = fs::read_to_string(stage.path("apt")).expect("apt-get was asked");
+    let installed = asked.lines().find(|line| line.contains(" install ")).expect("an installation");
+    for package in ["postgresql-client", " postgresql ", "default-jre-headless", "maven"] {
+        assert!(format!("{installed} ").contains(package), "{package}: {asked}");
+    }
+    assert!(!installed.contains("sqlite3"), "it is there: {asked}");
+    let settings = fs::read_to_string(stage.path("postgresql-common/createcluster.conf")).expect("settings");
+    assert!(settings.contains("create_main_cluster = false"), "{settings}");
+    for (folder, file) in [("kafka-", "kafka_2.13.jar"), ("kafka-", "kafka-tools-"), ("registry-", "quarkus")]
+    {
+        let found = fs::read_dir(stage.path("cache")).expect("the cache").flatten().any(|entry| {
+            entry.file_name().to_string_lossy().starts_with(folder)
+                && fs::read_dir(entry.path())
+                    .into_iter()
+                    .flatten()
+                    .flatten()
+                    .any(|file_in| file_in.file_name().to_string_lossy().starts_with(file))
+        });
+        assert!(found, "{folder}../{file}: {said}");
+    }
+    fs::remove_file(stage.path("apt")).expect("a file");
+    let (output, said) = stage.install(&given);
+    assert!(output.status.success() && said.is_empty(), "nothing is left to do: {said}");
+    assert!(!stage.path("apt").exists(), "nothing is installed twice");
+}
+
+#[test]
+fn root_whose_packages_cannot_be_fetched_hears_what_apt_said_and_every_way_out() {
+    let stage = new_machine();
+    stage.play("apt-get", "echo 'Temporary failure resolving deb.debian.org' >&2; exit 100");
+    let (output, said) = stage.install(&[]);
+    assert!(!output.status.success(), "{said}");
+    for wanted in ["Temporary failure resolving", "as root:", "docker compose", "LIENTHONG_TEST_PG="] {
         assert!(said.contains(wanted), "{wanted}: {said}");
     }
 }

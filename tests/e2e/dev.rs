@@ -1,5 +1,6 @@
-//! `make dev-up` and `make dev-down`, with the servers of the tests: what they print is what a user types.
+//! `make dev-up` and `make dev-down`, with the servers of the tests and with servers of their own: what they print is what a user types.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -8,20 +9,41 @@ use lienthong_testkit::database::Database;
 
 struct Dev {
     base: PathBuf,
+    /// Whether the servers of the tests are used.
+    given: bool,
     _folder: tempfile::TempDir,
 }
 
 impl Dev {
+    fn new(given: bool) -> Result<Self> {
+        let folder = tempfile::tempdir()?;
+        // PostgreSQL runs as another user when this runs as root.
+        std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755))?;
+        Ok(Self { base: folder.path().join("dev"), given, _folder: folder })
+    }
+
     fn run(&self, script: &str) -> Result<Output> {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/dev").join(script);
-        let output = Command::new(&script)
-            .env("LIENTHONG_DEV_DIR", &self.base)
-            .env("LIENTHONG_BIN", env!("CARGO_BIN_EXE_lienthong"))
-            .output()
-            .with_context(|| script.display().to_string())?;
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        ensure!(output.status.success(), "{} ended with {}: {said}", script.display(), output.status);
-        Ok(output)
+        let mut command = script_of(script, self.given);
+        command.env("LIENTHONG_DEV_DIR", &self.base).env("LIENTHONG_BIN", env!("CARGO_BIN_EXE_lienthong"));
+        succeeded(command)
+    }
+
+    /// What `up` prints.
+    fn up(&self) -> Result<String> {
+        Ok(String::from_utf8(self.run("up")?.stdout)?)
+    }
+
+    /// Types the three commands; what the last one prints.
+    fn tried(&self, told: &str) -> Result<String> {
+        let commands: Vec<&str> = told.lines().filter_map(|line| line.trim().strip_prefix("$ ")).collect();
+        assert_eq!(commands.len(), 3, "{told}");
+        let mut last = String::new();
+        for command in commands {
+            let mut shell = Command::new("sh");
+            shell.args(["-c", &format!(". {}/env; {command}", self.base.display())]);
+            last = String::from_utf8(succeeded(shell)?.stdout)?;
+        }
+        Ok(last)
     }
 }
 
@@ -32,32 +54,95 @@ impl Drop for Dev {
     }
 }
 
+fn script_of(name: &str, given: bool) -> Command {
+    let mut command = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/dev").join(name));
+    if !given {
+        for server in ["PG", "KAFKA", "REGISTRY"] {
+            command.env_remove(format!("LIENTHONG_TEST_{server}"));
+        }
+    }
+    command
+}
+
+fn succeeded(mut command: Command) -> Result<Output> {
+    let output = command.output().with_context(|| format!("{command:?}"))?;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    ensure!(output.status.success(), "{command:?} ended with {}: {said}", output.status);
+    Ok(output)
+}
+
+/// The value behind a name in what `up` or `servers env` prints.
+fn value<'t>(told: &'t str, name: &str) -> Result<&'t str> {
+    let found = told.lines().find_map(|line| line.split_once(name).map(|(_, value)| value.trim()));
+    found.with_context(|| format!("{name} in {told}"))
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_dev_up_prints_works_and_dev_down_takes_everything_away() -> Result<()> {
-    let folder = tempfile::tempdir()?;
-    let dev = Dev { base: folder.path().join("dev"), _folder: folder };
-    let told = String::from_utf8(dev.run("up")?.stdout)?;
-    let again = String::from_utf8(dev.run("up")?.stdout)?;
-    assert_eq!(told, again, "a second time it says the same and changes nothing");
-    let commands: Vec<&str> = told.lines().filter_map(|line| line.trim().strip_prefix("$ ")).collect();
-    assert_eq!(commands.len(), 3, "{told}");
-    let mut last = String::new();
-    for command in commands {
-        let line = format!(". {}/env; {command}", dev.base.display());
-        let output = Command::new("sh").args(["-c", &line]).output()?;
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        ensure!(output.status.success(), "{command} ended with {}: {said}", output.status);
-        last = String::from_utf8(output.stdout)?;
-    }
+    let dev = Dev::new(true)?;
+    let told = dev.up()?;
+    assert_eq!(told, dev.up()?, "a second time it says the same and changes nothing");
+    let last = dev.tried(&told)?;
     assert!(last.contains("Phường Ba Đình") && last.contains("(3 rows)"), "{last}");
 
-    let nso = told
-        .lines()
-        .find_map(|line| line.trim().strip_prefix("subscribers  NSO_URL="))
-        .context(told.clone())?;
+    let nso = value(&told, "NSO_URL=")?;
     assert!(Database::open(nso).await.is_ok());
     dev.run("down")?;
     assert!(!dev.base.exists());
     assert!(Database::open(nso).await.is_err(), "the databases are gone");
+    Ok(())
+}
+
+/// Servers as `make test` starts them, stopped at the end.
+struct Run(PathBuf);
+
+impl Run {
+    fn servers(&self, verb: &str) -> Result<Output> {
+        let mut command = script_of("servers", false);
+        command.arg(verb).arg(&self.0);
+        succeeded(command)
+    }
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        // It has been stopped already where the test passed.
+        let _stopped = self.servers("stop");
+    }
+}
+
+async fn answers(postgres: &str, kafka: &str) -> bool {
+    Database::open(postgres).await.is_ok() && tokio::net::TcpStream::connect(kafka).await.is_ok()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_runs_at_once_have_servers_of_their_own_and_neither_stops_the_others() -> Result<()> {
+    let dev = Dev::new(false)?;
+    let folder = tempfile::tempdir()?;
+    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755))?;
+    let run = Run(folder.path().join("run"));
+    let (told, started) = std::thread::scope(|scope| {
+        let started = scope.spawn(|| run.servers("start"));
+        (dev.up(), started.join())
+    });
+    let Ok(started) = started else { anyhow::bail!("the thread of the second run has panicked") };
+    started?;
+    let told = told?;
+    let addresses = String::from_utf8(run.servers("env")?.stdout)?;
+    let other = |name: &str| value(&addresses, &format!("LIENTHONG_TEST_{name}="));
+    let own = [value(&told, "PostgreSQL  ")?, value(&told, "Kafka       ")?, value(&told, "Registry    ")?];
+    let others = [other("PG")?, other("KAFKA")?, other("REGISTRY")?];
+    // Where nothing can be started, both use the same containers, and neither stops them.
+    let started_here = run.0.join("postgres.pid").exists();
+    for (own, other) in own.iter().zip(others) {
+        assert_eq!(*own != other, started_here, "{own} and {other}");
+    }
+    let last = dev.tried(&told)?;
+    assert!(last.contains("(3 rows)"), "{last}");
+    dev.run("down")?;
+    assert!(answers(others[0], others[1]).await, "the other run goes on");
+    assert_eq!(answers(own[0], own[1]).await, !started_here);
+    run.servers("stop")?;
+    assert_eq!(answers(others[0], others[1]).await, !started_here);
     Ok(())
 }

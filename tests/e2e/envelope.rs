@@ -19,6 +19,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use crate::nation::{Publisher, create_copy};
 use crate::served::get;
 use crate::site::{PARTICIPANT, Site};
+use crate::traces::{Collector, only};
 
 const SOON: Duration = Duration::from_secs(30);
 
@@ -171,6 +172,21 @@ async fn has_the_value(event: &Seen, topic: &str, name: &str) -> Result<()> {
     Ok(())
 }
 
+/// The context of the W3C names the span of its publication, whose trace begins at the commit.
+fn has_the_trace(event: &Seen, collector: &Collector) -> Result<()> {
+    let context = event.headers.get("traceparent").context("a context")?;
+    let parts: Vec<&str> = context.split('-').collect();
+    let [version, trace, span, flags] = parts[..] else { anyhow::bail!("{context} has other parts") };
+    assert_eq!((version, flags, context.len()), ("00", "01", 55), "sampled, and as long as it must be");
+    let traces = collector.traces()?;
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let (_, spans) = traces.iter().find(|(id, _)| hex(id) == trace).context("no such trace was sent")?;
+    assert_eq!(hex(&only(spans, "publish")?.span_id), span, "who reads on is a child of the publication");
+    let committed = time(&event.headers["ce_time"])?.timestamp_nanos_opt().context("nanoseconds")?;
+    assert_eq!(i64::try_from(only(spans, "capture")?.start_time_unix_nano)?, committed);
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_is_a_cloud_event_that_other_peoples_tools_read() -> Result<()> {
     let publisher = TestDatabase::create().await?;
@@ -211,5 +227,10 @@ async fn an_event_is_a_cloud_event_that_other_peoples_tools_read() -> Result<()>
     assert!(of(first, "ce_sequence") < of(second, "ce_sequence"), "it sorts as text");
     let number = |event: &Seen| of(event, "ce_partitionsequence").parse::<u64>();
     assert_eq!(number(first)? + 1, number(second)?, "dense in the partition");
-    Ok(())
+
+    let collector = Collector::start().await?;
+    site.telemetry(&format!("{{otlp: \"{}\", sample: 1}}", collector.url))?;
+    database.run(&["update admin_unit set name = 'xã cũ'".to_owned()]).await?;
+    site.succeed(&["connect", PARTICIPANT, "--once"])?;
+    has_the_trace(&events(&topic, 3)?[2], &collector)
 }

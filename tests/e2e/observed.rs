@@ -229,3 +229,43 @@ async fn log_lines_tell_each_change_of_state_once_for_people_or_as_json() -> Res
     assert_eq!(causes.len(), waiting, "a wait is told once: {said}");
     Ok(())
 }
+
+/// Somewhere else than on a terminal, whoever has long work tells its counts every ten seconds, and each change of state once.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_run_tells_its_counts_every_ten_seconds() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let url = |name: &str| format!("sqlite:{}", folder.path().join(name).display());
+    let mut world = world(Engine::Embedded, &url("publisher.db"), &url("subscriber.db")).await?;
+    let format = ["--log-format", "json"];
+    let connector = Served::start(&world.site, &[&format[..], &["connect", PARTICIPANT]].concat())?;
+    let router = Served::start(&world.site, &[&format[..], &["route"]].concat())?;
+    world.arrived().await?;
+    for (process, kind, name) in
+        [(&connector, "connector", PARTICIPANT), (&router, "subscription", "nso.statistics/admin_unit")]
+    {
+        let lines = || -> Result<Vec<Value>> {
+            // The last line may be half written.
+            let said = process.said()?;
+            let whole = said.rsplit_once('\n').map_or("", |(whole, _)| whole);
+            let lines = whole.lines().filter(|line| !line.starts_with("---"));
+            lines.map(|line| serde_json::from_str(line).with_context(|| line.to_owned())).collect()
+        };
+        let told = |what: &str| -> Result<Vec<Value>> {
+            Ok(lines()?.into_iter().filter(|line| line["message"] == what).collect())
+        };
+        eventually(SOON, async || Ok(told("counts")?.len() >= 2)).await.context(process.said()?)?;
+        let counts = told("counts")?;
+        assert_eq!((&counts[0]["kind"], &counts[0]["name"]), (&kind.into(), &name.into()));
+        assert_eq!((&counts[1]["events"], &counts[1]["per_second"]), (&20.into(), &0.into()), "nothing new");
+        let at = |line: &Value| line["timestamp"].as_str().map(chrono::DateTime::parse_from_rfc3339);
+        let (first, second) = (at(&counts[0]).context("a time")??, at(&counts[1]).context("a time")??);
+        let apart = (second - first).num_milliseconds();
+        assert!((9_500..20_000).contains(&apart), "{apart} ms");
+        let mut states: Vec<Value> = told("state")?.into_iter().map(|line| line["state"].clone()).collect();
+        let all = states.len();
+        states.dedup();
+        assert_eq!(states.len(), all, "a state that lasts is told once: {states:?}");
+        assert_eq!(states.last(), Some(&"live".into()));
+    }
+    Ok(())
+}

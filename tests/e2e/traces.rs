@@ -18,7 +18,7 @@ use crate::nation::{Publisher, create_copy};
 use crate::site::{Engine, PARTICIPANT, Site};
 
 /// A trace's spans by name.
-type Spans = BTreeMap<String, Vec<Span>>;
+pub(crate) type Spans = BTreeMap<String, Vec<Span>>;
 
 /// Takes OTLP over HTTP and keeps what it was sent.
 pub(crate) struct Collector {
@@ -45,7 +45,7 @@ impl Collector {
     }
 
     /// Spans by trace and name.
-    fn traces(&self) -> Result<BTreeMap<Vec<u8>, Spans>> {
+    pub(crate) fn traces(&self) -> Result<BTreeMap<Vec<u8>, Spans>> {
         let mut traces: BTreeMap<Vec<u8>, Spans> = BTreeMap::new();
         for body in self.bodies() {
             let request = ExportTraceServiceRequest::decode(body)?;
@@ -68,7 +68,7 @@ fn text(span: &Span, attribute: &str) -> Option<String> {
     }
 }
 
-fn only<'s>(spans: &'s Spans, name: &str) -> Result<&'s Span> {
+pub(crate) fn only<'s>(spans: &'s Spans, name: &str) -> Result<&'s Span> {
     match spans.get(name).map(Vec::as_slice) {
         Some([span]) => Ok(span),
         other => anyhow::bail!("{} spans {name}", other.map_or(0, <[Span]>::len)),
@@ -100,6 +100,7 @@ fn check(collector: &Collector, system: &str, subscribers: usize, events: usize)
         let (capture, publish) = (only(spans, "capture")?, only(spans, "publish")?);
         assert!(capture.parent_span_id.is_empty(), "the commit is the root");
         assert_eq!(publish.parent_span_id, capture.span_id);
+        assert!(capture.start_time_unix_nano <= capture.end_time_unix_nano);
         assert!(capture.end_time_unix_nano <= publish.end_time_unix_nano);
         assert_eq!(text(capture, "lienthong.event").as_deref(), Some("admin_unit.changed"));
         topics.extend(text(publish, "messaging.destination.name"));

@@ -271,6 +271,46 @@ async fn a_column_that_the_server_computes_is_named() {
     );
 }
 
+/// What came by COPY has left a temporary table in the session, which everybody sees in the catalogue.
+#[tokio::test]
+async fn from_500_rows_on_they_come_by_copy_and_below_or_without_the_right_as_arrays() {
+    let mut vss = Subscriber::new().await;
+    let role = vss.database.create_role().await.expect("a role");
+    let name = vss.text("select current_database()").await;
+    let rights = [
+        format!("revoke temporary on database \"{name}\" from public"),
+        format!(r#"grant usage on schema "App" to {role}"#),
+        format!(r#"grant select, insert, update, delete on "App"."Insured" to {role}"#),
+        format!("grant select, insert, update, delete on all tables in schema public to {role}"),
+    ];
+    vss.owner.run(&rights).await.expect("rights");
+    let values = [Cell::Str("An"), Cell::Null, Cell::Null];
+    let pins: Vec<String> = (0..700).map(|at| format!("p{at}")).collect();
+    let keys: Vec<[Cell<'_>; 1]> = pins.iter().map(|pin| [Cell::Str(pin)]).collect();
+    let staged = "select cast(count(*) as text) from pg_class where relname like 'lienthong_stage_%'";
+    for (allowed, counts) in [(true, [(499, "0"), (500, "1")]), (false, [(500, "0"), (700, "0")])] {
+        let url =
+            if allowed { vss.database.url().to_owned() } else { vss.database.url_as(&role).expect("a URL") };
+        let mut worker = vss.worker_at("vss/civil", &url);
+        worker.sink.check().await.expect("it fits");
+        for (count, tables) in counts {
+            let emptied = [
+                r#"delete from "App"."Insured""#,
+                "delete from lienthong_offset",
+                "delete from lienthong_version",
+            ];
+            vss.owner.run(&emptied.map(str::to_owned)).await.expect("emptied");
+            let round = keys[..count].iter().map(|key| upsert(key, 0, "1", &values)).collect();
+            worker.apply(None, round).await.expect("delivered");
+            let arrived = r#"select cast(count(*) as text) from "App"."Insured" where name = 'An'"#;
+            assert_eq!(vss.text(arrived).await, count.to_string());
+            assert_eq!(vss.text(staged).await, tables, "{count} rows, allowed: {allowed}");
+        }
+        drop(worker);
+        vss.alone().await;
+    }
+}
+
 #[tokio::test]
 async fn years_beyond_9999_arrive_on_both_roads_into_a_table() {
     let mut vss = Subscriber::new().await;

@@ -21,7 +21,7 @@ use crate::identifier::quote;
 use crate::text::unhex;
 
 /// Rows deleted in one transaction.
-const FORGET_BATCH: usize = 5000;
+pub(super) const FORGET_BATCH: usize = 5000;
 /// How long a deletion waits for the owner's transaction.
 const FORGET_TIMEOUT: Duration = Duration::from_millis(100);
 

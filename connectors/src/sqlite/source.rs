@@ -43,7 +43,7 @@ impl SqliteSource {
         }
     }
 
-    fn session(&mut self) -> Result<&mut Session, SourceError> {
+    pub(super) fn session(&mut self) -> Result<&mut Session, SourceError> {
         self.session.as_mut().ok_or_else(|| SourceError::Unreachable {
             source_name: self.name.clone(),
             reason: "the source is not open".to_owned(),

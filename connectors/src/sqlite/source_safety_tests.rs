@@ -6,6 +6,7 @@ use lienthong_contract::position::Position;
 use lienthong_contract::source::{PollLimit, Source, SourceAdmin, SourceError};
 use rusqlite::Connection;
 
+use super::poll::FORGET_BATCH;
 use super::source_tests::{Notes, Owner, PERSON, capture, drain, person};
 
 #[tokio::test]
@@ -121,8 +122,19 @@ async fn many_published_rows_are_forgotten_in_short_transactions() {
     );
     let (notes, polled) = drain(&mut source, 5000).await;
     assert_eq!(notes.rows.len(), 24000);
+    let count = || owner.count("select count(*) from lienthong_outbox");
+    let mut kept = count();
+    for _ in 0..2 {
+        assert!(
+            source.session().expect("open").forget_batch(&polled.position).expect("some"),
+            "there is more"
+        );
+        let deleted = kept - count();
+        assert_eq!(deleted, i64::try_from(FORGET_BATCH).expect("a number"), "in one transaction");
+        kept -= deleted;
+    }
     source.forget(&polled.position).await.expect("forgotten");
-    assert_eq!(owner.count("select count(*) from lienthong_outbox"), 0);
+    assert_eq!(count(), 0);
 }
 
 #[tokio::test]
