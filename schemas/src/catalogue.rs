@@ -24,6 +24,7 @@ use crate::schema::RecordSchema;
 #[derive(Clone, Debug)]
 pub struct Catalogue {
     purposes: BTreeMap<String, String>,
+    matching: BTreeSet<String>,
     retention: BTreeMap<String, Retention>,
     families: BTreeMap<String, Family>,
     events: BTreeMap<String, EventContract>,
@@ -216,6 +217,12 @@ impl Catalogue {
     #[must_use]
     pub fn purposes(&self) -> &BTreeMap<String, String> {
         &self.purposes
+    }
+
+    /// Whether a subscriber of this purpose may have the key of its own pseudonyms, to find whom it knows by a number already.
+    #[must_use]
+    pub fn is_matching(&self, purpose: &str) -> bool {
+        self.matching.contains(purpose)
     }
 
     /// Retention classes by name.

@@ -73,6 +73,7 @@ fn names_that_do_not_exist_get_the_nearest_one() {
     assert_eq!(unknown, "18:15: unknown field `child.pim`; fix: did you mean `child.pin`?");
     assert!(problem("family: birth", "family: births").starts_with("15:13: unknown family `births`"));
     assert!(problem("      P1: [", "      PURPOSE: [").contains("unknown purpose `PURPOSE`"));
+    assert!(problem("events:\n", "matching: [P2]\nevents:\n").contains("unknown purpose `P2`"));
 }
 
 #[test]

@@ -46,6 +46,12 @@ impl HashKey {
         KeyHash(short)
     }
 
+    /// The secret itself, in hexadecimal, for whoever may have it.
+    #[must_use]
+    pub fn reveal(&self) -> String {
+        self.0.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
     /// Names the key without giving it away: 8 hexadecimal digits.
     #[must_use]
     pub fn id(&self) -> String {

@@ -105,7 +105,14 @@ impl Builder<'_> {
             }
         }
         let purposes = file.purposes.iter().map(|(id, title)| (id.clone(), title.value.clone())).collect();
-        let catalogue = Catalogue { purposes, retention, families, events };
+        for name in &file.matching {
+            if !file.purposes.contains_key(&name.value) {
+                let known = file.purposes.keys().map(String::as_str);
+                self.unknown(name, "purpose", known, "add it under purposes");
+            }
+        }
+        let matching = file.matching.iter().map(|name| name.value.clone()).collect();
+        let catalogue = Catalogue { purposes, matching, retention, families, events };
         self.revocations(&catalogue, file);
         catalogue
     }

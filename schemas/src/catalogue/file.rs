@@ -15,6 +15,8 @@ pub(super) type Name = Spanned<String>;
 #[serde(deny_unknown_fields)]
 pub(super) struct CatalogueFile {
     pub(super) purposes: BTreeMap<String, Spanned<String>>,
+    #[serde(default)]
+    pub(super) matching: Vec<Name>,
     pub(super) retention: BTreeMap<String, Spanned<RetentionFile>>,
     pub(super) families: BTreeMap<String, Spanned<FamilyFile>>,
     pub(super) events: BTreeMap<String, Spanned<EventFile>>,

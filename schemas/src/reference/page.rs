@@ -40,7 +40,9 @@ pub(super) fn index(catalogue: &Catalogue) -> String {
     let mut purposes: Vec<_> = catalogue.purposes().iter().collect();
     purposes.sort_by_key(|(id, _)| by_number(id));
     for (id, title) in purposes {
-        line(&mut out, &format!("| {id} | {title} |"));
+        let matching =
+            if catalogue.is_matching(id) { "; may have the key of its own pseudonyms" } else { "" };
+        line(&mut out, &format!("| {id} | {title}{matching} |"));
     }
     out.push_str("\n## Retention\n\n| class | days live | days bulk | |\n|---|---|---|---|\n");
     for (name, class) in catalogue.retention() {

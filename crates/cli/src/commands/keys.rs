@@ -1,15 +1,17 @@
-//! `keys new`: 32 random bytes per file, as hexadecimal, readable by the owner alone.
+//! `keys new`: 32 random bytes per file, as hexadecimal, readable by the owner alone. `keys pseudonym`: the one key that may be given away.
 
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
+use lienthong_router::subscription::SubscriptionKeys;
 use rand::RngCore as _;
 use serde_json::json;
 
+use super::Context;
 use crate::args::Global;
-use crate::exit::Failure;
+use crate::exit::{Code, Failure};
 use crate::output::{self, Output};
 
 pub(super) fn new(global: &Global) -> Result<(), Failure> {
@@ -19,6 +21,25 @@ pub(super) fn new(global: &Global) -> Result<(), Failure> {
             (path.display().to_string(), if written { "written" } else { "is there already, left alone" });
         output::done(output, &format!("{file}: {state}"), &json!({"file": file, "written": written}));
     }
+    Ok(())
+}
+
+/// On standard output alone, so that it can go into a file of the caller's choice.
+pub(super) fn pseudonym(context: &Context, id: &str) -> Result<(), Failure> {
+    let subscriber = context.subscriber(id)?;
+    let purpose = &subscriber.purpose;
+    if !context.site.catalogue.is_matching(purpose) {
+        let title = context.site.catalogue.purposes().get(purpose).map_or("", String::as_str);
+        let problem = format!(
+            "{id} takes part under {purpose} ({title}), under which nobody gets the key of its pseudonyms; fix: what it may find people by \
+             stands in its agreement, and the purposes that may have a key are listed under `matching` in the catalogue"
+        );
+        return Err(Failure::new(Code::Configuration, problem));
+    }
+    // It does not depend on the family: one key per subscriber.
+    let keys = SubscriptionKeys::derive(&context.keys()?.subject, id, "");
+    let key = keys.pseudonym.reveal();
+    output::done(context.output, &key, &json!({"subscriber": id, "algorithm": "HMAC-SHA256", "key": key}));
     Ok(())
 }
 

@@ -16,11 +16,12 @@ use std::time::Duration;
 
 use clap::CommandFactory as _;
 use lienthong_log::{CheckedLog, Log};
-use lienthong_site::{Overrides, Site};
+use lienthong_schemas::{nearest, shown};
+use lienthong_site::{Overrides, Site, Subscriber};
 use tokio_util::sync::CancellationToken;
 
 use crate::args::{Cli, Command, Global, Keys};
-use crate::exit::Failure;
+use crate::exit::{Code, Failure};
 use crate::output::{self, Output};
 use crate::signals::Stop;
 use crate::{engine, signals};
@@ -65,6 +66,15 @@ impl Context {
         self.site.keys().map_err(|problem| Failure::problems(vec![problem.to_string()]))
     }
 
+    /// A subscriber by its id.
+    pub(crate) fn subscriber(&self, id: &str) -> Result<&Subscriber, Failure> {
+        self.site.subscriber(id).ok_or_else(|| {
+            let near = nearest(id, self.site.subscribers().map(|known| known.id.as_str()));
+            let hint = near.map(|name| format!("; did you mean {name}?")).unwrap_or_default();
+            Failure::new(Code::Configuration, format!("this site has no subscriber {}{hint}", shown(id)))
+        })
+    }
+
     /// Opens the log that the site names.
     pub(crate) fn log(&self) -> Result<Arc<dyn Log>, Failure> {
         engine::open(&self.site.log)
@@ -88,6 +98,9 @@ pub(crate) async fn run(cli: Cli) -> Result<(), Failure> {
             Ok(())
         }
         Command::Keys { action: Keys::New } => keys::new(global),
+        Command::Keys { action: Keys::Pseudonym { subscriber } } => {
+            keys::pseudonym(&Context::load(global, stop)?, subscriber)
+        }
         Command::Check { paths } => check::run(global, paths),
         Command::Demo(options) => demo::run(global, options, stop).await,
         Command::Connect(options) => {

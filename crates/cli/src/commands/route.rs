@@ -7,7 +7,7 @@ use lienthong_connectors::{Database, open_sink, sink_admin};
 use lienthong_log::Log;
 use lienthong_router::subscription::Subscription;
 use lienthong_router::{Router, RouterError, RouterOptions, State, Status};
-use lienthong_schemas::{nearest, shown};
+
 use lienthong_site::Subscriber;
 use serde_json::json;
 use tokio::sync::watch;
@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 
 use super::Context;
 use crate::args::Route;
-use crate::exit::{Code, Failure};
+use crate::exit::Failure;
 use crate::observe::Observer;
 use crate::observe_subscription::{self, Ends};
 use crate::output;
@@ -142,20 +142,10 @@ async fn prepare(context: &Context, subscribers: &[&Subscriber], print: bool) ->
 }
 
 fn subscribers<'a>(context: &'a Context, named: &[String]) -> Result<Vec<&'a Subscriber>, Failure> {
-    let all: Vec<&Subscriber> = context.site.subscribers().collect();
     if named.is_empty() {
-        return Ok(all);
+        return Ok(context.site.subscribers().collect());
     }
-    named
-        .iter()
-        .map(|id| {
-            all.iter().copied().find(|known| known.id == *id).ok_or_else(|| {
-                let near = nearest(id, all.iter().map(|known| known.id.as_str()));
-                let hint = near.map(|name| format!("; did you mean {name}?")).unwrap_or_default();
-                Failure::new(Code::Configuration, format!("this site has no subscriber {}{hint}", shown(id)))
-            })
-        })
-        .collect()
+    named.iter().map(|id| context.subscriber(id)).collect()
 }
 
 impl Counts for Status {
