@@ -16,6 +16,7 @@ use lienthong_telemetry::{Tally, Traces};
 
 use crate::batches::Batches;
 use crate::convert::{Rule, convert, partial_date, rule_of, split_list};
+use crate::correlation;
 use crate::publication::{Field, FieldSource, Publication, Subject, by_table};
 use crate::quarantine::{QuarantineKeys, Quarantined};
 use crate::side::{Broken, Judge};
@@ -72,6 +73,8 @@ pub struct Encoder {
     /// What was found odd in the event at hand, and as a header says it; both are reused.
     flags: Vec<Flag>,
     flag_text: String,
+    /// The code of the case that the row at hand belongs to; reused.
+    correlation: String,
     /// Rows that broke their contract and have not been taken.
     pub quarantined: Vec<Quarantined>,
     /// Time of capture for the rows to come, microseconds.
@@ -120,6 +123,7 @@ impl Encoder {
             keys,
             flags: Vec::new(),
             flag_text: String::new(),
+            correlation: String::new(),
             quarantined: Vec::new(),
             recorded_time: 0,
             last_event_time: None,
@@ -188,8 +192,10 @@ impl Encoder {
         };
         // What was odd before the change is not said again.
         self.flags.clear();
+        let case = publication.correlation;
         let read = judge
             .whole(side)
+            .and_then(|()| self.correlate(case.map_or(Cell::Null, |column| last_known[column]), case, row))
             .and_then(|()| event(publication, last_known, row.time, arena, &mut self.flags))
             .and_then(|(cells, subjects)| self.encode(index, operation, cells).map(|()| subjects));
         let subjects = match read {
@@ -200,6 +206,18 @@ impl Encoder {
         if let Err(broken) = self.all_or_nothing(index, row, operation, former, subjects) {
             self.quarantine(publication, row, last_known, broken);
         }
+    }
+
+    /// The case of the events to come.
+    fn correlate(
+        &mut self,
+        cell: Cell<'_>,
+        column: Option<usize>,
+        row: &RowChange<'_>,
+    ) -> Result<(), Broken> {
+        let name = |column: usize| self.parts.tables[row.table].columns[column].clone();
+        let written = correlation::write(cell, &mut self.correlation);
+        written.map_err(|rule| (column.map(name).unwrap_or_default(), rule))
     }
 
     /// The event's data and what was odd in them, the same for every person whom it concerns.
@@ -284,7 +302,7 @@ impl Encoder {
         let sequence = outbox_sequence(self.parts.lineage_epoch, self.parts.writer_epoch, self.parts.counter);
         let origin = self.tracer.origin(&id);
         let trace = origin.map(|origin| origin.context().header()).unwrap_or_default();
-        let mut headers: [(&'static str, &[u8]); 12] = [
+        let mut headers: [(&'static str, &[u8]); 13] = [
             (header::SPEC_VERSION, b"1.0"),
             (header::ID, id.as_bytes()),
             (header::SOURCE, self.parts.urn.as_bytes()),
@@ -297,10 +315,13 @@ impl Encoder {
             (header::CONTENT_TYPE, header::AVRO.as_bytes()),
             (header::QUALITY_FLAGS, self.flag_text.as_bytes()),
             (header::TRACE_PARENT, trace.as_bytes()),
+            (header::CORRELATION_ID, self.correlation.as_bytes()),
         ];
-        // What is right has no flags, and what is not traced says nothing of traces.
-        let mut count = 10;
-        for (at, said) in [(10, !self.flag_text.is_empty()), (11, origin.is_some())] {
+        // What is right has no flags, what is not traced says nothing of traces, what is of no case nothing of cases.
+        let optional = [!self.flag_text.is_empty(), origin.is_some(), !self.correlation.is_empty()];
+        let always = headers.len() - optional.len();
+        let mut count = always;
+        for (at, said) in (always..).zip(optional) {
             if said {
                 headers.swap(count, at);
                 count += 1;

@@ -8,6 +8,7 @@
 
 mod batches;
 pub mod convert;
+mod correlation;
 pub mod encode;
 pub mod publication;
 pub mod pump;

@@ -21,6 +21,8 @@ pub struct Publication {
     pub table: usize,
     /// The row counts only while this holds.
     pub when: Option<When>,
+    /// Column that holds the code of the case that a row belongs to.
+    pub correlation: Option<usize>,
     /// Where each slot's value comes from; parallel to the plan's slots.
     pub fields: Vec<Field>,
     /// Whom the event is about: one subject, or one per person; each person gets an event of their own.

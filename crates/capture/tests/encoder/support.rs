@@ -29,6 +29,7 @@ pub(crate) struct Sent {
     pub(crate) subject: String,
     pub(crate) partition: i32,
     pub(crate) flags: Option<String>,
+    pub(crate) correlation: Option<String>,
     /// The counter within `ce_sequence`.
     pub(crate) counter: u64,
     value: Vec<u8>,
@@ -67,6 +68,7 @@ impl Table {
             entry: 0,
             table: 0,
             when: None,
+            correlation: columns.iter().position(|column| column == "dossier_code"),
             fields: leaves.iter().enumerate().map(field).collect(),
             subjects: subjects
                 .iter()
@@ -139,6 +141,7 @@ impl Table {
                     subject: header("ce_subject").unwrap(),
                     partition: part.target.partition,
                     flags: header("ce_qualityflags"),
+                    correlation: header("ce_correlationid"),
                     counter: header("ce_sequence").unwrap().rsplit('-').next().unwrap().parse().unwrap(),
                     value: record.value.to_vec(),
                 });

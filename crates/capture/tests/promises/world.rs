@@ -82,6 +82,7 @@ pub(crate) fn publication(entry: usize, fields: &[&str], when: Option<&str>) -> 
             let columns = names.iter().map(|name| place(name)).collect();
             When { predicate, columns, text: text.to_owned(), place: "ministries/mps.yaml:7:9".to_owned() }
         }),
+        correlation: None,
         fields: fields.iter().map(field).collect(),
         subjects: vec![Subject {
             slots: subject.iter().map(slot).collect(),

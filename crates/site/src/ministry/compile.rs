@@ -109,6 +109,7 @@ impl Entry<'_, '_> {
             entry: index,
             table,
             when: when.flatten(),
+            correlation: entry.correlation.as_ref().map(|column| self.tables.column_of(table, column)),
             fields,
             subjects,
             quality: QualityPlan::compile(&event.checks, &event.schema, &slots),

@@ -21,6 +21,8 @@ pub(super) struct EntryFile {
     pub(super) event: Option<Text>,
     pub(super) from: Option<FromFile>,
     pub(super) subject: Option<Vec<Text>>,
+    /// A column.
+    pub(super) correlation: Option<Text>,
     pub(super) fields: FieldsFile,
 }
 
@@ -96,12 +98,17 @@ fn capture(reader: &mut Reader<'_>, node: &Node) -> Option<String> {
 }
 
 fn entry(reader: &mut Reader<'_>, node: &Node) -> Option<EntryFile> {
-    let map = reader.map(node, "the entry of `publishes`", &["event", "from", "subject", "fields"])?;
+    let map = reader.map(
+        node,
+        "the entry of `publishes`",
+        &["event", "from", "subject", "correlation", "fields"],
+    )?;
     let event = reader.required_text(&map, "event");
     let from = reader.required(&map, "from").and_then(|node| from(reader, node));
     let subject = map.get("subject").and_then(|node| reader.names(node, "subject"));
     let fields = map.get("fields").map_or(FieldsFile::AsContract, |node| fields(reader, node));
-    Some(EntryFile { at: map.at, event, from, subject, fields })
+    let correlation = reader.optional_text(&map, "correlation");
+    Some(EntryFile { at: map.at, event, from, subject, correlation, fields })
 }
 
 fn from(reader: &mut Reader<'_>, node: &Node) -> Option<FromFile> {
