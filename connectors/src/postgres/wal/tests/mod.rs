@@ -1,0 +1,3 @@
+//! Tests of the stream's parts, the server's own messages among them.
+
+mod messages;
