@@ -89,7 +89,7 @@ pub fn is_position(position: &Position, lineage: &str) -> bool {
     postgres::is_position(position, lineage) || sqlite::is_position(position, lineage)
 }
 
-/// Whether bytes are a message of PostgreSQL's logical replication (`pgoutput`), each of its values complete. For fuzzers.
+/// Whether bytes are a message of PostgreSQL's logical replication (`pgoutput`); its values are read as every type. For fuzzers.
 #[must_use]
 pub fn is_stream_message(bytes: &[u8]) -> bool {
     postgres::is_stream_message(bytes)

@@ -24,6 +24,7 @@ mod source;
 mod source_admin;
 mod staging;
 mod statements;
+#[cfg_attr(not(test), expect(dead_code, reason = "no source reads the stream yet; tests and fuzzers do"))]
 mod wal;
 
 #[cfg(test)]

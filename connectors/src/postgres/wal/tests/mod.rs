@@ -1,3 +1,6 @@
 //! Tests of the stream's parts, the server's own messages among them.
 
+mod malformed;
 mod messages;
+mod server;
+mod values;

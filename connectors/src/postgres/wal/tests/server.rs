@@ -1,0 +1,98 @@
+//! A real server's stream: what `pgoutput` gives, asked for by SQL, in both forms.
+
+use lienthong_testkit::postgres::TestDatabase;
+use sqlx::postgres::PgConnection;
+use sqlx::{AssertSqlSafe, Connection as _, Row as _};
+
+use super::super::SETTINGS;
+use super::super::types::{DESCRIBE, Described, Types};
+
+/// The form of values that a stream is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asked {
+    Text,
+    Binary,
+}
+
+/// A database with a publication of all its tables and a slot for each form.
+pub(super) struct Server {
+    /// A session with the settings of a stream.
+    pub(super) conn: PgConnection,
+    /// Ends after the session that holds its slots.
+    database: TestDatabase,
+}
+
+impl Server {
+    /// `setup` runs first.
+    pub(super) async fn new(setup: &[String]) -> Self {
+        let database = TestDatabase::create().await.expect("a database");
+        let mut conn = PgConnection::connect(database.url()).await.expect("a connection");
+        // What is not set for the stream's session stays as an administrator may have it.
+        let odd = ["timezone = 'Asia/Ho_Chi_Minh'", "datestyle = 'German'", "extra_float_digits = -5"];
+        let odd = odd.iter().map(|&setting| format!("set {setting}"));
+        let settings = SETTINGS.iter().map(|(name, value)| format!("set {name} = '{value}'"));
+        let publication = "create publication everything for all tables".to_owned();
+        for statement in odd.chain(settings).chain(setup.iter().cloned()).chain([publication]) {
+            sqlx::raw_sql(AssertSqlSafe(statement))
+                .execute(&mut conn)
+                .await
+                .expect("a statement of the set-up");
+        }
+        let mut server = Self { conn, database };
+        for asked in [Asked::Text, Asked::Binary] {
+            let sql = format!(
+                "select pg_create_logical_replication_slot('{}', 'pgoutput', true)",
+                server.slot(asked)
+            );
+            server.run(&sql).await;
+        }
+        server
+    }
+
+    fn slot(&self, asked: Asked) -> String {
+        format!("{}_{}", self.database.name(), if asked == Asked::Binary { "b" } else { "t" })
+    }
+
+    /// Runs a statement.
+    pub(super) async fn run(&mut self, sql: &str) {
+        sqlx::query(AssertSqlSafe(sql.to_owned())).execute(&mut self.conn).await.expect("a statement");
+    }
+
+    /// What has been committed since the last time, message by message.
+    pub(super) async fn messages(&mut self, asked: Asked) -> Vec<Vec<u8>> {
+        let sql = format!(
+            "select data from pg_logical_slot_get_binary_changes('{}', null, null, \
+             'proto_version', '1', 'publication_names', 'everything', 'messages', 'true', 'binary', '{}')",
+            self.slot(asked),
+            asked == Asked::Binary
+        );
+        let rows = sqlx::query(AssertSqlSafe(sql)).fetch_all(&mut self.conn).await.expect("the stream");
+        rows.iter().map(|row| row.get("data")).collect()
+    }
+
+    /// What the catalogue says of types.
+    pub(super) async fn types(&mut self, oids: &[u32]) -> Types {
+        let oids: Vec<i64> = oids.iter().map(|oid| i64::from(*oid)).collect();
+        let rows = sqlx::query(DESCRIBE).bind(oids).fetch_all(&mut self.conn).await.expect("types");
+        let oid = |row: &sqlx::postgres::PgRow, name| u32::try_from(row.get::<i64, _>(name)).expect("an oid");
+        let rows = rows.iter().map(|row| Described {
+            oid: oid(row, "oid"),
+            name: row.get("name"),
+            kind: row.get("kind"),
+            base: oid(row, "base"),
+            element: oid(row, "element"),
+            delimiter: row.get::<String, _>("delimiter").as_bytes()[0],
+            unreadable: row.get("unreadable"),
+        });
+        Types::new(&rows.collect::<Vec<_>>())
+    }
+
+    /// The slots must be gone before their database can be dropped.
+    pub(super) async fn close(mut self) {
+        for asked in [Asked::Text, Asked::Binary] {
+            let sql = format!("select pg_drop_replication_slot('{}')", self.slot(asked));
+            self.run(&sql).await;
+        }
+        self.conn.close().await.expect("the end of a session");
+    }
+}
