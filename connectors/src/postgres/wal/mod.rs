@@ -8,6 +8,7 @@ mod binary;
 mod cursor;
 mod message;
 mod numeric;
+mod relation;
 mod text;
 mod tuple;
 mod types;

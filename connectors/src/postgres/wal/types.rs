@@ -113,6 +113,15 @@ impl Type {
         BUILT_IN.iter().flat_map(|(own, array, _)| [*own, *array]).filter_map(Self::built_in)
     }
 
+    /// What becomes of a value; `None` when it is not read.
+    pub(crate) fn reading(&self) -> Option<Reading> {
+        match self {
+            Self::Scalar { reading, .. } => Some(reading.clone()),
+            Self::List { element, .. } => Some(Reading::List(Box::new(element.reading()?))),
+            Self::Unreadable => None,
+        }
+    }
+
     /// Whether a stream may be asked for the binary form of this type. It is asked for all types of a stream or for none, so one
     /// needed column of which this is false wants a stream of text.
     pub(crate) fn binary_fits(&self) -> bool {

@@ -2,5 +2,6 @@
 
 mod malformed;
 mod messages;
+mod relations;
 mod server;
 mod values;
