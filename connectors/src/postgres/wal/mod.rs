@@ -22,14 +22,17 @@ use message::{Message, Old};
 use tuple::{Tuple, Value};
 use types::Type;
 
-/// What the session of a stream must set: the text of values depends on it. The triggers of the outbox set the same.
-pub(crate) const SETTINGS: [(&str, &str); 6] = [
+/// What the session of a stream must set: the text of values depends on it. The triggers of the outbox set the same. What is left is
+/// `lc_monetary`: the triggers leave it to whoever writes, so only the text of `money` may differ.
+pub(crate) const SETTINGS: [(&str, &str); 7] = [
     ("client_encoding", "UTF8"),
     ("timezone", "UTC"),
     ("datestyle", "ISO"),
     ("intervalstyle", "iso_8601"),
     ("extra_float_digits", "1"),
     ("bytea_output", "hex"),
+    // Names of tables and types as values, such as `regclass`.
+    ("search_path", "pg_catalog, pg_temp"),
 ];
 
 /// Reads foreign bytes as one message, and its values as if they were of every type; whether the bytes are one.

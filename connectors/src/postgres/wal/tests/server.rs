@@ -16,35 +16,48 @@ pub(super) enum Asked {
 
 /// A database with a publication of all its tables and a slot for each form.
 pub(super) struct Server {
-    /// A session with the settings of a stream.
-    pub(super) conn: PgConnection,
+    /// Whoever owns the tables; writes values in other ways.
+    owner: PgConnection,
+    /// A session with the settings of a stream, over whatever an administrator may have set.
+    pub(super) stream: PgConnection,
     /// Ends after the session that holds its slots.
     database: TestDatabase,
 }
+
+const ODD: [(&str, &str); 5] = [
+    ("timezone", "'Asia/Ho_Chi_Minh'"),
+    ("datestyle", "'German'"),
+    ("intervalstyle", "'sql_standard'"),
+    ("extra_float_digits", "-5"),
+    ("bytea_output", "'escape'"),
+];
 
 impl Server {
     /// `setup` runs first.
     pub(super) async fn new(setup: &[String]) -> Self {
         let database = TestDatabase::create().await.expect("a database");
-        let mut conn = PgConnection::connect(database.url()).await.expect("a connection");
-        // What is not set for the stream's session stays as an administrator may have it.
-        let odd = ["timezone = 'Asia/Ho_Chi_Minh'", "datestyle = 'German'", "extra_float_digits = -5"];
-        let odd = odd.iter().map(|&setting| format!("set {setting}"));
-        let settings = SETTINGS.iter().map(|(name, value)| format!("set {name} = '{value}'"));
-        let publication = "create publication everything for all tables".to_owned();
-        for statement in odd.chain(settings).chain(setup.iter().cloned()).chain([publication]) {
-            sqlx::raw_sql(AssertSqlSafe(statement))
-                .execute(&mut conn)
-                .await
-                .expect("a statement of the set-up");
+        let mut owner = PgConnection::connect(database.url()).await.expect("a connection");
+        let mut stream = PgConnection::connect(database.url()).await.expect("a connection");
+        for (name, value) in ODD {
+            let sql = format!("set {name} = {value}");
+            for conn in [&mut owner, &mut stream] {
+                run(conn, &sql).await;
+            }
         }
-        let mut server = Self { conn, database };
+        for (name, value) in SETTINGS {
+            run(&mut stream, &format!("select set_config('{name}', '{value}', false)")).await;
+        }
+        for sql in setup {
+            run(&mut owner, sql).await;
+        }
+        run(&mut owner, "create publication everything for all tables").await;
+        let mut server = Self { owner, stream, database };
         for asked in [Asked::Text, Asked::Binary] {
             let sql = format!(
                 "select pg_create_logical_replication_slot('{}', 'pgoutput', true)",
                 server.slot(asked)
             );
-            server.run(&sql).await;
+            run(&mut server.stream, &sql).await;
         }
         server
     }
@@ -53,9 +66,9 @@ impl Server {
         format!("{}_{}", self.database.name(), if asked == Asked::Binary { "b" } else { "t" })
     }
 
-    /// Runs a statement.
+    /// Runs a statement of the owner.
     pub(super) async fn run(&mut self, sql: &str) {
-        sqlx::query(AssertSqlSafe(sql.to_owned())).execute(&mut self.conn).await.expect("a statement");
+        run(&mut self.owner, sql).await;
     }
 
     /// What has been committed since the last time, message by message.
@@ -66,14 +79,14 @@ impl Server {
             self.slot(asked),
             asked == Asked::Binary
         );
-        let rows = sqlx::query(AssertSqlSafe(sql)).fetch_all(&mut self.conn).await.expect("the stream");
+        let rows = sqlx::query(AssertSqlSafe(sql)).fetch_all(&mut self.stream).await.expect("the stream");
         rows.iter().map(|row| row.get("data")).collect()
     }
 
     /// What the catalogue says of types.
     pub(super) async fn types(&mut self, oids: &[u32]) -> Types {
         let oids: Vec<i64> = oids.iter().map(|oid| i64::from(*oid)).collect();
-        let rows = sqlx::query(DESCRIBE).bind(oids).fetch_all(&mut self.conn).await.expect("types");
+        let rows = sqlx::query(DESCRIBE).bind(oids).fetch_all(&mut self.stream).await.expect("types");
         let oid = |row: &sqlx::postgres::PgRow, name| u32::try_from(row.get::<i64, _>(name)).expect("an oid");
         let rows = rows.iter().map(|row| Described {
             oid: oid(row, "oid"),
@@ -91,8 +104,13 @@ impl Server {
     pub(super) async fn close(mut self) {
         for asked in [Asked::Text, Asked::Binary] {
             let sql = format!("select pg_drop_replication_slot('{}')", self.slot(asked));
-            self.run(&sql).await;
+            run(&mut self.stream, &sql).await;
         }
-        self.conn.close().await.expect("the end of a session");
+        self.stream.close().await.expect("the end of a session");
+        self.owner.close().await.expect("the end of a session");
     }
+}
+
+async fn run(conn: &mut PgConnection, sql: &str) {
+    sqlx::query(AssertSqlSafe(sql.to_owned())).execute(conn).await.expect("a statement");
 }

@@ -8,7 +8,7 @@ use sqlx::{AssertSqlSafe, Row as _};
 use super::super::message::Message;
 use super::super::tuple::Value;
 use super::super::types::{Type, Types};
-use super::super::{binary, text};
+use super::super::{SETTINGS, binary, text};
 use super::server::{Asked, Server};
 use crate::identifier::TableName;
 use crate::postgres::captured::Captured;
@@ -52,12 +52,12 @@ async fn by_outbox<'a>(
 ) -> Vec<Result<Cell<'a>, &'static str>> {
     let name = TableName { schema: "public".to_owned(), name: table.to_owned() };
     let described =
-        catalogue::table(&mut server.conn, &name).await.expect("the catalogue").expect("the table");
+        catalogue::table(&mut server.stream, &name).await.expect("the catalogue").expect("the table");
     let capture =
         TableCapture { table: table.to_owned(), key: vec!["id".to_owned()], columns: vec!["v".to_owned()] };
     let captured = Captured::new(&capture, &described);
-    let sql = format!("select row_to_json(t.*)::text as row from {table} t order by id");
-    let rows = sqlx::query(AssertSqlSafe(sql)).fetch_all(&mut server.conn).await.expect("rows");
+    let sql = format!("select row_to_json(t.*)::text as row from public.{table} t order by id");
+    let rows = sqlx::query(AssertSqlSafe(sql)).fetch_all(&mut server.stream).await.expect("rows");
     let read = rows.iter().map(|row| {
         let mut broken = Vec::new();
         let json = arena.alloc_str(row.get("row"));
@@ -163,11 +163,11 @@ fn rows<'a>(messages: &'a [Vec<u8>], table: &str) -> (u32, Vec<Value<'a>>) {
 async fn what_has_another_json_form_than_its_text_is_not_read() {
     let setup: Vec<String> = TYPES.iter().map(|&sql| sql.to_owned()).collect();
     let mut server = Server::new(&setup).await;
-    let names = ["pair", "pair[]", "hstore", "hstore[]", "int2vector"];
+    let names = ["public.pair", "public.pair[]", "public.hstore", "public.hstore[]", "int2vector"];
     let mut found = Vec::new();
     for of in names {
         let sql = format!("select '{of}'::regtype::oid::bigint as oid");
-        let row = sqlx::query(AssertSqlSafe(sql)).fetch_one(&mut server.conn).await.expect("a type");
+        let row = sqlx::query(AssertSqlSafe(sql)).fetch_one(&mut server.stream).await.expect("a type");
         let oid = u32::try_from(row.get::<i64, _>("oid")).expect("an oid");
         found.push(server.types(&[oid]).await.get(oid));
     }
@@ -179,7 +179,7 @@ async fn what_has_another_json_form_than_its_text_is_not_read() {
 async fn the_table_of_built_in_types_is_the_servers() {
     let mut server = Server::new(&[]).await;
     let sql = "select oid::bigint as oid, typarray::bigint as list from pg_type where oid < 10000 and typtype in ('b', 'r')";
-    let rows = sqlx::query(sql).fetch_all(&mut server.conn).await.expect("types");
+    let rows = sqlx::query(sql).fetch_all(&mut server.stream).await.expect("types");
     let oids: Vec<u32> = rows
         .iter()
         .flat_map(|row| [row.get::<i64, _>("oid"), row.get("list")])
@@ -208,4 +208,13 @@ fn a_stream_is_asked_for_bytes_only_where_all_of_them_are_read() {
         assert!(!fits(oid), "{oid}");
     }
     assert_eq!(Types::default().get(99_999), None);
+}
+
+#[test]
+fn the_session_of_a_stream_sets_what_the_triggers_set() {
+    let triggers = include_str!("../../sql/capture.sql");
+    for (name, value) in SETTINGS.iter().filter(|(name, _)| *name != "client_encoding") {
+        let alike = [format!("set {name} = '{value}'"), format!("set {name} = {value}")];
+        assert!(alike.iter().any(|set| triggers.contains(set)), "{name}");
+    }
 }
