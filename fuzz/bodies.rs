@@ -15,12 +15,13 @@ use lienthong_schemas::{DecodePlan, FieldPath, PartialDate, RecordSchema, bundle
 pub(crate) type Target = (&'static str, fn(&[u8]), fn() -> Vec<Vec<u8>>);
 
 /// Every decoder.
-pub(crate) const ALL: [Target; 8] = [
+pub(crate) const ALL: [Target; 9] = [
     ("avro", avro, datums),
     ("record", record, records),
     ("framing", framing, frames),
     ("control", control, controls),
     ("position", position, positions),
+    ("pgoutput", pgoutput, stream_messages),
     ("checkpoint", checkpoint, checkpoints),
     ("dates", dates, texts_of_dates),
     ("site", site, sites),
@@ -102,6 +103,14 @@ pub(crate) fn control(data: &[u8]) {
 pub(crate) fn position(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let _known = lienthong_connectors::is_position(&Position::new(text.as_ref()), "1");
+}
+
+/// Messages of PostgreSQL's logical replication, their values as if they were of every type.
+pub(crate) fn pgoutput(data: &[u8]) {
+    if lienthong_connectors::is_stream_message(data) {
+        let longer = [data, &[0]].concat();
+        assert!(!lienthong_connectors::is_stream_message(&longer), "a message ends with its last field");
+    }
 }
 
 /// Values of `lt.positions`, one per line.
@@ -199,6 +208,24 @@ fn positions() -> Vec<Vec<u8>> {
         "10:20:10,14,15",
     ];
     texts.map(|text| text.as_bytes().to_vec()).into()
+}
+
+fn stream_messages() -> Vec<Vec<u8>> {
+    let messages: [&[u8]; 11] = [
+        b"B\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\0\x02\0\0\0\x03",
+        b"C\0\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\0\x02\0\0\0\0\0\0\0\x03",
+        b"R\0\0\0\x09public\0person\0d\0\x02\x01id\0\0\0\0\x17\xff\xff\xff\xff\0name\0\0\0\0\x19\xff\xff\xff\xff",
+        b"I\0\0\0\x09N\0\x02t\0\0\0\x017b\0\0\0\x02An",
+        b"I\0\0\0\x09N\0\x04t\0\0\0\x19[0:1]={a,\"b\\\"c\",NULL,{d}}t\0\0\0\x132026-09-07 03:02:11t\0\0\0\x06\\x00fft\0\0\0\x06[[{}]]",
+        b"I\0\0\0\x09N\0\x02b\0\0\0\x0c\0\x02\0\0\x40\0\0\x02\0\x01\x08\xfcb\0\0\0\x0c\0\0\0\0\0\0\0\x01\xff\xff\x9d\x90",
+        b"I\0\0\0\x09N\0\x01b\0\0\0\x1e\0\0\0\x01\0\0\0\x01\0\0\0\x19\0\0\0\x02\0\0\0\x01\0\0\0\x02ab\xff\xff\xff\xff",
+        b"U\0\0\0\x09K\0\x02t\0\0\0\x017nN\0\x02t\0\0\0\x018u",
+        b"D\0\0\0\x09O\0\x02t\0\0\0\x017n",
+        b"T\0\0\0\x02\x03\0\0\0\x09\0\0\0\x0a",
+        b"M\x01\0\0\0\0\0\0\0\x01prefix\0\0\0\0\x02ab",
+    ];
+    assert!(messages.into_iter().all(lienthong_connectors::is_stream_message));
+    messages.map(<[u8]>::to_vec).into()
 }
 
 fn checkpoints() -> Vec<Vec<u8>> {

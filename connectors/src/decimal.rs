@@ -17,11 +17,21 @@ pub(crate) fn parse<'a>(text: &str, arena: &'a Bump) -> Option<Decimal<'a>> {
         return None;
     }
     let number = digits.iter().filter(|byte| **byte != b'.').map(|byte| byte - b'0');
+    from_digits(negative, number, (count, scale), arena)
+}
+
+/// The number of `count` digits, of which the last `scale` stand behind the point. `None` when the scale is beyond 32 bits.
+pub(crate) fn from_digits<'a>(
+    negative: bool,
+    digits: impl Iterator<Item = u8>,
+    (count, scale): (usize, usize),
+    arena: &'a Bump,
+) -> Option<Decimal<'a>> {
     let mut bytes = if count <= 38 {
-        let value = number.fold(0i128, |sum, digit| sum * 10 + i128::from(digit));
+        let value = digits.fold(0i128, |sum, digit| sum * 10 + i128::from(digit));
         value.to_be_bytes().to_vec()
     } else {
-        wide_bytes(number)
+        wide_bytes(digits)
     };
     if negative {
         negate(&mut bytes);
@@ -31,21 +41,30 @@ pub(crate) fn parse<'a>(text: &str, arena: &'a Bump) -> Option<Decimal<'a>> {
 
 /// Magnitude of decimal digits, big endian, with a leading zero byte for the sign.
 fn wide_bytes(digits: impl Iterator<Item = u8>) -> Vec<u8> {
-    let mut little = Vec::new();
-    for digit in digits {
-        let mut carry = u16::from(digit);
-        for byte in &mut little {
-            let part = u16::from(*byte) * 10 + carry;
-            *byte = part as u8;
-            carry = part >> 8;
+    let mut limbs: Vec<u32> = Vec::new();
+    let mut append = |factor: u32, part: u32| {
+        let mut carry = u64::from(part);
+        for limb in &mut limbs {
+            let sum = u64::from(*limb) * u64::from(factor) + carry;
+            *limb = sum as u32;
+            carry = sum >> 32;
         }
         if carry > 0 {
-            little.push(carry as u8);
+            limbs.push(carry as u32);
+        }
+    };
+    // A number may have a hundred thousand digits: as many at once as a limb takes.
+    let (mut factor, mut part) = (1, 0);
+    for digit in digits {
+        factor *= 10;
+        part = part * 10 + u32::from(digit);
+        if factor == 1_000_000_000 {
+            append(factor, part);
+            (factor, part) = (1, 0);
         }
     }
-    little.push(0);
-    little.reverse();
-    little
+    append(factor, part);
+    std::iter::once(0).chain(limbs.iter().rev().flat_map(|limb| limb.to_be_bytes())).collect()
 }
 
 /// Two's complement of the same width.

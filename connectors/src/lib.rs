@@ -89,6 +89,12 @@ pub fn is_position(position: &Position, lineage: &str) -> bool {
     postgres::is_position(position, lineage) || sqlite::is_position(position, lineage)
 }
 
+/// Whether bytes are a message of PostgreSQL's logical replication (`pgoutput`); its values are read as every type. For fuzzers.
+#[must_use]
+pub fn is_stream_message(bytes: &[u8]) -> bool {
+    postgres::is_stream_message(bytes)
+}
+
 /// The administrator's side of a source.
 #[must_use]
 pub fn source_admin(config: &SourceConfig, tables: Vec<TableCapture>) -> Box<dyn SourceAdmin> {

@@ -20,7 +20,7 @@ pub(super) struct Column {
     pub(super) base: String,
     /// Whether the server computes it, so that nobody may write it.
     pub(super) computed: bool,
-    /// Name of the element's type when the base is an array.
+    /// Name of the type of its elements when the base is an array, behind domains and what domains are arrays of.
     pub(super) element: Option<String>,
 }
 
@@ -73,7 +73,12 @@ const COLUMNS: &str = "select a.attname::text as name, not a.attnotnull as nulla
          union all select p.oid, p.typname, p.typtype, p.typbasetype, p.typcategory, p.typelem \
          from d join pg_catalog.pg_type p on d.typtype = 'd' and p.oid = d.typbasetype) \
          select * from d where d.typtype <> 'd') b \
-     left join pg_catalog.pg_type e on e.oid = b.typelem \
+     left join lateral (with recursive d as ( \
+         select p.oid, p.typname, p.typtype, p.typbasetype, p.typcategory, p.typelem from pg_catalog.pg_type p where p.oid = b.typelem \
+         union all select p.oid, p.typname, p.typtype, p.typbasetype, p.typcategory, p.typelem \
+         from d join pg_catalog.pg_type p \
+         on p.oid = case when d.typtype = 'd' then d.typbasetype when d.typcategory = 'A' then d.typelem end) \
+         select * from d where d.typtype <> 'd' and d.typcategory <> 'A') e on true \
      where a.attrelid = $1::bigint::oid and a.attnum > 0 and not a.attisdropped order by a.attnum";
 
 const UNIQUE: &str = "select array(select a.attname::text from unnest(i.indkey::int2[]) with ordinality k(attnum, place) \

@@ -15,7 +15,7 @@ use crate::{decimal, text};
 
 /// How the text of a column is read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Reading {
+pub(crate) enum Reading {
     /// `true`, `false`.
     Bool,
     /// Two, four or eight bytes.
@@ -178,17 +178,30 @@ impl Visitor<'_> for ColumnSeed<'_> {
 }
 
 /// Reads one JSON value; the error is the broken rule.
-fn value<'a>(raw: &'a str, reading: &Reading, arena: &'a Bump) -> Result<Cell<'a>, &'static str> {
+pub(super) fn value<'a>(raw: &'a str, reading: &Reading, arena: &'a Bump) -> Result<Cell<'a>, &'static str> {
     if raw == "null" {
         return Ok(Cell::Null);
     }
-    if matches!(reading, Reading::Json) {
-        return Ok(Cell::Str(raw));
+    match reading {
+        Reading::Json => Ok(Cell::Str(raw)),
+        Reading::List(element) => list(raw, element, 1, arena),
+        _ => scalar(unquote(raw, arena).ok_or("not-text")?, reading, IN_JSON, arena),
     }
-    if let Reading::List(element) = reading {
-        return list(raw, element, arena);
-    }
-    let text = unquote(raw, arena).ok_or("not-text")?;
+}
+
+/// What stands between day and time, and how UTC is written; the triggers and the connector set the time zone.
+pub(super) type Stamps = (char, &'static str);
+
+/// As `row_to_json` writes them.
+const IN_JSON: Stamps = ('T', "+00:00");
+
+/// Reads one value that is neither JSON nor a list, without quotes around it.
+pub(super) fn scalar<'a>(
+    text: &'a str,
+    reading: &Reading,
+    stamps: Stamps,
+    arena: &'a Bump,
+) -> Result<Cell<'a>, &'static str> {
     match reading {
         Reading::Bool => text.parse().map(Cell::Bool).map_err(|_| "not-a-boolean"),
         Reading::Integer => text.parse().map(Cell::I64).map_err(|_| "not-an-integer"),
@@ -198,7 +211,7 @@ fn value<'a>(raw: &'a str, reading: &Reading, arena: &'a Bump) -> Result<Cell<'a
         Reading::Bytes => bytes(text, arena),
         Reading::Date => day(text).map(Cell::Date),
         Reading::Time => text::parse_time(text).map(Cell::Time).ok_or("not-a-time-of-day"),
-        Reading::Timestamp => instant(text).map(Cell::Timestamp),
+        Reading::Timestamp => instant(text, stamps).map(Cell::Timestamp),
         Reading::Uuid => text::parse_uuid(text).map(Cell::Uuid).ok_or("not-a-uuid"),
         Reading::Text | Reading::Json | Reading::List(_) => Ok(Cell::Str(text)),
     }
@@ -214,13 +227,22 @@ fn unquote<'a>(raw: &'a str, arena: &'a Bump) -> Option<&'a str> {
     Some(arena.alloc_str(&text))
 }
 
-fn list<'a>(raw: &'a str, element: &Reading, arena: &'a Bump) -> Result<Cell<'a>, &'static str> {
+/// Dimensions that an array can have. What is a list further inside is JSON that an element holds, however deep.
+pub(super) const DIMENSIONS: usize = 6;
+
+/// Reads a JSON array that has `depth - 1` others around it.
+pub(super) fn list<'a>(
+    raw: &'a str,
+    element: &Reading,
+    depth: usize,
+    arena: &'a Bump,
+) -> Result<Cell<'a>, &'static str> {
     let items: Vec<&'a RawValue> = serde_json::from_str(raw).map_err(|_| "not-a-list")?;
     let cells = arena.alloc_slice_fill_copy(items.len(), Cell::Null);
     for (cell, item) in cells.iter_mut().zip(items) {
         // Arrays of several dimensions are lists of lists.
-        *cell = if item.get().starts_with('[') {
-            list(item.get(), element, arena)?
+        *cell = if depth < DIMENSIONS && item.get().starts_with('[') {
+            list(item.get(), element, depth + 1, arena)?
         } else {
             value(item.get(), element, arena)?
         };
@@ -247,13 +269,13 @@ fn day(text: &str) -> Result<i32, &'static str> {
     i32::try_from(year).ok().and_then(|year| date::days_from_civil(year, month, day)).ok_or("not-a-date")
 }
 
-/// `2026-09-07T03:02:11.5+00:00` or without a zone, both UTC: the triggers and the connector set the time zone.
-fn instant(text: &str) -> Result<i64, &'static str> {
+/// `2026-09-07T03:02:11.5+00:00` or without a zone, both UTC.
+fn instant(text: &str, (between, utc): Stamps) -> Result<i64, &'static str> {
     if text.ends_with(" BC") || text.ends_with("infinity") {
         return Err("infinite-date");
     }
-    let text = text.strip_suffix("+00:00").unwrap_or(text);
-    let (date, time) = text.split_once('T').ok_or("not-a-timestamp")?;
+    let text = text.strip_suffix(utc).unwrap_or(text);
+    let (date, time) = text.split_once(between).ok_or("not-a-timestamp")?;
     let time = text::parse_time(time).ok_or("not-a-timestamp")?;
     i64::from(day(date)?)
         .checked_mul(date::MICROS_PER_DAY)
@@ -342,5 +364,17 @@ mod tests {
         assert_eq!(broken, []);
         assert_eq!(render(&cells[0]).as_deref(), Some(r#"[["x","y\\"],["z",null]]"#));
         assert_eq!(format_timestamp(0), "1970-01-01T00:00:00.000000Z");
+    }
+
+    #[test]
+    fn json_in_an_array_may_be_as_deep_as_it_likes() {
+        let arena = Bump::new();
+        let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+        let Ok(Cell::List([Cell::List([Cell::List([Cell::List([Cell::List([Cell::List(inner)])])])])])) =
+            value(&deep, &Reading::List(Box::new(Reading::Json)), &arena)
+        else {
+            panic!("six dimensions");
+        };
+        assert!(matches!(inner, [Cell::Str(rest)] if rest.len() == 200_000 - 12));
     }
 }

@@ -24,6 +24,8 @@ mod source;
 mod source_admin;
 mod staging;
 mod statements;
+#[cfg_attr(not(test), expect(dead_code, reason = "no source reads the stream yet; tests and fuzzers do"))]
+mod wal;
 
 #[cfg(test)]
 mod sink_tests;
@@ -32,6 +34,7 @@ pub(crate) use sink::PostgresSink;
 pub(crate) use sink_ddl::PostgresSinkAdmin;
 pub(crate) use source::PostgresSource;
 pub(crate) use source_admin::PostgresSourceAdmin;
+pub(crate) use wal::is_message as is_stream_message;
 
 /// Whether a text is a position of this kind, in the outbox of `lineage`.
 pub(crate) fn is_position(position: &lienthong_contract::position::Position, lineage: &str) -> bool {

@@ -8,7 +8,7 @@ use crate::kind::{Kind as _, Postgres};
 use crate::publisher::{Publisher, capture};
 
 /// Column type, SQL value, kind of the cell, the cell as text.
-const VALUES: [(&str, &str, &str, &str); 32] = [
+const VALUES: [(&str, &str, &str, &str); 34] = [
     ("boolean", "false", "bool", "false"),
     ("smallint", "-32768", "integer", "-32768"),
     ("integer", "2147483647", "integer", "2147483647"),
@@ -31,6 +31,18 @@ const VALUES: [(&str, &str, &str, &str); 32] = [
     ("uuid", "'1481531d-ccc9-46d9-a56f-5b67459c0537'", "uuid", "1481531dccc946d9a56f5b67459c0537"),
     ("text[]", "array['x', null, 'y,\"z\"']", "list", "[Some(\"x\"), None, Some(\"y,\\\"z\\\"\")]"),
     ("integer[]", "'{}'", "list", "[]"),
+    (
+        "moment[]",
+        "array['2026-09-07 03:02:11+07'::public.moment]",
+        "list",
+        "[Some(\"2026-09-06T20:02:11.000000Z\")]",
+    ),
+    (
+        "moments[]",
+        "array['{2026-09-07 03:02:11+07}'::public.moments]",
+        "list",
+        "[Some(\"[Some(\\\"2026-09-06T20:02:11.000000Z\\\")]\")]",
+    ),
     ("bigint[]", "array[1, -2]", "list", "[Some(\"1\"), Some(\"-2\")]"),
     ("json", "'{\"a\":  [1, null]}'", "text", "{\"a\":  [1, null]}"),
     ("jsonb", "'{\"b\": 1.50}'", "text", "{\"b\": 1.50}"),
@@ -53,6 +65,8 @@ async fn publisher(values: &[(&str, &str)]) -> Result<Publisher<Postgres>> {
     let setup = [
         "create type mood as enum ('vui', 'buồn')",
         "create domain pin as varchar(12)",
+        "create domain moment as timestamptz",
+        "create domain moments as moment[]",
         &table,
         &insert(1, values),
     ];
