@@ -61,8 +61,32 @@ pub struct SourceConfig {
     pub name: String,
     /// Where it is.
     pub database: Database,
-    /// The outbox table, with schema where the kind has schemas.
-    pub outbox_table: String,
+    /// How changes are captured.
+    pub capture: CaptureConfig,
+}
+
+/// How changes of a publishing database are captured.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CaptureConfig {
+    /// Triggers write them into a table.
+    Outbox {
+        /// The table, with schema where the kind has schemas.
+        table: String,
+    },
+}
+
+impl CaptureConfig {
+    fn outbox(&self) -> &str {
+        match self {
+            Self::Outbox { table } => table,
+        }
+    }
+}
+
+impl Default for CaptureConfig {
+    fn default() -> Self {
+        Self::Outbox { table: DEFAULT_OUTBOX.to_owned() }
+    }
 }
 
 /// A subscribing database.
@@ -77,9 +101,10 @@ pub struct TargetConfig {
 /// A source over `tables`; nothing is touched before `open`.
 #[must_use]
 pub fn open_source(config: &SourceConfig, tables: Vec<TableCapture>) -> Box<dyn Source> {
+    let (name, outbox) = (&config.name, config.capture.outbox());
     match &config.database {
-        Database::Postgres { url } => Box::new(postgres::PostgresSource::new(config, url, tables)),
-        Database::Sqlite { path } => Box::new(sqlite::SqliteSource::new(config, path, tables)),
+        Database::Postgres { url } => Box::new(postgres::PostgresSource::new(name, (url, outbox), tables)),
+        Database::Sqlite { path } => Box::new(sqlite::SqliteSource::new(name, (path, outbox), tables)),
     }
 }
 
@@ -98,9 +123,12 @@ pub fn is_stream_message(bytes: &[u8]) -> bool {
 /// The administrator's side of a source.
 #[must_use]
 pub fn source_admin(config: &SourceConfig, tables: Vec<TableCapture>) -> Box<dyn SourceAdmin> {
+    let (name, outbox) = (&config.name, config.capture.outbox());
     match &config.database {
-        Database::Postgres { url } => Box::new(postgres::PostgresSourceAdmin::new(config, url, tables)),
-        Database::Sqlite { path } => Box::new(sqlite::SqliteSourceAdmin::new(config, path, tables)),
+        Database::Postgres { url } => {
+            Box::new(postgres::PostgresSourceAdmin::new(name, (url, outbox), tables))
+        }
+        Database::Sqlite { path } => Box::new(sqlite::SqliteSourceAdmin::new(name, (path, outbox), tables)),
     }
 }
 

@@ -17,7 +17,6 @@ use super::outbox_ddl::OutboxNames;
 use super::poll::Session;
 use super::position::OutboxPosition;
 use super::session::{self, PATIENCE, within};
-use crate::SourceConfig;
 use crate::identifier::safe;
 use crate::text::unhex;
 
@@ -37,11 +36,11 @@ pub(crate) struct PostgresSource {
 
 impl PostgresSource {
     /// Touches nothing yet.
-    pub(crate) fn new(config: &SourceConfig, url: &str, captures: Vec<TableCapture>) -> Self {
+    pub(crate) fn new(name: &str, (url, outbox): (&str, &str), captures: Vec<TableCapture>) -> Self {
         Self {
-            name: config.name.clone(),
+            name: name.to_owned(),
             url: url.to_owned(),
-            names: OutboxNames::new(&config.outbox_table),
+            names: OutboxNames::new(outbox),
             captures,
             session: None,
         }

@@ -8,7 +8,6 @@ use sqlx::{Connection as _, Executor as _};
 use super::error::source_error;
 use super::outbox_ddl::{OutboxNames, ddl};
 use super::{catalogue, outbox_check, outbox_removal, session};
-use crate::SourceConfig;
 use crate::identifier::{TableName, safe};
 
 /// Makes and describes the outbox; connects per call.
@@ -21,9 +20,9 @@ pub(crate) struct PostgresSourceAdmin {
 
 impl PostgresSourceAdmin {
     /// Touches nothing yet.
-    pub(crate) fn new(config: &SourceConfig, url: &str, captures: Vec<TableCapture>) -> Self {
-        let names = OutboxNames::new(&config.outbox_table);
-        Self { name: config.name.clone(), url: url.to_owned(), names, captures }
+    pub(crate) fn new(name: &str, (url, outbox): (&str, &str), captures: Vec<TableCapture>) -> Self {
+        let names = OutboxNames::new(outbox);
+        Self { name: name.to_owned(), url: url.to_owned(), names, captures }
     }
 
     async fn connect(&self) -> Result<PgConnection, SourceError> {

@@ -107,6 +107,7 @@ impl Loader {
             op: RowOp::Snapshot,
             id: &snapshot_id(given.secret, load, named_by),
             time: given.time,
+            place: None,
             before: None,
             after: Some(&cells),
             broken: &broken,

@@ -223,6 +223,7 @@ impl Reader {
             op,
             id,
             time: row.get(3)?,
+            place: None,
             before: before.as_deref(),
             after: after.as_deref(),
             broken: &broken,

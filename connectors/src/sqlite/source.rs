@@ -15,7 +15,7 @@ use super::error::source_error;
 use super::file::{self, Identity, NotLocked, OutboxLock};
 use super::poll::Session;
 use super::triggers::OutboxNames;
-use crate::{SourceConfig, blocking};
+use crate::blocking;
 
 /// Pause between looks at the file's counter of commits.
 const LOOK: Duration = Duration::from_millis(5);
@@ -33,11 +33,11 @@ pub(crate) struct SqliteSource {
 
 impl SqliteSource {
     /// Touches nothing yet.
-    pub(crate) fn new(config: &SourceConfig, path: &Path, captures: Vec<TableCapture>) -> Self {
+    pub(crate) fn new(name: &str, (path, outbox): (&Path, &str), captures: Vec<TableCapture>) -> Self {
         Self {
-            name: config.name.clone(),
+            name: name.to_owned(),
             path: path.to_owned(),
-            names: OutboxNames::new(&config.outbox_table),
+            names: OutboxNames::new(outbox),
             captures,
             session: None,
         }

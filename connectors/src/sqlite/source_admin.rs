@@ -12,7 +12,7 @@ use super::prepare::plan;
 use super::source::{connect, lock};
 use super::triggers::OutboxNames;
 use super::{catalogue, outbox_removal};
-use crate::{SourceConfig, blocking};
+use crate::blocking;
 
 /// Makes and describes the outbox; opens the file per call.
 pub(crate) struct SqliteSourceAdmin {
@@ -24,9 +24,9 @@ pub(crate) struct SqliteSourceAdmin {
 
 impl SqliteSourceAdmin {
     /// Touches nothing yet.
-    pub(crate) fn new(config: &SourceConfig, path: &Path, captures: Vec<TableCapture>) -> Self {
-        let names = OutboxNames::new(&config.outbox_table);
-        Self { name: config.name.clone(), path: path.to_owned(), names, captures }
+    pub(crate) fn new(name: &str, (path, outbox): (&Path, &str), captures: Vec<TableCapture>) -> Self {
+        let names = OutboxNames::new(outbox);
+        Self { name: name.to_owned(), path: path.to_owned(), names, captures }
     }
 
     fn connect(&self) -> Result<Connection, SourceError> {

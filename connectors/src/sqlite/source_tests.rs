@@ -12,7 +12,7 @@ use rusqlite::Connection;
 use tempfile::TempDir;
 
 use super::{SqliteSource, SqliteSourceAdmin};
-use crate::{DEFAULT_OUTBOX, Database, SourceConfig};
+use crate::DEFAULT_OUTBOX;
 
 /// A file with an owner who writes.
 pub(super) struct Owner {
@@ -36,20 +36,12 @@ impl Owner {
         self.conn.execute_batch(sql).expect("the owner's write must not fail");
     }
 
-    fn config(&self) -> SourceConfig {
-        SourceConfig {
-            name: "moj".to_owned(),
-            database: Database::Sqlite { path: self.path.clone() },
-            outbox_table: DEFAULT_OUTBOX.to_owned(),
-        }
-    }
-
     pub(super) fn admin(&self, tables: &[TableCapture]) -> SqliteSourceAdmin {
-        SqliteSourceAdmin::new(&self.config(), &self.path, tables.to_vec())
+        SqliteSourceAdmin::new("moj", (&self.path, DEFAULT_OUTBOX), tables.to_vec())
     }
 
     pub(super) fn source(&self, tables: &[TableCapture]) -> SqliteSource {
-        SqliteSource::new(&self.config(), &self.path, tables.to_vec())
+        SqliteSource::new("moj", (&self.path, DEFAULT_OUTBOX), tables.to_vec())
     }
 
     pub(super) async fn prepared(&self, tables: &[TableCapture]) -> SqliteSource {

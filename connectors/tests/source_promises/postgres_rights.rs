@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use lienthong_connectors::{Database as Place, SourceConfig, open_source, source_admin};
+use lienthong_connectors::{CaptureConfig, Database as Place, SourceConfig, open_source, source_admin};
 use lienthong_contract::source::SourceError;
 use lienthong_testkit::database::Database;
 use lienthong_testkit::eventually;
@@ -355,7 +355,7 @@ async fn an_unreachable_server_is_told_without_the_password() -> Result<()> {
     let config = SourceConfig {
         name: "moj.test".to_owned(),
         database: Place::Postgres { url },
-        outbox_table: "o".to_owned(),
+        capture: CaptureConfig::Outbox { table: "o".to_owned() },
     };
     let error = open_source(&config, vec![capture("person", &["id"])])
         .open()

@@ -33,7 +33,7 @@ pub(crate) async fn another_outbox_of_the_same_database_is_another_source<K: Kin
     let mut publisher = Publisher::<K>::person(2).await?;
     let mut one = publisher.reader(None).await?;
     let config = lienthong_connectors::SourceConfig {
-        outbox_table: "second_outbox".to_owned(),
+        capture: lienthong_connectors::CaptureConfig::Outbox { table: "second_outbox".to_owned() },
         ..publisher.config.clone()
     };
     lienthong_connectors::source_admin(&config, publisher.tables.clone()).prepare().await?;

@@ -1,7 +1,7 @@
 //! SQLite: what only one file can get wrong.
 
 use anyhow::{Result, ensure};
-use lienthong_connectors::{Database as Place, SourceConfig, open_source};
+use lienthong_connectors::{CaptureConfig, Database as Place, SourceConfig, open_source};
 use lienthong_contract::source::{RowOp, SourceError};
 
 use crate::kind::Sqlite;
@@ -121,7 +121,7 @@ async fn a_missing_file_is_told_and_not_created() -> Result<()> {
     let config = SourceConfig {
         name: "moj.test".to_owned(),
         database: Place::Sqlite { path: path.clone() },
-        outbox_table: "o".to_owned(),
+        capture: CaptureConfig::Outbox { table: "o".to_owned() },
     };
     let opened = open_source(&config, vec![capture("person", &["id"])]).open().await;
     ensure!(

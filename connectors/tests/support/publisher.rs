@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use lienthong_connectors::{DEFAULT_OUTBOX, SourceConfig, open_source, source_admin};
+use lienthong_connectors::{CaptureConfig, DEFAULT_OUTBOX, SourceConfig, open_source, source_admin};
 use lienthong_contract::position::{Lineage, Position};
 use lienthong_contract::source::{
     BrokenValue, PollLimit, Polled, RowChange, RowOp, RowVisitor, Source, SourceAdmin, SourceError,
@@ -101,7 +101,7 @@ impl<K: Kind> Publisher<K> {
         let config = SourceConfig {
             name: "test.source".to_owned(),
             database: kind.database(),
-            outbox_table: DEFAULT_OUTBOX.to_owned(),
+            capture: CaptureConfig::default(),
         };
         let mut created = Self { kind, owner, config, tables };
         created.run(setup).await?;

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use bumpalo::Bump;
-use lienthong_contract::event::{Lane, Operation, header, outbox_sequence};
+use lienthong_contract::event::{Lane, Operation, header, log_sequence, outbox_sequence};
 use lienthong_contract::provoke;
 use lienthong_contract::source::{RowChange, RowOp, RowVisitor, Side, TableCapture};
 use lienthong_log::record::NewRecord;
@@ -292,14 +292,13 @@ impl Encoder {
             return Ok(());
         }
         let bulk = event.operation == Operation::Snapshot;
-        self.parts.counter += 1;
+        let sequence = self.sequence(row);
         let (topic, partitions) = &self.lanes[event.publication][usize::from(bulk)];
         let partition = murmur2::partition(event.subject.as_bytes(), *partitions);
         let target = TopicPartition { topic: Arc::clone(topic), partition };
         let (mut time, mut recorded) = (String::with_capacity(27), String::with_capacity(27));
         date::format_timestamp(row.time, &mut time);
         date::format_timestamp(self.recorded_time, &mut recorded);
-        let sequence = outbox_sequence(self.parts.lineage_epoch, self.parts.writer_epoch, self.parts.counter);
         let origin = self.tracer.origin(&id);
         let trace = origin.map(|origin| origin.context().header()).unwrap_or_default();
         let mut headers: [(&'static str, &[u8]); 13] = [
@@ -339,6 +338,16 @@ impl Encoder {
             target,
         }));
         Ok(())
+    }
+
+    /// By its place where the source knows it, so that it is the same whoever writes it; else the next.
+    fn sequence(&mut self, row: &RowChange<'_>) -> String {
+        let lineage = self.parts.lineage_epoch;
+        if let Some(place) = row.place {
+            return log_sequence(lineage, place.lsn, place.index);
+        }
+        self.parts.counter += 1;
+        outbox_sequence(lineage, self.parts.writer_epoch, self.parts.counter)
     }
 
     /// A pure function of lineage, change, entry, person and whether the event only moves a subject.

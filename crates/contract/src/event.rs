@@ -113,9 +113,26 @@ pub fn outbox_sequence(lineage_epoch: u32, writer_epoch: i64, counter: u64) -> S
     format!("{lineage_epoch:06}-{writer_epoch:016}-{counter:016}")
 }
 
+/// `ce_sequence` of an event whose source knows the place of a change in its database's log. Sorts among its own kind only: a source
+/// that changes from one kind of sequence to the other is another lineage.
+#[must_use]
+pub fn log_sequence(lineage_epoch: u32, lsn: u64, index: u32) -> String {
+    format!("{lineage_epoch:06}-{lsn:016x}-{index:010}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_sequence_of_places_sorts_as_text_by_lineage_then_place_then_change() {
+        let places =
+            [(1, 9, 10), (1, 0xa, 2), (1, 0xa, 10), (1, 0x10, 0), (1, u64::MAX, u32::MAX), (2, 0, 0)];
+        let order = places.map(|(lineage, lsn, index)| log_sequence(lineage, lsn, index));
+        let mut sorted = order.clone();
+        sorted.sort();
+        assert_eq!(order, sorted);
+    }
 
     #[test]
     fn a_sequence_sorts_as_text_by_lineage_then_writer_then_counter() {

@@ -32,6 +32,15 @@ pub enum RowOp {
     Snapshot,
 }
 
+/// Where a change stands in the log of its database, for sources that know it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// The log's own number of the transaction's commit.
+    pub lsn: u64,
+    /// Which change of the transaction; of a row that the first load read, the highest there is.
+    pub index: u32,
+}
+
 /// One changed row, borrowed from the source's buffer for the time of one call.
 #[derive(Debug)]
 pub struct RowChange<'a> {
@@ -44,6 +53,9 @@ pub struct RowChange<'a> {
     pub id: &'a str,
     /// Commit time in microseconds since 1970 UTC; for a snapshot row the time of reading.
     pub time: i64,
+    /// Orders the changes of one source row, whoever reads them and how often; `None` where the database keeps no such order, so that
+    /// they are numbered as they come. A source gives it for all of its rows or for none.
+    pub place: Option<Place>,
     /// Cells in the order of [`TableCapture::columns`].
     pub before: Option<&'a [Cell<'a>]>,
     /// Cells in the order of [`TableCapture::columns`].

@@ -5,7 +5,7 @@ mod support;
 use std::path::{Path, PathBuf};
 
 use lienthong_capture::FieldSource;
-use lienthong_connectors::Database;
+use lienthong_connectors::{CaptureConfig, Database};
 use lienthong_contract::target::VersionStore;
 use lienthong_router::subscription::{ColumnMap, Effect, IfMissing, Partial, Policy};
 use lienthong_site::{LogAddress, Login, Overrides, Site, Tls};
@@ -45,7 +45,7 @@ fn a_publication_is_what_its_file_says() {
     let folder = Folder::new();
     let site = folder.site();
     let moj = site.participant("moj.civil-status").expect("it is listed");
-    assert_eq!(moj.source.outbox_table, "lienthong_outbox");
+    assert_eq!(moj.source.capture, CaptureConfig::Outbox { table: "lienthong_outbox".to_owned() });
     assert!(matches!(&moj.source.database, Database::Postgres { url } if url.contains(PASSWORD)));
     let table = &moj.tables[0];
     assert_eq!(

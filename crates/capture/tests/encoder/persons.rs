@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use lienthong_contract::source::Place;
 use lienthong_schemas::SubjectRule;
 use lienthong_schemas::quality::Checks;
 
@@ -125,4 +126,20 @@ fn a_row_whose_second_event_is_too_long_for_the_log_sends_none() {
     assert_eq!(subjects.len(), 4, "nothing of the row that was set aside");
     let counters: BTreeSet<u64> = sent.iter().map(|event| event.counter).collect();
     assert_eq!(counters, BTreeSet::from([1, 2, 3, 4]), "and it has used no number up");
+}
+
+#[test]
+fn a_change_with_a_place_in_its_databases_log_has_the_sequence_of_that_place_for_each_person() {
+    let mut table = table();
+    table.place = Some(Place { lsn: 0xff, index: 3 });
+    table.change(AT, None, Some(BOTH));
+    table.place = None;
+    table.change(AT, None, Some(ONE));
+    let sent = table.sent();
+    let sequences: Vec<&str> = sent.iter().map(|event| event.sequence.as_str()).collect();
+    let placed = "000001-00000000000000ff-0000000003";
+    assert_eq!(sequences.iter().filter(|sequence| **sequence == placed).count(), 2);
+    let counted = BTreeSet::from([1, 2]);
+    let rest = sent.iter().filter(|event| event.sequence != placed).map(|event| event.counter);
+    assert_eq!(rest.collect::<BTreeSet<u64>>(), counted, "a place uses no number up");
 }

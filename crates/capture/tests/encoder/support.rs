@@ -9,7 +9,7 @@ use lienthong_capture::encode::{Encoder, EncoderParts};
 use lienthong_capture::publication::{Field, FieldSource, Subject};
 use lienthong_capture::quarantine::{QuarantineKeys, Quarantined};
 use lienthong_contract::keys::{HashKey, SealKey};
-use lienthong_contract::source::{RowChange, RowOp, RowVisitor as _, TableCapture};
+use lienthong_contract::source::{Place, RowChange, RowOp, RowVisitor as _, TableCapture};
 use lienthong_log::record::RecordRef;
 use lienthong_schemas::quality::Checks;
 use lienthong_schemas::{
@@ -32,6 +32,7 @@ pub(crate) struct Sent {
     pub(crate) correlation: Option<String>,
     /// The counter within `ce_sequence`.
     pub(crate) counter: u64,
+    pub(crate) sequence: String,
     value: Vec<u8>,
 }
 
@@ -40,6 +41,8 @@ pub(crate) struct Table {
     schema: RecordSchema,
     columns: Vec<String>,
     encoder: Encoder,
+    /// Of the changes to come.
+    pub(crate) place: Option<Place>,
 }
 
 /// A row: columns that are not null.
@@ -97,7 +100,7 @@ impl Table {
             collected: HashSet::new(),
             traces: lienthong_telemetry::Traces::default(),
         });
-        Self { schema, columns, encoder: encoder.unwrap() }
+        Self { schema, columns, encoder: encoder.unwrap(), place: None }
     }
 
     /// One change, on the given instant.
@@ -118,6 +121,7 @@ impl Table {
             op,
             id: "41",
             time: date::parse_timestamp(at).unwrap(),
+            place: self.place,
             before: before.as_deref(),
             after: after.as_deref(),
             broken: &[],
@@ -143,6 +147,7 @@ impl Table {
                     flags: header("ce_qualityflags"),
                     correlation: header("ce_correlationid"),
                     counter: header("ce_sequence").unwrap().rsplit('-').next().unwrap().parse().unwrap(),
+                    sequence: header("ce_sequence").unwrap(),
                     value: record.value.to_vec(),
                 });
             }

@@ -10,7 +10,7 @@ use lienthong_capture::quarantine::QuarantineKeys;
 use lienthong_capture::{
     CaptureError, CaptureOptions, Connector, FieldSource, Publication, Status, When, run,
 };
-use lienthong_connectors::{DEFAULT_OUTBOX, Database as Kind, SourceConfig, open_source, source_admin};
+use lienthong_connectors::{CaptureConfig, Database as Kind, SourceConfig, open_source, source_admin};
 use lienthong_contract::keys::{HashKey, SealKey};
 use lienthong_contract::participant::ParticipantId;
 use lienthong_contract::predicate::Predicate;
@@ -209,7 +209,7 @@ impl World {
         let create = if postgres.is_some() { POSTGRES_TABLE } else { SQLITE_TABLE };
         owner.run(&[create.to_owned()]).await?;
         let source =
-            SourceConfig { name: PARTICIPANT.to_owned(), database, outbox_table: DEFAULT_OUTBOX.to_owned() };
+            SourceConfig { name: PARTICIPANT.to_owned(), database, capture: CaptureConfig::default() };
         let log = log(&folder, retention).await?;
         let world = Self { log, owner, source, table: capture(table), publications, _folder: folder };
         world.prepare().await?;

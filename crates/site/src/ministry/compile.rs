@@ -34,7 +34,7 @@ pub(crate) fn compile(
         .map_err(|error| reader.problem(id.at, error.to_string(), "write it in that form"))
         .ok()?;
     let name = participant.as_str().to_owned();
-    let source = SourceConfig { name, database: file.database.clone()?, outbox_table: file.outbox.clone()? };
+    let source = SourceConfig { name, database: file.database.clone()?, capture: file.capture.clone()? };
     if !reader.problems.is_empty() {
         return None;
     }

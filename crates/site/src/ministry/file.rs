@@ -1,6 +1,6 @@
 //! The file as it stands, each name with its place.
 
-use lienthong_connectors::{DEFAULT_OUTBOX, Database};
+use lienthong_connectors::{CaptureConfig, DEFAULT_OUTBOX, Database};
 
 use crate::database::database;
 use crate::node::{Key, Node, Place, Value};
@@ -11,7 +11,7 @@ pub(crate) struct MinistryFile {
     pub(crate) id: Option<Text>,
     pub(super) organisation: Option<Text>,
     pub(super) database: Option<Database>,
-    pub(super) outbox: Option<String>,
+    pub(super) capture: Option<CaptureConfig>,
     pub(super) publishes: Vec<EntryFile>,
 }
 
@@ -63,7 +63,7 @@ pub(crate) fn read(reader: &mut Reader<'_>, root: &Node) -> Option<MinistryFile>
     let id = reader.required_text(&map, "participant");
     let organisation = reader.required_text(&map, "organisation");
     let source = reader.required(&map, "source").and_then(|node| source(reader, node));
-    let (database, outbox) = source.unwrap_or_default();
+    let (database, capture) = source.unwrap_or_default();
     let publishes = reader.required(&map, "publishes").and_then(|node| {
         let items = reader.list(node, "publishes")?;
         if items.is_empty() {
@@ -72,18 +72,17 @@ pub(crate) fn read(reader: &mut Reader<'_>, root: &Node) -> Option<MinistryFile>
         Some(items)
     });
     let publishes = publishes.unwrap_or_default().iter().filter_map(|item| entry(reader, item)).collect();
-    Some(MinistryFile { id, organisation, database, outbox, publishes })
+    Some(MinistryFile { id, organisation, database, capture, publishes })
 }
 
-fn source(reader: &mut Reader<'_>, node: &Node) -> Option<(Option<Database>, Option<String>)> {
+fn source(reader: &mut Reader<'_>, node: &Node) -> Option<(Option<Database>, Option<CaptureConfig>)> {
     let map = reader.map(node, "`source`", &["kind", "url", "capture"])?;
     let database = database(reader, &map);
-    let outbox = reader.required(&map, "capture").and_then(|node| capture(reader, node));
-    Some((database, outbox))
+    let capture = reader.required(&map, "capture").and_then(|node| capture(reader, node));
+    Some((database, capture))
 }
 
-/// The outbox table.
-fn capture(reader: &mut Reader<'_>, node: &Node) -> Option<String> {
+fn capture(reader: &mut Reader<'_>, node: &Node) -> Option<CaptureConfig> {
     // `slot`, `publication` and `max_retained_wal` belong to log capture: that its mode is unknown is enough to say.
     let known = match Reader::peek(node, "mode") {
         Some("log") => &["mode", "table", "slot", "publication", "max_retained_wal"][..],
@@ -93,7 +92,10 @@ fn capture(reader: &mut Reader<'_>, node: &Node) -> Option<String> {
     let mode = reader.required_text(&map, "mode");
     let table = reader.optional_text(&map, "table");
     match reader.word(&mode?, "capture mode", &[("outbox", Mode::Outbox)])? {
-        Mode::Outbox => Some(table.map_or(DEFAULT_OUTBOX.to_owned(), |table| table.value)),
+        Mode::Outbox => {
+            let table = table.map_or(DEFAULT_OUTBOX.to_owned(), |table| table.value);
+            Some(CaptureConfig::Outbox { table })
+        }
     }
 }
 
