@@ -16,6 +16,7 @@ mod unpublished;
 use std::fmt;
 use std::path::PathBuf;
 
+use lienthong_contract::keys::HashKey;
 use lienthong_contract::position::Position;
 use lienthong_contract::sink::{Sink, SinkAdmin};
 use lienthong_contract::source::{Source, SourceAdmin, TableCapture};
@@ -73,12 +74,20 @@ pub enum CaptureConfig {
         /// The table, with schema where the kind has schemas.
         table: String,
     },
+    /// They are read from the write-ahead log. PostgreSQL only; another kind has its outbox of the usual name instead.
+    Log {
+        /// The replication slot, a name of the whole server.
+        slot: String,
+        /// The publication, a name of the database.
+        publication: String,
+    },
 }
 
 impl CaptureConfig {
     fn outbox(&self) -> &str {
         match self {
             Self::Outbox { table } => table,
+            Self::Log { .. } => DEFAULT_OUTBOX,
         }
     }
 }
@@ -98,17 +107,23 @@ pub struct TargetConfig {
     pub database: Database,
 }
 
-/// A source over `tables`; nothing is touched before `open`.
+/// A source over `tables`; nothing is touched before `open`. `secret` keys the digests by which snapshot rows are named where the
+/// database has no secret of ours; another one names them anew.
 #[must_use]
-pub fn open_source(config: &SourceConfig, tables: Vec<TableCapture>) -> Box<dyn Source> {
+pub fn open_source(config: &SourceConfig, tables: Vec<TableCapture>, secret: &HashKey) -> Box<dyn Source> {
     let (name, outbox) = (&config.name, config.capture.outbox());
-    match &config.database {
-        Database::Postgres { url } => Box::new(postgres::PostgresSource::new(name, (url, outbox), tables)),
-        Database::Sqlite { path } => Box::new(sqlite::SqliteSource::new(name, (path, outbox), tables)),
+    match (&config.database, &config.capture) {
+        (Database::Postgres { url }, CaptureConfig::Log { slot, publication }) => {
+            Box::new(postgres::LogSource::new(name, url, (slot, publication), tables, secret))
+        }
+        (Database::Postgres { url }, CaptureConfig::Outbox { .. }) => {
+            Box::new(postgres::PostgresSource::new(name, (url, outbox), tables))
+        }
+        (Database::Sqlite { path }, _) => Box::new(sqlite::SqliteSource::new(name, (path, outbox), tables)),
     }
 }
 
-/// Whether a text is a position of one of the kinds here, in the outbox of `lineage`.
+/// Whether a text is a position of one of the kinds here, in the outbox or the log of `lineage`.
 #[must_use]
 pub fn is_position(position: &Position, lineage: &str) -> bool {
     postgres::is_position(position, lineage) || sqlite::is_position(position, lineage)
@@ -124,11 +139,16 @@ pub fn is_stream_message(bytes: &[u8]) -> bool {
 #[must_use]
 pub fn source_admin(config: &SourceConfig, tables: Vec<TableCapture>) -> Box<dyn SourceAdmin> {
     let (name, outbox) = (&config.name, config.capture.outbox());
-    match &config.database {
-        Database::Postgres { url } => {
+    match (&config.database, &config.capture) {
+        (Database::Postgres { url }, CaptureConfig::Log { slot, publication }) => {
+            Box::new(postgres::LogSourceAdmin::new(name, url, (slot, publication), tables))
+        }
+        (Database::Postgres { url }, CaptureConfig::Outbox { .. }) => {
             Box::new(postgres::PostgresSourceAdmin::new(name, (url, outbox), tables))
         }
-        Database::Sqlite { path } => Box::new(sqlite::SqliteSourceAdmin::new(name, (path, outbox), tables)),
+        (Database::Sqlite { path }, _) => {
+            Box::new(sqlite::SqliteSourceAdmin::new(name, (path, outbox), tables))
+        }
     }
 }
 

@@ -28,6 +28,8 @@ mod postgres_only;
 #[path = "sink_promises/values.rs"]
 mod values;
 
+use kind::{Postgres, Sqlite};
+
 /// The promises of every kind.
 macro_rules! every_promise {
     ($name:ident, $kind:ident) => {

@@ -4,6 +4,8 @@
 #[macro_use]
 #[path = "support/kind.rs"]
 mod kind;
+#[path = "support/log_kind.rs"]
+mod log_kind;
 #[path = "support/owner.rs"]
 mod owner;
 #[path = "support/publisher.rs"]
@@ -40,9 +42,12 @@ mod sqlite_only;
 #[path = "source_promises/values.rs"]
 mod values;
 
-/// The promises of every kind.
+use kind::{Postgres, Sqlite};
+use log_kind::PostgresLog;
+
+/// The promises of every kind, however it captures.
 macro_rules! every_promise {
-    ($name:ident, $kind:ident) => {
+    ($name:ident, $kind:ident $(, $($more:ident::$promise:ident),+)?) => {
         promises! { $name, $kind:
             changes::rows_that_were_there_come_as_snapshot_rows_once,
             changes::inserts_updates_and_deletes_come_with_what_was_before_and_after,
@@ -59,7 +64,6 @@ macro_rules! every_promise {
             again::a_first_load_goes_on_from_any_position_with_the_same_ids,
             again::a_first_load_that_begins_again_gives_the_same_ids,
             again::ids_do_not_show_the_key,
-            again::forgetting_removes_what_is_covered_and_nothing_more,
             again::forgetting_a_position_inside_the_first_load_loses_nothing,
             again::crashes_at_random_points_with_forgetting_end_exact,
             again::a_new_first_load_after_forgetting_gives_every_row,
@@ -76,12 +80,9 @@ macro_rules! every_promise {
             nested::a_row_that_its_own_trigger_brings_back_or_takes_away_ends_right,
             nested::random_changes_beside_the_owners_triggers_replay_to_the_tables_rows,
             removal::what_prepare_made_is_taken_away_and_nothing_else,
-            removal::changes_that_wait_are_named_and_lost_only_where_that_is_said,
             removal::a_source_that_is_held_is_left_alone,
             removal::the_printed_statements_take_away_as_well,
             safety::a_source_is_held_by_one_at_a_time,
-            safety::another_outbox_of_the_same_database_is_another_source,
-            safety::what_is_not_prepared_is_named_with_its_fix,
             safety::preparing_again_is_harmless,
             safety::the_printed_statements_prepare_as_well,
             safety::the_catalogue_names_columns_with_types,
@@ -95,9 +96,23 @@ macro_rules! every_promise {
             values::names_with_blanks_capitals_and_quotes_are_names,
             values::columns_may_have_any_short_name,
             values::rows_with_text_keys_are_loaded_once_each_in_any_chunk_size,
+            $($($more::$promise,)+)?
         }
     };
 }
 
-every_promise! { postgres, Postgres }
-every_promise! { sqlite, Sqlite }
+/// Also those of kinds that capture by an outbox.
+macro_rules! every_promise_of_an_outbox {
+    ($name:ident, $kind:ident) => {
+        every_promise! { $name, $kind,
+            again::forgetting_removes_what_is_covered_and_nothing_more,
+            removal::changes_that_wait_are_named_and_lost_only_where_that_is_said,
+            safety::another_outbox_of_the_same_database_is_another_source,
+            safety::what_is_not_prepared_is_named_with_its_fix
+        }
+    };
+}
+
+every_promise_of_an_outbox! { postgres, Postgres }
+every_promise_of_an_outbox! { sqlite, Sqlite }
+every_promise! { postgres_log, PostgresLog }

@@ -1,5 +1,6 @@
 //! What the server's catalogue says of a table: columns with their types, unique keys, and whether rows live elsewhere.
 
+use lienthong_contract::source::{ColumnInfo, SourceError};
 use sqlx::Row as _;
 use sqlx::postgres::PgConnection;
 
@@ -119,4 +120,24 @@ pub(super) async fn table(conn: &mut PgConnection, name: &TableName) -> Result<O
         columns,
         unique,
     }))
+}
+
+/// A table's columns for whoever checks names and types.
+pub(super) async fn describe(
+    conn: &mut PgConnection,
+    table: &str,
+) -> Result<Result<Vec<ColumnInfo>, SourceError>, sqlx::Error> {
+    let name = TableName::parse(table);
+    let Some(found) = self::table(conn, &name).await? else {
+        return Ok(Err(SourceError::NotPrepared {
+            problem: format!("table {} does not exist", name.plain()),
+            fix: "correct the table's name in the participant's file".to_owned(),
+        }));
+    };
+    let column = |column: Column| ColumnInfo {
+        name: column.name,
+        type_name: column.declared,
+        nullable: column.nullable,
+    };
+    Ok(Ok(found.columns.into_iter().map(column).collect()))
 }

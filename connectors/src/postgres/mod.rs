@@ -1,4 +1,4 @@
-//! PostgreSQL 14 or later: outbox source and sink.
+//! PostgreSQL 14 or later: sources by outbox and by log, and the sink.
 
 mod captured;
 mod catalogue;
@@ -24,7 +24,7 @@ mod source;
 mod source_admin;
 mod staging;
 mod statements;
-#[cfg_attr(not(test), expect(dead_code, reason = "no source reads the stream yet; tests and fuzzers do"))]
+mod stream;
 mod wal;
 
 #[cfg(test)]
@@ -34,9 +34,10 @@ pub(crate) use sink::PostgresSink;
 pub(crate) use sink_ddl::PostgresSinkAdmin;
 pub(crate) use source::PostgresSource;
 pub(crate) use source_admin::PostgresSourceAdmin;
+pub(crate) use stream::{LogSource, LogSourceAdmin};
 pub(crate) use wal::is_message as is_stream_message;
 
-/// Whether a text is a position of this kind, in the outbox of `lineage`.
+/// Whether a text is a position of this kind, in the outbox or the log of `lineage`.
 pub(crate) fn is_position(position: &lienthong_contract::position::Position, lineage: &str) -> bool {
-    position::OutboxPosition::parse(position, lineage).is_ok()
+    position::OutboxPosition::parse(position, lineage).is_ok() || stream::is_position(position, lineage)
 }

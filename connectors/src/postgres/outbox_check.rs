@@ -108,14 +108,14 @@ async fn outbox(conn: &mut PgConnection, names: &OutboxNames) -> Result<Vec<Stri
 }
 
 /// Whether the role may read the table, and whether it then sees every row.
-async fn rights(conn: &mut PgConnection, table: &Table) -> Result<(bool, bool), sqlx::Error> {
+pub(super) async fn rights(conn: &mut PgConnection, table: &Table) -> Result<(bool, bool), sqlx::Error> {
     let sql = "select pg_catalog.has_table_privilege($1::bigint::oid, 'select'), \
          not pg_catalog.row_security_active($1::bigint::oid)";
     sqlx::query_as(sql).bind(table.oid).fetch_one(conn).await
 }
 
 /// What makes the table unfit for capture by statement triggers and chunks by key.
-fn obstacles(table: &Table, capture: &TableCapture) -> Vec<String> {
+pub(super) fn obstacles(table: &Table, capture: &TableCapture) -> Vec<String> {
     let name = table.name.plain();
     let mut found = Vec::new();
     if table.kind != "r" {

@@ -61,6 +61,11 @@ impl OutboxNames {
         }
     }
 
+    /// What names the advisory lock that a connector holds.
+    pub(super) fn lock(&self) -> String {
+        format!("lienthong:{}", self.outbox.plain())
+    }
+
     /// Names of the triggers on every captured table.
     pub(super) fn triggers(&self) -> [String; TRIGGERS.len()] {
         TRIGGERS.map(|(suffix, _)| format!("{}{suffix}", self.outbox.name))

@@ -27,7 +27,7 @@ pub(super) async fn remove(
     lose: bool,
 ) -> Result<(), SourceError> {
     let error = |e: sqlx::Error| refused(name, source_error(name, &e));
-    source::lock(conn, names).await.map_err(error)??;
+    source::lock(conn, &names.lock()).await.map_err(error)??;
     let removed = take_away(conn, name, names, lose).await;
     // The server ends a session, and its lock, only some time after it was left.
     if sqlx::query("select pg_catalog.pg_advisory_unlock_all()").execute(conn).await.is_err() {

@@ -308,7 +308,7 @@ fn run(secret: &HashKey, from: Option<&OutboxPosition>) -> String {
 }
 
 /// The key's digest is keyed with a secret of the database, so that short keys cannot be found by trying.
-fn snapshot_id(secret: &HashKey, run: &str, table: &str, key: &[String]) -> String {
+pub(super) fn snapshot_id(secret: &HashKey, run: &str, table: &str, key: &[String]) -> String {
     let mut parts = vec![run.as_bytes(), table.as_bytes()];
     parts.extend(key.iter().map(String::as_bytes));
     format!("s{run}/{table}/{}", secret.hash(&parts).hex())

@@ -89,7 +89,7 @@ impl PostgresSource {
         &mut self,
         conn: &mut PgConnection,
     ) -> Result<(Vec<Captured>, Lineage, HashKey), SourceError> {
-        lock(conn, &self.names).await.map_err(|e| self.error(&e))??;
+        lock(conn, &self.names.lock()).await.map_err(|e| self.error(&e))??;
         let checked = outbox_check::check(conn, &self.name, &self.names, &self.captures).await?;
         let tables = checked.into_tables(&self.name)?;
         let (lineage, secret) = self.lineage(conn).await.map_err(|e| self.error(&e))?;
@@ -140,10 +140,10 @@ impl PostgresSource {
 /// Takes the source's lock for as long as the connection lives.
 pub(super) async fn lock(
     conn: &mut PgConnection,
-    names: &OutboxNames,
+    name: &str,
 ) -> Result<Result<(), SourceError>, sqlx::Error> {
     let key: i64 = sqlx::query_scalar("select pg_catalog.hashtextextended($1, 0)")
-        .bind(format!("lienthong:{}", names.outbox.plain()))
+        .bind(name)
         .fetch_one(&mut *conn)
         .await?;
     let taken: bool = sqlx::query_scalar("select pg_catalog.pg_try_advisory_lock($1)")

@@ -8,7 +8,7 @@ use sqlx::{Connection as _, Executor as _};
 use super::error::source_error;
 use super::outbox_ddl::{OutboxNames, ddl};
 use super::{catalogue, outbox_check, outbox_removal, session};
-use crate::identifier::{TableName, safe};
+use crate::identifier::safe;
 
 /// Makes and describes the outbox; connects per call.
 pub(crate) struct PostgresSourceAdmin {
@@ -62,17 +62,6 @@ impl SourceAdmin for PostgresSourceAdmin {
 
     async fn columns(&mut self, table: &str) -> Result<Vec<ColumnInfo>, SourceError> {
         let mut conn = self.connect().await?;
-        let name = TableName::parse(table);
-        let found = catalogue::table(&mut conn, &name).await.map_err(|e| source_error(&self.name, &e))?;
-        let found = found.ok_or_else(|| SourceError::NotPrepared {
-            problem: format!("table {} does not exist", name.plain()),
-            fix: "correct the table's name in the participant's file".to_owned(),
-        })?;
-        let column = |column: catalogue::Column| ColumnInfo {
-            name: column.name,
-            type_name: column.declared,
-            nullable: column.nullable,
-        };
-        Ok(found.columns.into_iter().map(column).collect())
+        catalogue::describe(&mut conn, table).await.map_err(|e| source_error(&self.name, &e))?
     }
 }

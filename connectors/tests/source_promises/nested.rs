@@ -7,6 +7,7 @@ use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 
 use crate::kind::{Kind, Postgres, Sqlite};
+use crate::log_kind::PostgresLog;
 use crate::owner::change;
 use crate::publisher::{PERSON, Publisher, Reader, capture, row};
 
@@ -29,6 +30,12 @@ impl OwnerTriggers for Postgres {
                 "create trigger {name} after {event} for each row when ({condition}) execute function {name}_function()"
             ),
         ]
+    }
+}
+
+impl OwnerTriggers for PostgresLog {
+    fn statements(trigger: &Trigger) -> Vec<String> {
+        Postgres::statements(trigger)
     }
 }
 

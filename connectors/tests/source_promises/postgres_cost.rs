@@ -8,7 +8,7 @@ use lienthong_testkit::eventually;
 use lienthong_testkit::proxy::TcpProxy;
 
 use crate::kind::{Kind as _, Postgres};
-use crate::publisher::{Publisher, Reader};
+use crate::publisher::{Publisher, Reader, secret};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_source_that_has_caught_up_is_asked_once() -> Result<()> {
@@ -20,7 +20,7 @@ async fn a_source_that_has_caught_up_is_asked_once() -> Result<()> {
         database: lienthong_connectors::Database::Postgres { url },
         ..publisher.config.clone()
     };
-    let mut reader = Reader::open(open_source(&config, publisher.tables.clone()), None).await?;
+    let mut reader = Reader::open(open_source(&config, publisher.tables.clone(), &secret()), None).await?;
     reader.catch_up(10).await?;
     // The statement outside of the first load's transaction has been prepared as well.
     reader.catch_up(10).await?;

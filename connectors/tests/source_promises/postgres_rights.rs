@@ -13,7 +13,7 @@ use rand::{Rng as _, SeedableRng as _};
 
 use crate::kind::Postgres;
 use crate::owner::change;
-use crate::publisher::{PERSON, Publisher, Reader, capture};
+use crate::publisher::{PERSON, Publisher, Reader, capture, secret};
 
 fn at(publisher: &Publisher<Postgres>, url: String) -> SourceConfig {
     SourceConfig { database: Place::Postgres { url }, ..publisher.config.clone() }
@@ -24,7 +24,7 @@ async fn a_connector_needs_no_more_rights_than_the_printed_ones() -> Result<()> 
     let mut publisher = Publisher::<Postgres>::person(3).await?;
     let role = publisher.kind.0.create_role().await?;
     let config = at(&publisher, publisher.kind.0.url_as(&role)?);
-    let mut source = open_source(&config, publisher.tables.clone());
+    let mut source = open_source(&config, publisher.tables.clone(), &secret());
     let refused = source.open().await;
     ensure!(
         matches!(&refused, Err(SourceError::NotPrepared { problem, .. }) if problem.contains("right")),
@@ -77,7 +77,7 @@ async fn who_owns_the_tables_may_prepare_without_being_superuser() -> Result<()>
     let config = at(&publisher, publisher.kind.0.url_as(&role)?);
     source_admin(&config, publisher.tables.clone()).prepare().await?;
     source_admin(&config, publisher.tables.clone()).prepare().await?;
-    let mut reader = Reader::open(open_source(&config, publisher.tables.clone()), None).await?;
+    let mut reader = Reader::open(open_source(&config, publisher.tables.clone(), &secret()), None).await?;
     publisher.run(&["insert into person values (1, 'An', 0)"]).await?;
     reader.catch_up(10).await?;
     publisher.assert_replays(&reader).await
@@ -99,7 +99,7 @@ async fn a_table_of_which_row_level_security_hides_rows_is_refused() -> Result<(
         ])
         .await?;
     let config = at(&publisher, publisher.kind.0.url_as(&role)?);
-    let mut source = open_source(&config, publisher.tables.clone());
+    let mut source = open_source(&config, publisher.tables.clone(), &secret());
     let refused = source.open().await;
     ensure!(
         matches!(&refused, Err(SourceError::NotPrepared { problem, fix })
@@ -115,7 +115,7 @@ async fn a_table_of_which_row_level_security_hides_rows_is_refused() -> Result<(
     publisher
         .run(&[&format!("alter role {role} nobypassrls"), "alter table person disable row level security"])
         .await?;
-    let mut reader = Reader::open(open_source(&config, publisher.tables.clone()), None).await?;
+    let mut reader = Reader::open(open_source(&config, publisher.tables.clone(), &secret()), None).await?;
     assert_eq!(reader.poll(2).await?.rows, 2);
     publisher.run(&["alter table person enable row level security"]).await?;
     let refused = reader.poll(2).await;
@@ -276,7 +276,7 @@ async fn broken_connections_lose_and_double_nothing() -> Result<()> {
     let mut publisher = Publisher::<Postgres>::person(40).await?;
     let proxy = TcpProxy::start(&publisher.kind.0.address()?).await?;
     let config = at(&publisher, publisher.kind.0.url_through(&proxy.address())?);
-    let mut reader = Reader::open(open_source(&config, publisher.tables.clone()), None).await?;
+    let mut reader = Reader::open(open_source(&config, publisher.tables.clone(), &secret()), None).await?;
     let mut stored = None;
     let mut cuts = 0;
     for _ in 0..30 {
@@ -328,7 +328,7 @@ async fn a_connection_that_breaks_during_a_wait_is_told_within_the_wait() -> Res
     let mut publisher = Publisher::<Postgres>::person(1).await?;
     let proxy = TcpProxy::start(&publisher.kind.0.address()?).await?;
     let config = at(&publisher, publisher.kind.0.url_through(&proxy.address())?);
-    let mut reader = Reader::open(open_source(&config, publisher.tables.clone()), None).await?;
+    let mut reader = Reader::open(open_source(&config, publisher.tables.clone(), &secret()), None).await?;
     reader.catch_up(10).await?;
     let end = reader.position();
     let cut = async {
@@ -357,7 +357,7 @@ async fn an_unreachable_server_is_told_without_the_password() -> Result<()> {
         database: Place::Postgres { url },
         capture: CaptureConfig::Outbox { table: "o".to_owned() },
     };
-    let error = open_source(&config, vec![capture("person", &["id"])])
+    let error = open_source(&config, vec![capture("person", &["id"])], &secret())
         .open()
         .await
         .expect_err("nobody listens there");

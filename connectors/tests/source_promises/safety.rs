@@ -10,7 +10,7 @@ use lienthong_testkit::database::Database;
 use lienthong_testkit::eventually;
 
 use crate::kind::Kind;
-use crate::publisher::{PERSON, Publisher, Reader, capture, row};
+use crate::publisher::{PERSON, Publisher, Reader, capture, row, secret};
 use crate::recreate::Recreate;
 
 pub(crate) async fn a_source_is_held_by_one_at_a_time<K: Kind>() -> Result<()> {
@@ -37,7 +37,7 @@ pub(crate) async fn another_outbox_of_the_same_database_is_another_source<K: Kin
         ..publisher.config.clone()
     };
     lienthong_connectors::source_admin(&config, publisher.tables.clone()).prepare().await?;
-    let mut two = Reader::open(open_source(&config, publisher.tables.clone()), None).await?;
+    let mut two = Reader::open(open_source(&config, publisher.tables.clone(), &secret()), None).await?;
     one.catch_up(10).await?;
     two.catch_up(10).await?;
     publisher.run(&["update person set rev = 5 where id = 1"]).await?;
@@ -50,7 +50,9 @@ pub(crate) async fn what_is_not_prepared_is_named_with_its_fix<K: Kind>() -> Res
     let publisher = Publisher::<K>::new(&[PERSON], tables()).await?;
     not_prepared(publisher.source(), "lienthong_outbox").await?;
     publisher.prepare().await?;
-    let with = |table: &str, columns: &[&str]| open_source(&publisher.config, vec![capture(table, columns)]);
+    let with = |table: &str, columns: &[&str]| {
+        open_source(&publisher.config, vec![capture(table, columns)], &secret())
+    };
     not_prepared(with("nowhere", &["id"]), "nowhere").await?;
     not_prepared(with("person", &["id", "age"]), "age").await?;
     not_prepared(with("person", &["name", "id"]), "person").await

@@ -5,7 +5,7 @@ use lienthong_connectors::{CaptureConfig, Database as Place, SourceConfig, open_
 use lienthong_contract::source::{RowOp, SourceError};
 
 use crate::kind::Sqlite;
-use crate::publisher::{Publisher, capture, row};
+use crate::publisher::{Publisher, capture, row, secret};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_storage_class_comes_as_its_cell() -> Result<()> {
@@ -123,7 +123,7 @@ async fn a_missing_file_is_told_and_not_created() -> Result<()> {
         database: Place::Sqlite { path: path.clone() },
         capture: CaptureConfig::Outbox { table: "o".to_owned() },
     };
-    let opened = open_source(&config, vec![capture("person", &["id"])]).open().await;
+    let opened = open_source(&config, vec![capture("person", &["id"])], &secret()).open().await;
     ensure!(
         matches!(opened, Err(SourceError::Unreachable { .. } | SourceError::NotPrepared { .. })),
         "{opened:?}"

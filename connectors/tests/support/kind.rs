@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use lienthong_connectors as connectors;
+use lienthong_connectors::CaptureConfig;
+use lienthong_contract::source::TableCapture;
 use lienthong_testkit::database::Database;
 use lienthong_testkit::postgres::TestDatabase;
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
@@ -19,6 +21,18 @@ pub(crate) trait Kind: Sized + Send + Sync + 'static {
 
     /// For the connectors.
     fn database(&self) -> connectors::Database;
+
+    /// How it is captured from.
+    #[allow(dead_code, reason = "nobody captures from a subscriber")]
+    fn capture(&self) -> CaptureConfig {
+        CaptureConfig::default()
+    }
+
+    /// Makes tables fit to be captured, as their owner does before anything is prepared.
+    #[allow(dead_code, reason = "nobody captures from a subscriber")]
+    async fn make_fit(&self, _tables: &[TableCapture]) -> Result<()> {
+        Ok(())
+    }
 
     /// Runs printed statements as an administrator's tool would: as they stand, outside of any transaction of ours.
     async fn script(&self, sql: &str) -> Result<()>;
@@ -90,7 +104,7 @@ macro_rules! promises {
             $(
                 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
                 async fn $promise() -> anyhow::Result<()> {
-                    super::$module::$promise::<super::kind::$kind>().await
+                    super::$module::$promise::<super::$kind>().await
                 }
             )+
         }

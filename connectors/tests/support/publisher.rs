@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, HashSet};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use lienthong_connectors::{CaptureConfig, DEFAULT_OUTBOX, SourceConfig, open_source, source_admin};
+use lienthong_connectors::{DEFAULT_OUTBOX, SourceConfig, open_source, source_admin};
+use lienthong_contract::keys::HashKey;
 use lienthong_contract::position::{Lineage, Position};
 use lienthong_contract::source::{
     BrokenValue, PollLimit, Polled, RowChange, RowOp, RowVisitor, Source, SourceAdmin, SourceError,
@@ -89,6 +90,11 @@ pub(crate) fn capture(table: &str, columns: &[&str]) -> TableCapture {
     TableCapture { table: table.to_owned(), key: columns[..1].to_vec(), columns }
 }
 
+/// For what is named by keyed digests.
+pub(crate) fn secret() -> HashKey {
+    HashKey::new([7; 32])
+}
+
 /// The usual table.
 pub(crate) const PERSON: &str =
     "create table person (id integer primary key not null, name text, rev integer not null)";
@@ -101,10 +107,11 @@ impl<K: Kind> Publisher<K> {
         let config = SourceConfig {
             name: "test.source".to_owned(),
             database: kind.database(),
-            capture: CaptureConfig::default(),
+            capture: kind.capture(),
         };
         let mut created = Self { kind, owner, config, tables };
         created.run(setup).await?;
+        created.kind.make_fit(&created.tables).await?;
         Ok(created)
     }
 
@@ -124,6 +131,7 @@ impl<K: Kind> Publisher<K> {
     }
 
     pub(crate) async fn prepare(&self) -> Result<()> {
+        self.kind.make_fit(&self.tables).await?;
         Ok(self.admin().prepare().await?)
     }
 
@@ -134,7 +142,7 @@ impl<K: Kind> Publisher<K> {
     }
 
     pub(crate) fn source(&self) -> Box<dyn Source> {
-        open_source(&self.config, self.tables.clone())
+        open_source(&self.config, self.tables.clone(), &secret())
     }
 
     /// An open source, sought.

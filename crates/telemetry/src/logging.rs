@@ -14,13 +14,15 @@ pub const SERVICE: &str = "service";
 
 /// Libraries that are never let say more than this, whatever the operator asks for: they know addresses and requests, and what they
 /// say in detail is not ours to promise. The first that fits counts.
-const BOUNDED: [(&str, Option<Level>); 9] = [
+const BOUNDED: [(&str, Option<Level>); 10] = [
     ("rdkafka", Some(Level::INFO)),
     ("librdkafka", Some(Level::INFO)),
     // Slow statements, which hold names and parameters' places. Of the rest, notices are what functions of a database's owner say,
     // with rows in it, and an address with a mistake is told with its parts.
     ("sqlx::query", Some(Level::INFO)),
     ("sqlx", None),
+    // Tells how a stream ended in the server's own words.
+    ("pgwire_replication", None),
     ("reqwest", Some(Level::INFO)),
     ("hyper", Some(Level::INFO)),
     ("h2", Some(Level::INFO)),
@@ -86,7 +88,12 @@ mod tests {
 
     #[test]
     fn what_a_server_says_in_its_own_words_is_never_written() {
-        for target in ["sqlx::postgres::notice", "sqlx_postgres::options::parse", "opentelemetry_sdk"] {
+        for target in [
+            "sqlx::postgres::notice",
+            "sqlx_postgres::options::parse",
+            "pgwire_replication::client",
+            "opentelemetry_sdk",
+        ] {
             assert_eq!(bound(target), Some(None), "{target}");
         }
         assert_eq!(bound("sqlx::query"), Some(Some(Level::INFO)));

@@ -86,7 +86,8 @@ impl TestDatabase {
 
 impl Drop for TestDatabase {
     fn drop(&mut self) {
-        let mut statements = vec![format!("drop database if exists {} with (force)", self.name)];
+        let mut statements =
+            vec![drop_slots(&self.name), format!("drop database if exists {} with (force)", self.name)];
         statements.extend(self.roles.iter().map(|role| format!("drop role if exists {role}")));
         let url = self.admin_url.clone();
         // Drop is not async and may run inside a runtime: a thread with a runtime of its own does the work.
@@ -100,6 +101,17 @@ impl Drop for TestDatabase {
             Err(_panic) => eprintln!("test database {} is left behind", self.name),
         }
     }
+}
+
+/// A database cannot be dropped while it has a replication slot, whoever reads it.
+#[must_use]
+pub fn drop_slots(database: &str) -> String {
+    format!(
+        "do $$ begin for i in 1..500 loop \
+         perform pg_terminate_backend(active_pid) from pg_replication_slots where database = '{database}' and active_pid is not null; \
+         exit when not found; perform pg_sleep(0.01); end loop; \
+         perform pg_drop_replication_slot(slot_name) from pg_replication_slots where database = '{database}'; end $$"
+    )
 }
 
 async fn run(url: &str, statements: &[String]) -> Result<()> {

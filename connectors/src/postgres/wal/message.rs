@@ -6,7 +6,7 @@ use super::cursor::{Cursor, Fault, Malformed};
 use super::tuple::Tuple;
 
 /// From 1970, where the bus counts from, to 2000, where PostgreSQL does.
-pub(super) const EPOCH_MICROS: i64 = 946_684_800_000_000;
+pub(crate) const EPOCH_MICROS: i64 = 946_684_800_000_000;
 
 /// A place in the write-ahead log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -6,12 +6,12 @@
 mod array;
 mod binary;
 mod cursor;
-mod message;
+pub(super) mod message;
 mod numeric;
-mod relation;
+pub(super) mod relation;
 mod text;
-mod tuple;
-mod types;
+pub(super) mod tuple;
+pub(super) mod types;
 
 #[cfg(test)]
 mod tests;

@@ -228,7 +228,7 @@ impl World {
     pub(crate) fn connector(&self) -> Connector {
         Connector {
             participant: ParticipantId::new(PARTICIPANT).expect("an id"),
-            source: open_source(&self.source, vec![self.table.clone()]),
+            source: open_source(&self.source, vec![self.table.clone()], &keys().subject),
             tables: vec![self.table.clone()].into(),
             publications: Arc::clone(&self.publications),
             log: Arc::new(self.log.clone()),

@@ -113,7 +113,7 @@ async fn serve(
 pub(super) fn connector(compiled: &Participant, keys: &Keys, log: &Arc<dyn Log>) -> Connector {
     Connector {
         participant: compiled.participant.clone(),
-        source: lienthong_connectors::open_source(&compiled.source, compiled.tables.clone()),
+        source: lienthong_connectors::open_source(&compiled.source, compiled.tables.clone(), &keys.subject),
         tables: compiled.tables.clone().into(),
         publications: Arc::clone(&compiled.publications),
         log: Arc::clone(log),

@@ -1,0 +1,115 @@
+//! The first load beside the stream: a chunk is read in a snapshot, and given out when the stream has come to where the log stood
+//! after that. Rows that a transaction changed which the snapshot does not see are taken out of the chunk: the change itself comes,
+//! or has come, from the stream. So a row stands exactly where it was read, without a gap and without being given twice.
+
+use std::collections::{HashSet, VecDeque};
+
+use bumpalo::Bump;
+use lienthong_contract::Cell;
+use lienthong_contract::source::Side;
+use sqlx::postgres::PgConnection;
+use sqlx::{Connection as _, Row as _};
+
+use super::super::decode;
+use super::tables::StreamTable;
+use super::visible::Snapshot;
+use crate::identifier::safe;
+use crate::text::render;
+
+/// A row that was read.
+pub(super) struct Loaded {
+    /// Its key as the server casts it to text.
+    pub(super) key: Vec<String>,
+    /// The row as JSON.
+    pub(super) json: String,
+    /// Its key as the stream shows it.
+    shown: Option<Vec<String>>,
+}
+
+/// Rows that wait for the stream.
+pub(super) struct Chunk {
+    /// Index of the table.
+    pub(super) table: usize,
+    /// What had ended when they were read.
+    pub(super) snapshot: Snapshot,
+    /// When they were read, microseconds.
+    pub(super) time: i64,
+    /// They can be given out when the stream has come so far.
+    pub(super) until: u64,
+    /// Whether more may follow.
+    pub(super) more: bool,
+    pub(super) rows: VecDeque<Loaded>,
+    /// Keys of rows that have not been changed since.
+    standing: HashSet<Vec<String>>,
+    /// A row was changed of which cannot be said which it is: all have to be read again.
+    pub(super) spoiled: bool,
+}
+
+impl Chunk {
+    /// Reads the rows behind `after`, at most `limit`.
+    pub(super) async fn read(
+        conn: &mut PgConnection,
+        (table, of): (usize, &StreamTable),
+        after: Option<&[String]>,
+        limit: usize,
+    ) -> Result<Self, sqlx::Error> {
+        let broken = || sqlx::Error::Protocol("a snapshot is no snapshot".to_owned());
+        let mut transaction = conn.begin_with("begin isolation level repeatable read, read only").await?;
+        let sql = "select pg_catalog.pg_current_snapshot()::text as snapshot, \
+             (extract(epoch from pg_catalog.clock_timestamp()) * 1000000)::bigint as time";
+        let head = sqlx::query(sql).fetch_one(&mut *transaction).await?;
+        let sql = if after.is_some() { &of.captured.next_chunk } else { &of.captured.first_chunk };
+        let mut query = sqlx::query(safe(sql.clone())).bind(i64::try_from(limit).unwrap_or(i64::MAX));
+        for key in after.into_iter().flatten().take(of.captured.key_count) {
+            query = query.bind(key.clone());
+        }
+        let found = query.fetch_all(&mut *transaction).await?;
+        transaction.commit().await?;
+        // Every transaction that the snapshot does not see, and that has ended by now, has its commit before here.
+        let sql = "select (pg_catalog.pg_current_wal_insert_lsn() - '0/0'::pg_lsn)::bigint";
+        let until: i64 = sqlx::query_scalar(sql).fetch_one(conn).await?;
+        let (mut rows, mut standing) = (VecDeque::with_capacity(found.len()), HashSet::new());
+        let mut arena = Bump::new();
+        for row in &found {
+            arena.reset();
+            let json: String = row.try_get("row")?;
+            let shown = shown_in(&json, of, &arena);
+            standing.extend(shown.clone());
+            rows.push_back(Loaded { key: row.try_get("key")?, json, shown });
+        }
+        Ok(Self {
+            table,
+            snapshot: Snapshot::parse(head.try_get("snapshot")?).ok_or_else(broken)?,
+            time: head.try_get("time")?,
+            until: until.unsigned_abs(),
+            more: rows.len() >= limit,
+            rows,
+            standing,
+            spoiled: false,
+        })
+    }
+
+    /// A row of the table was changed that the snapshot does not see as it is now.
+    pub(super) fn changed(&mut self, cells: &[Cell<'_>], of: &StreamTable) {
+        match shown(of.keys.iter().map(|key| cells[*key])) {
+            Some(key) => drop(self.standing.remove(&key)),
+            None => self.spoiled = true,
+        }
+    }
+
+    /// Whether the row is to be given out. One whose key cannot be told has not been changed, or all would be spoiled.
+    pub(super) fn stands(&self, row: &Loaded) -> bool {
+        row.shown.as_ref().is_none_or(|key| self.standing.contains(key))
+    }
+}
+
+/// A key by its cells, which are the same from both roads; `None` where no cell holds a value.
+fn shown<'a>(cells: impl Iterator<Item = Cell<'a>>) -> Option<Vec<String>> {
+    cells.map(|cell| render(&cell)).collect()
+}
+
+fn shown_in(json: &str, of: &StreamTable, arena: &Bump) -> Option<Vec<String>> {
+    let needed: Vec<_> = of.keys.iter().filter_map(|key| of.captured.needed.get(*key)).cloned().collect();
+    let cells = decode::row(arena.alloc_str(json), &needed, (Side::After, &mut Vec::new()), arena).ok()?;
+    shown(cells.iter().copied())
+}

@@ -1,0 +1,22 @@
+//! Capture from the write-ahead log: a publication says which tables, a replication slot keeps the log until it is let go.
+
+mod admin;
+mod change;
+mod check;
+mod connection;
+mod load;
+mod position;
+mod removal;
+mod session;
+mod setup;
+mod source;
+mod tables;
+mod visible;
+
+pub(crate) use admin::LogSourceAdmin;
+pub(crate) use source::LogSource;
+
+/// Whether a text is a position of this kind in `log`.
+pub(super) fn is_position(position: &lienthong_contract::position::Position, log: &str) -> bool {
+    position::LogPosition::parse(position, log).is_ok()
+}

@@ -1,0 +1,200 @@
+//! The position of a source that reads the log: a set of changes, as text.
+//!
+//! The set is: every transaction whose commit stands before `end`, the first `given` row messages of the one in `split`, the first-load
+//! rows of the tables in `loaded` and, in the table of `snap`, up to the key `after`.
+
+use lienthong_contract::position::Position;
+use lienthong_contract::source::SourceError;
+use serde::{Deserialize, Serialize};
+
+/// Version of the text's form.
+const FORM: u32 = 1;
+
+/// A captured table as one publication has it. A table that is dropped and made anew, or that leaves the publication and comes back,
+/// is another member: what happened in between is not in the log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in super::super) struct Member {
+    /// The table.
+    pub(in super::super) table: String,
+    /// The publication's own number of it.
+    pub(in super::super) oid: i64,
+}
+
+/// A transaction of which a part has been given out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Split {
+    /// Where its commit stands.
+    pub(super) commit: u64,
+    /// How many of its row messages have been given out.
+    pub(super) given: u32,
+}
+
+/// How far the first load of one table has come.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct FirstLoad {
+    /// Part of every snapshot row's id.
+    pub(super) run: String,
+    /// The table.
+    pub(super) table: Member,
+    /// Key of the last row given out.
+    pub(super) after: Option<Vec<String>>,
+}
+
+/// A key may be a number of a person.
+impl std::fmt::Debug for FirstLoad {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "FirstLoad({}, {})",
+            self.table.table,
+            if self.after.is_some() { "begun" } else { "not begun" }
+        )
+    }
+}
+
+/// A position in the log of a PostgreSQL server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct LogPosition {
+    v: u32,
+    /// The server, database and slot that it belongs to.
+    log: String,
+    /// Everything that was committed before this place of the log is in the set.
+    pub(super) end: u64,
+    /// The transaction under way.
+    pub(super) split: Option<Split>,
+    /// Tables whose first load is done.
+    pub(super) loaded: Vec<Member>,
+    /// The first load under way.
+    pub(super) snap: Option<FirstLoad>,
+}
+
+impl LogPosition {
+    /// Nothing of what the slot of `log` keeps from `end` on.
+    pub(super) fn start(log: &str, end: u64) -> Self {
+        Self { v: FORM, log: log.to_owned(), end, split: None, loaded: Vec::new(), snap: None }
+    }
+
+    /// Reads the text of a position in `log`.
+    pub(super) fn parse(position: &Position, log: &str) -> Result<Self, SourceError> {
+        let foreign = |reason: &str| SourceError::ForeignPosition(reason.to_owned());
+        let parsed: Self = serde_json::from_str(position.as_str())
+            .map_err(|_| foreign("it is no position in the log of a PostgreSQL server"))?;
+        if parsed.v != FORM {
+            return Err(SourceError::ForeignPosition(format!("form {} of positions is unknown", parsed.v)));
+        }
+        if parsed.log != log {
+            return Err(foreign("it was made in another server or database, or by another slot"));
+        }
+        if parsed.split.as_ref().is_some_and(|split| split.commit < parsed.end) {
+            return Err(foreign("its transaction under way is one that it calls done"));
+        }
+        Ok(parsed)
+    }
+
+    /// The position as text.
+    pub(super) fn to_position(&self) -> Result<Position, SourceError> {
+        let text = serde_json::to_string(self)
+            .map_err(|_| SourceError::ForeignPosition("the position cannot be written as text".to_owned()))?;
+        Ok(Position::new(text))
+    }
+
+    /// A table of the position that is not the member that it was.
+    pub(super) fn replaced(&self, members: &[Member]) -> Option<&str> {
+        let known = self.loaded.iter().chain(self.snap.iter().map(|snap| &snap.table));
+        let other = |known: &&Member| {
+            members.iter().any(|member| member.table == known.table && member.oid != known.oid)
+        };
+        known.clone().find(other).map(|known| known.table.as_str())
+    }
+
+    /// Brings the first load in line with the tables that are captured now: a table that is captured for the first time, or again
+    /// after a time without, is loaded. `run` names the run where a new one begins.
+    pub(super) fn plan_first_load(&mut self, members: &[Member], run: &str) {
+        self.loaded.retain(|table| members.contains(table));
+        if self.snap.as_ref().is_some_and(|snap| !members.contains(&snap.table)) {
+            self.snap = None;
+        }
+        if self.snap.is_none() {
+            self.next_table(members, run);
+        }
+    }
+
+    /// Marks the table of the first load as done and goes to the next.
+    pub(super) fn table_loaded(&mut self, members: &[Member]) {
+        if let Some(snap) = self.snap.take() {
+            self.loaded.push(snap.table);
+            self.next_table(members, &snap.run);
+        }
+    }
+
+    fn next_table(&mut self, members: &[Member], run: &str) {
+        let next = members.iter().find(|table| !self.loaded.contains(table));
+        self.snap = next.map(|table| FirstLoad { run: run.to_owned(), table: table.clone(), after: None });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn members(names: &[(&str, i64)]) -> Vec<Member> {
+        names.iter().map(|(name, oid)| Member { table: (*name).to_owned(), oid: *oid }).collect()
+    }
+
+    #[test]
+    fn text_reads_back_without_a_key_being_shown_and_foreign_text_is_refused() {
+        let mut position = LogPosition::start("1/2/s", 0x10);
+        position.split = Some(Split { commit: 0x18, given: 3 });
+        position.plan_first_load(&members(&[("public.a", 7)]), "r");
+        position.snap.as_mut().unwrap().after = Some(vec!["001085730194".to_owned()]);
+        assert!(!format!("{position:?}").contains("0010857"));
+        let text = position.to_position().unwrap();
+        assert_eq!(LogPosition::parse(&text, "1/2/s").unwrap(), position);
+        position.end = 0x19;
+        let strange = ["", "{}", r#"{"v":1,"end":4}"#, "0/16B3748"].map(Position::new);
+        for (position, log) in strange
+            .iter()
+            .map(|text| (text, "1/2/s"))
+            .chain([(&text, "1/2/t"), (&position.to_position().unwrap(), "1/2/s")])
+        {
+            assert!(matches!(LogPosition::parse(position, log), Err(SourceError::ForeignPosition(_))));
+        }
+    }
+
+    #[test]
+    fn tables_are_loaded_one_after_the_other_and_a_new_one_later() {
+        let mut position = LogPosition::start("l", 0);
+        let first = members(&[("a", 1), ("b", 2)]);
+        position.plan_first_load(&first, "r1");
+        position.table_loaded(&first);
+        assert_eq!(position.snap.as_ref().map(|snap| snap.table.table.as_str()), Some("b"));
+        position.table_loaded(&first);
+        assert_eq!(position.snap, None);
+        position.plan_first_load(&members(&[("a", 1), ("c", 3)]), "r2");
+        let snap = position.snap.as_ref().map(|snap| (snap.run.as_str(), snap.table.table.as_str()));
+        assert_eq!(
+            (snap, &position.loaded),
+            (Some(("r2", "c")), &members(&[("a", 1)])),
+            "b is loaded anew when it comes back"
+        );
+    }
+
+    #[test]
+    fn a_table_that_left_the_publication_in_between_is_told() {
+        let mut position = LogPosition::start("l", 0);
+        position.plan_first_load(&members(&[("a", 1), ("b", 2)]), "r");
+        assert_eq!(
+            position.replaced(&members(&[("a", 1), ("b", 9), ("c", 3)])),
+            None,
+            "b has given out nothing"
+        );
+        assert_eq!(position.replaced(&members(&[("a", 8)])), Some("a"));
+        position.table_loaded(&members(&[("a", 1)]));
+        assert_eq!(position.replaced(&members(&[("a", 8)])), Some("a"));
+        assert_eq!(position.replaced(&[]), None);
+    }
+}

@@ -1,0 +1,522 @@
+//! An open source: what a poll gives out of the stream and of the first load.
+
+use std::time::Duration;
+
+use bumpalo::Bump;
+use lienthong_contract::keys::HashKey;
+use lienthong_contract::predicate::PredicateType;
+use lienthong_contract::source::{Place, Polled, RowChange, RowOp, RowVisitor, Side, SourceError};
+use pgwire_replication::ReplicationEvent;
+use sqlx::postgres::PgConnection;
+use sqlx::{Connection as _, Row as _};
+use tokio::time::Instant;
+
+use super::super::decode;
+use super::super::error::source_error;
+use super::super::poll::snapshot_id;
+use super::super::session::{PATIENCE, within};
+use super::super::wal::message::{EPOCH_MICROS, Message};
+use super::change::{self, Changed, Unreadable};
+use super::connection::{Stream, told};
+use super::load::Chunk;
+use super::position::{LogPosition, Member, Split};
+use super::tables::Tables;
+
+/// How long a poll waits for the stream before it looks what keeps it.
+const STEP: Duration = Duration::from_millis(20);
+/// How long a poll with nothing to give waits in all.
+const LONGEST: Duration = Duration::from_millis(300);
+/// How often the server is made to write what it has not written yet.
+const BEAT: Duration = Duration::from_secs(1);
+
+/// An open source.
+pub(super) struct Session {
+    name: String,
+    /// The connection that holds the lock and reads first loads.
+    pub(super) conn: PgConnection,
+    stream: Option<Stream>,
+    pub(super) tables: Tables,
+    pub(super) members: Vec<Member>,
+    secret: HashKey,
+    position: Option<LogPosition>,
+    /// Everything that was committed before this place has come. Between two transactions it is the end of the position.
+    reached: u64,
+    /// The transaction that is being read.
+    open: Option<Open>,
+    /// Came while somebody waited.
+    pending: Option<ReplicationEvent>,
+    chunk: Option<Chunk>,
+    /// While a first load is under way: transactions that have been given out and that a snapshot to come may not see yet.
+    delivered: Vec<u32>,
+    /// A chunk was read too soon; not again before then.
+    not_before: Option<Instant>,
+    beaten: Option<Instant>,
+    /// Ends of polls with the rows given out up to there, as far as they are not forgotten.
+    given: Vec<(u64, u64)>,
+    caught_up: bool,
+    arena: Bump,
+}
+
+/// A transaction that has begun and not ended.
+struct Open {
+    commit: u64,
+    /// Microseconds since 1970 UTC.
+    time: i64,
+    xid: u32,
+    /// Row messages that have come.
+    messages: u32,
+    /// Of which so many were given out before.
+    skip: u32,
+}
+
+/// Where the server stands.
+struct Look {
+    /// Its clock before that, microseconds since 1970 UTC.
+    time: i64,
+    written: u64,
+}
+
+impl Session {
+    /// A session that must be sought before it is polled.
+    pub(super) fn new(
+        name: &str,
+        conn: PgConnection,
+        tables: Tables,
+        members: Vec<Member>,
+        secret: HashKey,
+    ) -> Self {
+        Self {
+            name: name.to_owned(),
+            conn,
+            stream: None,
+            tables,
+            members,
+            secret,
+            position: None,
+            reached: 0,
+            open: None,
+            pending: None,
+            chunk: None,
+            delivered: Vec::new(),
+            not_before: None,
+            beaten: None,
+            given: Vec::new(),
+            caught_up: false,
+            arena: Bump::new(),
+        }
+    }
+
+    /// What conditions see of a table's cells.
+    pub(super) fn column_types(&self, table: usize) -> Vec<PredicateType> {
+        self.tables.column_types(table)
+    }
+
+    /// Goes on from `position` with a stream from its end.
+    pub(super) fn go_on(&mut self, position: LogPosition, stream: Stream) {
+        self.reached = position.end;
+        self.position = Some(position);
+        self.stream = Some(stream);
+    }
+
+    /// Gives slot and lock back.
+    pub(super) async fn close(self) {
+        if let Some(stream) = self.stream {
+            stream.close().await;
+        }
+        if self.conn.close().await.is_err() {
+            tracing::debug!("a connection was gone before it was closed");
+        }
+    }
+
+    fn parts(&mut self) -> Result<(&mut Stream, &mut LogPosition), SourceError> {
+        match (&mut self.stream, &mut self.position) {
+            (Some(stream), Some(position)) => Ok((stream, position)),
+            _ => Err(SourceError::ForeignPosition("the source has not been sought".to_owned())),
+        }
+    }
+
+    /// Gives out the next changes.
+    pub(super) async fn poll(
+        &mut self,
+        limit: usize,
+        visitor: &mut dyn RowVisitor,
+    ) -> Result<Polled, SourceError> {
+        let (began, mut rows, mut look) = (Instant::now(), 0, None);
+        self.caught_up = false;
+        loop {
+            rows += self.give_chunk(limit - rows, visitor)?;
+            if rows >= limit {
+                return self.polled(rows, look.as_ref());
+            }
+            if self.wants_chunk() {
+                self.read_chunk(limit).await?;
+            }
+            if let Some(event) = self.at_hand().await? {
+                rows += self.take(event, visitor).await?;
+                if rows >= limit {
+                    return self.polled(rows, look.as_ref());
+                }
+                continue;
+            }
+            let seen = match look.take() {
+                Some(seen) => seen,
+                // What was written before may be at hand by now.
+                None => self.look().await?,
+            };
+            let (time, written) = (seen.time, seen.written);
+            look = Some(seen);
+            let loading = self.parts()?.1.snap.is_some();
+            self.caught_up = self.open.is_none() && self.reached >= written && !loading;
+            if self.caught_up || rows > 0 || began.elapsed() >= LONGEST {
+                tracing::trace!(time, written, self.reached, self.caught_up, "nothing more at hand");
+                return self.polled(rows, look.as_ref());
+            }
+            let waited = tokio::time::timeout(STEP, self.parts()?.0.next()).await;
+            match waited {
+                Ok(event) => self.pending = Some(event.map_err(|error| told(&self.name, &error))?),
+                Err(_elapsed) => self.beat().await?,
+            }
+        }
+    }
+
+    fn polled(&mut self, rows: usize, look: Option<&Look>) -> Result<Polled, SourceError> {
+        let (caught_up, end) = (self.caught_up, self.reached);
+        let (_, position) = self.parts()?;
+        let position = position.to_position()?;
+        if rows > 0 {
+            self.given.push((end, rows as u64));
+        }
+        Ok(Polled { position, rows, caught_up, source_time: look.map_or(0, |look| look.time) })
+    }
+
+    async fn at_hand(&mut self) -> Result<Option<ReplicationEvent>, SourceError> {
+        if let Some(event) = self.pending.take() {
+            return Ok(Some(event));
+        }
+        let event = self.parts()?.0.at_hand().await;
+        event.map_err(|error| told(&self.name, &error))
+    }
+
+    /// Waits until a transaction has begun to come. What only moves the end on is taken on the way.
+    pub(super) async fn wait(&mut self, at_most: Duration) -> Result<(), SourceError> {
+        let deadline = Instant::now() + at_most;
+        while self.pending.is_none() {
+            let Ok(event) = tokio::time::timeout_at(deadline, self.parts()?.0.next()).await else {
+                return Ok(());
+            };
+            let event = event.map_err(|error| told(&self.name, &error))?;
+            match moves(&event) {
+                Some(end) if self.open.is_none() => self.reach(end)?,
+                _ => self.pending = Some(event),
+            }
+        }
+        Ok(())
+    }
+
+    async fn look(&mut self) -> Result<Look, SourceError> {
+        let sql = "select (extract(epoch from pg_catalog.clock_timestamp()) * 1000000)::bigint as time, \
+             (pg_catalog.pg_current_wal_insert_lsn() - '0/0'::pg_lsn)::bigint as written";
+        let asking = async {
+            let row = sqlx::query(sql).fetch_one(&mut self.conn).await?;
+            let written: i64 = row.try_get("written")?;
+            Ok(Look { time: row.try_get("time")?, written: written.unsigned_abs() })
+        };
+        within(PATIENCE, asking).await.map_err(|error| source_error(&self.name, &error))
+    }
+
+    /// What others have begun to write may stay in the server's memory, and then nothing tells that the stream has come to its end.
+    /// A message behind it is written soon, and comes.
+    async fn beat(&mut self) -> Result<(), SourceError> {
+        if self.beaten.is_some_and(|at| at.elapsed() < BEAT) {
+            return Ok(());
+        }
+        self.beaten = Some(Instant::now());
+        let sql = "select pg_catalog.pg_logical_emit_message(false, 'lienthong', '')::text";
+        let beating = sqlx::query(sql).execute(&mut self.conn);
+        within(PATIENCE, beating).await.map(drop).map_err(|error| source_error(&self.name, &error))
+    }
+
+    /// Everything before `end` has come, and a transaction is not under way.
+    fn reach(&mut self, end: u64) -> Result<(), SourceError> {
+        self.reached = self.reached.max(end);
+        let reached = self.reached;
+        let (_, position) = self.parts()?;
+        // One that was given out in part before still has to come.
+        if position.split.is_none() {
+            position.end = reached;
+        }
+        Ok(())
+    }
+
+    /// Takes an event; gives the rows given out.
+    async fn take(
+        &mut self,
+        event: ReplicationEvent,
+        visitor: &mut dyn RowVisitor,
+    ) -> Result<usize, SourceError> {
+        if let Some(end) = moves(&event) {
+            if self.open.is_none() {
+                self.reach(end)?;
+            }
+            return Ok(0);
+        }
+        match event {
+            ReplicationEvent::Begin { final_lsn, xid, commit_time_micros } => {
+                self.begin(final_lsn.as_u64(), xid, commit_time_micros)?;
+            }
+            ReplicationEvent::Commit { end_lsn, .. } => {
+                let ended = self.open.take();
+                let (_, position) = self.parts()?;
+                position.split = None;
+                let loading = position.snap.is_some();
+                self.delivered.extend(ended.filter(|_| loading).map(|open| open.xid));
+                self.reach(end_lsn.as_u64())?;
+            }
+            ReplicationEvent::XLogData { data, .. } => return self.message(&data, visitor).await,
+            _ => {}
+        }
+        Ok(0)
+    }
+
+    fn begin(&mut self, commit: u64, xid: u32, time: i64) -> Result<(), SourceError> {
+        let (_, position) = self.parts()?;
+        let skip = match &position.split {
+            Some(split) if split.commit == commit => split.given,
+            Some(_) => {
+                return Err(SourceError::Gap {
+                    gap: "the rest of a transaction that was given out in part does not come".to_owned(),
+                    fix: crate::NEW_LINEAGE.to_owned(),
+                });
+            }
+            None => 0,
+        };
+        let time = time.saturating_add(EPOCH_MICROS);
+        self.open = Some(Open { commit, time, xid, messages: 0, skip });
+        Ok(())
+    }
+
+    async fn message(&mut self, data: &[u8], visitor: &mut dyn RowVisitor) -> Result<usize, SourceError> {
+        let unreadable = |what: &str| SourceError::Gap {
+            gap: format!("{what} in the log cannot be read"),
+            fix: "report this as a defect".to_owned(),
+        };
+        let message = Message::parse(data).map_err(|_| unreadable("a message"))?;
+        let oid = match &message {
+            Message::Relation(relation) => {
+                let describing = self.tables.describe(&mut self.conn, relation);
+                return within(PATIENCE, describing)
+                    .await
+                    .map_err(|error| source_error(&self.name, &error))?
+                    .map(|()| 0);
+            }
+            Message::Truncate { relations, .. } => {
+                return match relations.iter().find_map(|oid| self.tables.of(*oid)) {
+                    Some(table) => Err(self.truncated(table)),
+                    None => Ok(0),
+                };
+            }
+            Message::Insert { relation, .. }
+            | Message::Update { relation, .. }
+            | Message::Delete { relation, .. } => *relation,
+            _ => return Ok(0),
+        };
+        let Some(open) = &mut self.open else { return Err(unreadable("a row outside of a transaction")) };
+        let index = open.messages;
+        open.messages = index.saturating_add(1);
+        let (commit, given, skipped) = (open.commit, open.messages, index < open.skip);
+        if skipped {
+            return Ok(0);
+        }
+        let rows = match self.tables.of(oid) {
+            Some(table) => self.row(&message, table, index, visitor)?,
+            None => 0,
+        };
+        self.parts()?.1.split = Some(Split { commit, given });
+        Ok(rows)
+    }
+
+    fn truncated(&self, table: usize) -> SourceError {
+        let name = &self.tables.all[table].captured.name;
+        SourceError::Gap {
+            gap: format!("{name} was emptied by truncate, and the log does not say which rows it had"),
+            fix: format!(
+                "empty {name} by delete, not by truncate; to go on after this one, {}",
+                crate::NEW_LINEAGE
+            ),
+        }
+    }
+
+    /// Gives out what happened to a row.
+    fn row(
+        &mut self,
+        message: &Message<'_>,
+        table: usize,
+        index: u32,
+        visitor: &mut dyn RowVisitor,
+    ) -> Result<usize, SourceError> {
+        let of = &self.tables.all[table];
+        let (Some(open), Some(plan)) = (&self.open, &of.plan) else {
+            return Err(unread(of, Unreadable::Misfit));
+        };
+        self.arena.reset();
+        let (first, second) = change::read(message, plan, (&of.keys, of.capture.columns.len()), &self.arena)
+            .map_err(|reason| unread(of, reason))?;
+        if let Some(chunk) = self.chunk.as_mut().filter(|chunk| chunk.table == table)
+            && !chunk.snapshot.sees(open.xid)
+        {
+            let changed = [Some(&first), second.as_ref()];
+            for cells in
+                changed.into_iter().flatten().flat_map(|change| [change.before, change.after]).flatten()
+            {
+                chunk.changed(cells, of);
+            }
+        }
+        let mut rows = 0;
+        for (at, Changed { op, before, after, broken }) in
+            (0..).zip([Some(first), second].into_iter().flatten())
+        {
+            let id = match at {
+                0 => format!("w{:016x}/{index}", open.commit),
+                _ => format!("w{:016x}/{index}.{at}", open.commit),
+            };
+            // A changed key is two changes, each with a place of its own.
+            let place = Some(Place { lsn: open.commit, index: index.saturating_mul(2).saturating_add(at) });
+            visitor.row(&RowChange {
+                table,
+                op,
+                id: &id,
+                time: open.time,
+                place,
+                before,
+                after,
+                broken: &broken,
+            });
+            rows += 1;
+        }
+        Ok(rows)
+    }
+
+    /// Whether the next chunk of a first load is to be read now: between two transactions.
+    fn wants_chunk(&self) -> bool {
+        let position = self.position.as_ref();
+        self.chunk.is_none()
+            && self.open.is_none()
+            && position.is_some_and(|position| position.snap.is_some() && position.split.is_none())
+            && self.not_before.is_none_or(|at| Instant::now() >= at)
+    }
+
+    async fn read_chunk(&mut self, limit: usize) -> Result<(), SourceError> {
+        let (_, position) = self.parts()?;
+        let Some(snap) = position.snap.clone() else { return Ok(()) };
+        let Some(table) = self.tables.named(&snap.table.table) else { return Ok(()) };
+        let of = &self.tables.all[table];
+        let reading = Chunk::read(&mut self.conn, (table, of), snap.after.as_deref(), limit);
+        let chunk = within(PATIENCE, reading).await.map_err(|error| source_error(&self.name, &error))?;
+        // A commit stands in the log before others see it, for long where it waits for a standby.
+        let too_soon = self.delivered.iter().any(|xid| !chunk.snapshot.sees(*xid));
+        self.delivered.retain(|xid| !chunk.snapshot.is_past(*xid));
+        if too_soon {
+            self.not_before = Some(Instant::now() + STEP);
+        } else {
+            self.chunk = Some(chunk);
+        }
+        Ok(())
+    }
+
+    /// Gives out the chunk when the stream has come far enough; gives the rows given out.
+    fn give_chunk(&mut self, limit: usize, visitor: &mut dyn RowVisitor) -> Result<usize, SourceError> {
+        let due = |chunk: &mut Chunk| self.open.is_none() && self.reached >= chunk.until;
+        let Some(mut chunk) = self.chunk.take_if(due) else { return Ok(0) };
+        if chunk.spoiled {
+            return Ok(0);
+        }
+        // Behind all that has come, before all that comes: the commit of that stands at `reached` or later.
+        let place = Some(Place { lsn: self.reached.saturating_sub(1), index: u32::MAX });
+        let table = chunk.table;
+        let mut rows = 0;
+        while rows < limit {
+            let Some(row) = chunk.rows.pop_front() else { break };
+            let Some(snap) = self.position.as_mut().and_then(|position| position.snap.as_mut()) else {
+                break;
+            };
+            let of = &self.tables.all[table];
+            if chunk.stands(&row) {
+                self.arena.reset();
+                let mut broken = Vec::new();
+                let json = self.arena.alloc_str(&row.json);
+                let Ok(cells) =
+                    decode::row(json, &of.captured.needed, (Side::After, &mut broken), &self.arena)
+                else {
+                    let gap = format!("a row of {} cannot be read", of.captured.name);
+                    return Err(SourceError::Gap { gap, fix: "report this as a defect".to_owned() });
+                };
+                let id = &snapshot_id(&self.secret, &snap.run, &of.captured.name, &row.key);
+                let (op, time, broken) = (RowOp::Snapshot, chunk.time, &broken);
+                visitor.row(&RowChange {
+                    table,
+                    op,
+                    id,
+                    time,
+                    place,
+                    before: None,
+                    after: Some(cells),
+                    broken,
+                });
+                rows += 1;
+            }
+            snap.after = Some(row.key);
+        }
+        if !chunk.rows.is_empty() {
+            self.chunk = Some(chunk);
+        } else if !chunk.more
+            && let Some(position) = &mut self.position
+        {
+            position.table_loaded(&self.members);
+        }
+        Ok(rows)
+    }
+
+    /// Lets go of everything before the end of a position.
+    pub(super) async fn forget(&mut self, end: u64) -> Result<(), SourceError> {
+        let caught_up = self.caught_up;
+        let (stream, _) = self.parts()?;
+        stream.forget(end);
+        // A process that ends now would take it with it; one that has more to do tells it on the way.
+        if caught_up {
+            stream.told(end).await;
+        }
+        self.given.retain(|(of, _)| *of > end);
+        Ok(())
+    }
+
+    /// Rows given out and not forgotten.
+    pub(super) fn retained(&self) -> u64 {
+        self.given.iter().map(|(_, rows)| rows).sum()
+    }
+}
+
+/// The place that an event says the stream has come to, where it says nothing else.
+fn moves(event: &ReplicationEvent) -> Option<u64> {
+    match event {
+        ReplicationEvent::KeepAlive { wal_end, .. } => Some(wal_end.as_u64()),
+        // Its place is its end.
+        ReplicationEvent::Message { transactional: false, lsn, .. } => Some(lsn.as_u64()),
+        _ => None,
+    }
+}
+
+fn unread(of: &super::tables::StreamTable, reason: Unreadable) -> SourceError {
+    let name = &of.captured.name;
+    match reason {
+        Unreadable::NoBefore => SourceError::Gap {
+            gap: format!("the log has a change of {name} without the row as it was"),
+            fix: format!(
+                "set the replica identity of {name} to full, and start anew under another participant"
+            ),
+        },
+        Unreadable::Misfit => SourceError::Gap {
+            gap: format!("a row of {name} in the log cannot be read"),
+            fix: "report this as a defect".to_owned(),
+        },
+    }
+}

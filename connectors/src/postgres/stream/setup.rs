@@ -1,0 +1,77 @@
+//! What `prepare` makes: a publication of exactly the captured tables, and a slot. As statements that leave what is right alone.
+
+use lienthong_contract::source::TableCapture;
+
+use crate::identifier::{TableName, literal, quote};
+
+/// Names of what `prepare` makes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct LogNames {
+    /// The slot, one of the whole server.
+    pub(super) slot: String,
+    /// The publication, one of the database.
+    pub(super) publication: String,
+}
+
+impl LogNames {
+    /// What names the advisory lock that a connector holds.
+    pub(super) fn lock(&self) -> String {
+        format!("lienthong:slot:{}", self.slot)
+    }
+}
+
+/// Locks that writers hold would be waited for without end otherwise, and everybody else would wait behind.
+const BOUNDED: &str = "set local lock_timeout = '10s';\n";
+
+/// All statements for an administrator. The slot comes last: it keeps the log from its making on, and what it gives of a table
+/// begins when the publication has it.
+pub(super) fn ddl(names: &LogNames, captures: &[TableCapture]) -> String {
+    format!("begin;\n{BOUNDED}{}commit;\n{};\n", publication(names, captures), slot(names))
+}
+
+/// A table is added while nobody writes to it: what a transaction has written before would be missing from the log, and its rows
+/// from the first load.
+pub(super) fn publication(names: &LogNames, captures: &[TableCapture]) -> String {
+    let (quoted, name) = (quote(&names.publication), literal(&names.publication));
+    let tables: Vec<TableName> = captures.iter().map(|capture| TableName::parse(&capture.table)).collect();
+    let add: String = tables
+        .iter()
+        .map(|table| {
+            let (sql, regclass) = (table.sql(), literal(&table.sql()));
+            format!(
+                "  if not exists (select from pg_catalog.pg_publication_rel r join pg_catalog.pg_publication p on p.oid = r.prpubid\n      \
+                 where p.pubname = {name} and r.prrelid = {regclass}::regclass) then\n    \
+                 lock table only {sql} in share row exclusive mode;\n    \
+                 alter publication {quoted} add table only {sql};\n  end if;\n"
+            )
+        })
+        .collect();
+    let captured: Vec<String> =
+        tables.iter().map(|table| format!("{}::regclass", literal(&table.sql()))).collect();
+    format!(
+        "do $lienthong$\n\
+         declare\n  t record;\n\
+         begin\n  \
+           if not exists (select from pg_catalog.pg_publication where pubname = {name}) then\n    \
+             create publication {quoted} with (publish = 'insert, update, delete, truncate', publish_via_partition_root = true);\n  \
+           end if;\n\
+           {add}  \
+           for t in select r.prrelid::regclass as rel from pg_catalog.pg_publication_rel r\n      \
+             join pg_catalog.pg_publication p on p.oid = r.prpubid\n      \
+             where p.pubname = {name} and r.prrelid <> all (array[{}]::oid[]) loop\n    \
+             execute format('alter publication %I drop table only %s', {name}, t.rel);\n  \
+           end loop;\n\
+         end\n\
+         $lienthong$;\n",
+        captured.join(", ")
+    )
+}
+
+/// Not to be run in a transaction that has written.
+pub(super) fn slot(names: &LogNames) -> String {
+    let slot = literal(&names.slot);
+    format!(
+        "select pg_catalog.pg_create_logical_replication_slot({slot}, 'pgoutput')\n\
+         where not exists (select from pg_catalog.pg_replication_slots where slot_name = {slot})"
+    )
+}

@@ -1,0 +1,275 @@
+//! The source that reads the log: lock, lineage, seeking, waiting and forgetting. What a poll does is in [`super::session`].
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use lienthong_contract::keys::HashKey;
+use lienthong_contract::position::{Lineage, Position};
+use lienthong_contract::predicate::PredicateType;
+use lienthong_contract::source::{PollLimit, Polled, RowVisitor, Source, SourceError, TableCapture};
+use sqlx::postgres::PgConnection;
+use sqlx::{Connection as _, Row as _};
+
+use super::super::error::source_error;
+use super::super::session::{self as connections, PATIENCE, within};
+use super::super::source::lock;
+use super::check::{self, Checked, Slot};
+use super::connection::Stream;
+use super::position::LogPosition;
+use super::session::Session;
+use super::setup::LogNames;
+use super::tables::Tables;
+
+/// The server gives a slot back when it notices that its reader has gone.
+const GIVEN_BACK: Duration = Duration::from_secs(5);
+/// Pause between looks at it.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// A PostgreSQL database that publishes from its log.
+pub(crate) struct LogSource {
+    name: String,
+    url: String,
+    names: LogNames,
+    captures: Vec<TableCapture>,
+    /// Snapshot rows are named by keyed digests of their keys.
+    secret: HashKey,
+    session: Option<Session>,
+    /// Server, database and slot, as positions name them.
+    log: String,
+    /// The slot kept the log from here on when it was looked at.
+    confirmed: u64,
+}
+
+impl LogSource {
+    /// Touches nothing yet.
+    pub(crate) fn new(
+        name: &str,
+        url: &str,
+        (slot, publication): (&str, &str),
+        captures: Vec<TableCapture>,
+        secret: &HashKey,
+    ) -> Self {
+        Self {
+            name: name.to_owned(),
+            url: url.to_owned(),
+            names: LogNames { slot: slot.to_owned(), publication: publication.to_owned() },
+            captures,
+            secret: secret.derive(&format!("snapshot rows/{name}")),
+            session: None,
+            log: String::new(),
+            confirmed: 0,
+        }
+    }
+
+    fn error(&self, error: &sqlx::Error) -> SourceError {
+        source_error(&self.name, error)
+    }
+
+    fn not_open(&self) -> SourceError {
+        SourceError::Unreachable {
+            source_name: self.name.clone(),
+            reason: "the source is not open".to_owned(),
+        }
+    }
+
+    fn take_session(&mut self) -> Result<Session, SourceError> {
+        self.session.take().ok_or_else(|| self.not_open())
+    }
+
+    fn table_names(&self) -> String {
+        self.captures.iter().map(|capture| capture.table.as_str()).collect::<Vec<_>>().join(", ")
+    }
+
+    /// Takes the lock, checks what `prepare` made, and reads the lineage.
+    async fn look(&mut self, conn: &mut PgConnection, ours: bool) -> Result<(Checked, Lineage), SourceError> {
+        lock(conn, &self.names.lock()).await.map_err(|e| self.error(&e))??;
+        let deadline = tokio::time::Instant::now() + GIVEN_BACK;
+        let checked = loop {
+            let checked = check::check(conn, &self.name, &self.names, &self.captures).await?;
+            checked.complete(&self.name)?;
+            match checked.slot.as_ref().and_then(|slot| slot.holder.clone()) {
+                None => break checked,
+                Some(_) if ours && tokio::time::Instant::now() < deadline => tokio::time::sleep(LOOK).await,
+                Some(holder) => return Err(SourceError::Held { holder }),
+            }
+        };
+        let (lost, confirmed) = match &checked.slot {
+            Some(Slot { lost, confirmed, .. }) => (*lost, *confirmed),
+            None => (false, 0),
+        };
+        if lost {
+            return Err(SourceError::Gap {
+                gap: format!(
+                    "the server has thrown away the log that slot {} kept, from {} on, with changes of {}",
+                    self.names.slot,
+                    place(confirmed),
+                    self.table_names()
+                ),
+                fix: format!("raise max_slot_wal_keep_size, and {}", crate::NEW_LINEAGE),
+            });
+        }
+        self.confirmed = confirmed;
+        let lineage = self.lineage(conn).await.map_err(|e| self.error(&e))?;
+        Ok((checked, lineage))
+    }
+
+    async fn lineage(&mut self, conn: &mut PgConnection) -> Result<Lineage, sqlx::Error> {
+        let mut parts = Vec::new();
+        let control = "select system_identifier::text from pg_catalog.pg_control_system()";
+        // Some hosted servers do not show it; the other parts must do then.
+        match sqlx::query_scalar::<_, String>(control).fetch_one(&mut *conn).await {
+            Ok(identifier) => parts.push(("system_identifier".to_owned(), identifier)),
+            Err(sqlx::Error::Database(_)) => {}
+            Err(error) => return Err(error),
+        }
+        let sql = "select d.oid::text as database, \
+             left(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 8) as timeline \
+             from pg_catalog.pg_database d where d.datname = current_database()";
+        let row = sqlx::query(sql).fetch_one(conn).await?;
+        parts.push(("database".to_owned(), row.try_get("database")?));
+        parts.push(("slot".to_owned(), self.names.slot.clone()));
+        self.log = parts.iter().map(|(_, part)| part.as_str()).collect::<Vec<_>>().join("/");
+        parts.push(("timeline".to_owned(), row.try_get("timeline")?));
+        Ok(Lineage { parts })
+    }
+
+    async fn start(&mut self, ours: bool) -> Result<(Session, Lineage), SourceError> {
+        let application = format!("lienthong connector {}", self.name);
+        let mut conn =
+            connections::connect_reader(&self.url, &application).await.map_err(|e| self.error(&e))?;
+        let (checked, lineage) = match self.look(&mut conn, ours).await {
+            Ok(found) => found,
+            Err(error) => {
+                // Closed in good order, so that the lock is free when this returns.
+                if conn.close().await.is_err() {
+                    tracing::debug!("a connection was gone before it was closed");
+                }
+                return Err(error);
+            }
+        };
+        let tables = Tables::new(&self.captures, &checked.tables, checked.types);
+        Ok((Session::new(&self.name, conn, tables, checked.members, self.secret.clone()), lineage))
+    }
+
+    /// The position to go on from, if the slot still has everything behind it.
+    async fn sought(
+        &mut self,
+        session: &mut Session,
+        from: Option<&Position>,
+    ) -> Result<LogPosition, SourceError> {
+        let position = from.map(|from| LogPosition::parse(from, &self.log)).transpose()?;
+        let Some(position) = position else { return Ok(LogPosition::start(&self.log, self.confirmed)) };
+        let sql = "select (pg_catalog.pg_current_wal_insert_lsn() - '0/0'::pg_lsn)::bigint";
+        let asking = sqlx::query_scalar::<_, i64>(sql).fetch_one(&mut session.conn);
+        let written = within(PATIENCE, asking).await.map_err(|e| self.error(&e))?.unsigned_abs();
+        if position.end > written {
+            return Err(SourceError::Gap {
+                gap: "the stored position is ahead of the database, which has been set back to an earlier state".to_owned(),
+                fix: crate::NEW_LINEAGE.to_owned(),
+            });
+        }
+        if self.confirmed > position.end {
+            return Err(SourceError::Gap {
+                gap: format!(
+                    "slot {} keeps the log from {} on, and changes of {} are wanted from {} on",
+                    self.names.slot,
+                    place(self.confirmed),
+                    self.table_names(),
+                    place(position.end)
+                ),
+                fix: crate::NEW_LINEAGE.to_owned(),
+            });
+        }
+        if let Some(table) = position.replaced(&session.members) {
+            return Err(SourceError::Gap {
+                gap: format!(
+                    "{table} was made anew, or was out of publication {} for a time",
+                    self.names.publication
+                ),
+                fix: crate::NEW_LINEAGE.to_owned(),
+            });
+        }
+        Ok(position)
+    }
+
+    async fn begin(&mut self, session: &mut Session, from: Option<&Position>) -> Result<(), SourceError> {
+        let mut position = self.sought(session, from).await?;
+        // It follows from where the run began: a first load that was killed before its first position was stored gives its rows the
+        // same ids again, and a table that is captured later belongs to another run.
+        let began = if from.is_some() { place(position.end) } else { "start".to_owned() };
+        let run = self.secret.derive("run").hash(&[began.as_bytes()]).hex()[..12].to_owned();
+        position.plan_first_load(&session.members, &run);
+        let stream = Stream::open(&self.name, &self.url, &self.names, position.end).await?;
+        session.go_on(position, stream);
+        Ok(())
+    }
+}
+
+/// As the server writes it.
+fn place(lsn: u64) -> String {
+    format!("{:X}/{:X}", lsn >> 32, lsn & 0xffff_ffff)
+}
+
+#[async_trait]
+impl Source for LogSource {
+    async fn open(&mut self) -> Result<Lineage, SourceError> {
+        // The old connections hold lock and slot; they must be gone before new ones can take them.
+        let ours = self.session.is_some();
+        if let Some(session) = self.session.take() {
+            session.close().await;
+        }
+        let (session, lineage) = self.start(ours).await?;
+        self.session = Some(session);
+        Ok(lineage)
+    }
+
+    fn column_types(&self, table: usize) -> Vec<PredicateType> {
+        self.session.as_ref().map(|session| session.column_types(table)).unwrap_or_default()
+    }
+
+    async fn seek(&mut self, from: Option<&Position>) -> Result<(), SourceError> {
+        let mut session = self.take_session()?;
+        match self.begin(&mut session, from).await {
+            Ok(()) => self.session = Some(session),
+            Err(error) => {
+                session.close().await;
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    async fn poll(&mut self, limit: PollLimit, visitor: &mut dyn RowVisitor) -> Result<Polled, SourceError> {
+        // An error leaves the session behind: a broken connection must not be used again.
+        let mut session = self.take_session()?;
+        match session.poll(limit.rows.max(1), visitor).await {
+            Ok(polled) => {
+                self.session = Some(session);
+                Ok(polled)
+            }
+            Err(error) => {
+                session.close().await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn wait(&mut self, at_most: Duration) -> Result<(), SourceError> {
+        match &mut self.session {
+            Some(session) => session.wait(at_most).await,
+            None => Err(self.not_open()),
+        }
+    }
+
+    async fn forget(&mut self, through: &Position) -> Result<(), SourceError> {
+        let through = LogPosition::parse(through, &self.log)?;
+        match &mut self.session {
+            Some(session) => session.forget(through.end).await,
+            None => Err(self.not_open()),
+        }
+    }
+
+    async fn retained(&mut self) -> Result<u64, SourceError> {
+        self.session.as_ref().map(Session::retained).ok_or_else(|| self.not_open())
+    }
+}

@@ -1,0 +1,125 @@
+//! The captured tables and how the stream describes them.
+
+use lienthong_contract::predicate::PredicateType;
+use lienthong_contract::source::{SourceError, TableCapture};
+use sqlx::postgres::PgConnection;
+
+use super::super::captured::Captured;
+use super::super::catalogue::Table;
+use super::super::decode::Reading;
+use super::super::wal::message::Relation;
+use super::super::wal::relation::{Difference, Plan};
+use super::super::wal::types::{Described, Types};
+use super::check;
+
+/// One captured table.
+pub(super) struct StreamTable {
+    pub(super) capture: TableCapture,
+    pub(super) captured: Captured,
+    /// Places of the key among the columns.
+    pub(super) keys: Vec<usize>,
+    /// The server's number of it, the same whatever its name becomes.
+    oid: u32,
+    /// How its rows are read, from the first description on.
+    pub(super) plan: Option<Plan>,
+}
+
+/// All of them, and the types of their columns.
+pub(super) struct Tables {
+    pub(super) all: Vec<StreamTable>,
+    described: Vec<Described>,
+}
+
+impl Tables {
+    /// `found` is what the catalogue says of the captures' tables.
+    pub(super) fn new(captures: &[TableCapture], found: &[Table], described: Vec<Described>) -> Self {
+        let all = captures.iter().zip(found).map(|(capture, table)| StreamTable {
+            captured: Captured::new(capture, table),
+            keys: capture
+                .key
+                .iter()
+                .filter_map(|name| capture.columns.iter().position(|column| column == name))
+                .collect(),
+            oid: u32::try_from(table.oid).unwrap_or_default(),
+            capture: capture.clone(),
+            plan: None,
+        });
+        Self { all: all.collect(), described }
+    }
+
+    /// Which of them has this number.
+    pub(super) fn of(&self, oid: u32) -> Option<usize> {
+        self.all.iter().position(|table| table.oid == oid)
+    }
+
+    /// Which of them has this name.
+    pub(super) fn named(&self, name: &str) -> Option<usize> {
+        self.all.iter().position(|table| table.captured.name == name)
+    }
+
+    /// What conditions see of a table's cells.
+    pub(super) fn column_types(&self, table: usize) -> Vec<PredicateType> {
+        let columns = self.all.get(table).into_iter().flat_map(|table| &table.captured.needed);
+        columns.map(|column| column.reading.seen()).collect()
+    }
+
+    /// Takes a table's new description. Types that came after the opening are asked for.
+    pub(super) async fn describe(
+        &mut self,
+        conn: &mut PgConnection,
+        relation: &Relation<'_>,
+    ) -> Result<Result<(), SourceError>, sqlx::Error> {
+        let Some(table) = self.of(relation.oid).and_then(|table| self.all.get_mut(table)) else {
+            return Ok(Ok(()));
+        };
+        let known: Vec<Reading> = table.captured.needed.iter().map(|column| column.reading.clone()).collect();
+        let plan =
+            |described: &[Described]| Plan::new(&table.capture, relation, &Types::new(described), &known);
+        let (mut planned, mut differences) = plan(&self.described);
+        let unknown: Vec<i64> = differences
+            .iter()
+            .filter_map(|difference| match difference {
+                Difference::UnknownType(_, oid) => Some(i64::from(*oid)),
+                _ => None,
+            })
+            .collect();
+        if !unknown.is_empty() {
+            self.described.extend(check::describe(conn, &unknown).await?);
+            (planned, differences) = plan(&self.described);
+        }
+        for difference in &differences {
+            if let Err(error) = judge(&table.captured.name, difference) {
+                return Ok(Err(error));
+            }
+        }
+        table.plan = Some(planned);
+        Ok(Ok(()))
+    }
+}
+
+/// Whether a table can be read on. The log keeps rows as the table was when they were written: what is mended in the table does not
+/// change them, so a fix that helps is one of the mapping.
+fn judge(table: &str, difference: &Difference) -> Result<(), SourceError> {
+    let (problem, fix) = match difference {
+        // Each value comes as the cell of its own type; what the mapping cannot make of it is set aside row by row.
+        Difference::Retyped(column) => {
+            tracing::warn!(table, column, "the log has rows in which this column is of another type");
+            return Ok(());
+        }
+        Difference::Missing(column) => (
+            format!("the log has rows of {table} without the captured column {column}"),
+            "take the column out of the participant's file, or start anew under another participant",
+        ),
+        Difference::UnknownType(column, _) | Difference::Unreadable(column) => (
+            format!("column {column} of {table} has a type that is not read from the log"),
+            "take the column out of the participant's file, or capture by an outbox under another participant",
+        ),
+        Difference::KeyOutsideIdentity(column) => (
+            format!(
+                "the log does not hold column {column} of rows of {table} as they were, and it is part of the key"
+            ),
+            "set the table's replica identity to full, and start anew under another participant",
+        ),
+    };
+    Err(SourceError::Gap { gap: problem, fix: fix.to_owned() })
+}
