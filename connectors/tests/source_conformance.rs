@@ -23,6 +23,8 @@ mod changes;
 mod nested;
 #[path = "source_promises/postgres_cost.rs"]
 mod postgres_cost;
+#[path = "source_promises/postgres_log.rs"]
+mod postgres_log;
 #[path = "source_promises/postgres_nested.rs"]
 mod postgres_nested;
 #[path = "source_promises/postgres_order.rs"]
@@ -115,4 +117,25 @@ macro_rules! every_promise_of_an_outbox {
 
 every_promise_of_an_outbox! { postgres, Postgres }
 every_promise_of_an_outbox! { sqlite, Sqlite }
-every_promise! { postgres_log, PostgresLog }
+every_promise! { log, PostgresLog }
+
+/// Also those of every way in which PostgreSQL is captured from.
+macro_rules! every_promise_of_postgres {
+    ($name:ident, $kind:ident) => {
+        promises! { $name, $kind:
+            postgres_order::transactions_that_commit_in_another_order_than_they_began_are_all_given_out,
+            postgres_order::a_late_commit_in_the_middle_of_a_paged_transaction_is_not_skipped,
+            postgres_order::a_transaction_open_during_the_whole_first_load_is_not_lost,
+            postgres_order::keys_that_move_up_in_one_statement_end_right,
+            postgres_order::cascades_upserts_copies_and_merges_are_captured,
+            postgres_rights::broken_connections_lose_and_double_nothing,
+            postgres_rights::a_connection_that_breaks_during_a_wait_is_told_within_the_wait,
+            postgres_values::every_type_is_read_as_its_cell_by_first_load_and_by_change,
+            postgres_values::what_no_cell_can_hold_is_named_by_column_and_rule_and_the_stream_goes_on,
+            postgres_values::keys_of_any_type_are_loaded_in_chunks,
+        }
+    };
+}
+
+every_promise_of_postgres! { postgres_server, Postgres }
+every_promise_of_postgres! { log_server, PostgresLog }

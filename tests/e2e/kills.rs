@@ -37,10 +37,19 @@ async fn count(database: &mut Database, what: &str) -> Result<u64> {
     Ok(rows.iter().flatten().flatten().next().map_or(Ok(0), |text| text.parse())?)
 }
 
-async fn killed_at_random(log: &str, publisher: &str, subscriber: &str) -> Result<()> {
+/// With `slot`, the publisher is captured from its log.
+async fn killed_at_random(
+    log: &str,
+    (publisher, slot): (&str, Option<&str>),
+    subscriber: &str,
+) -> Result<()> {
     let site = Site::residence_on(log, publisher, subscriber)?;
     site.session(SESSION)?;
     let mut owner = Residents::create(publisher).await?;
+    if let Some(slot) = slot {
+        site.capture_from_log(slot)?;
+        owner.log_whole_rows().await?;
+    }
     owner.insert(200).await?;
     residents::create_copy(subscriber).await?;
     site.prepare()?;
@@ -91,7 +100,16 @@ async fn killed_at_random(log: &str, publisher: &str, subscriber: &str) -> Resul
 async fn killed_processes_lose_and_double_nothing_on_the_embedded_log() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let url = |name: &str| format!("sqlite:{}", folder.path().join(name).display());
-    killed_at_random(&log_address(Engine::Embedded), &url("publisher.db"), &url("subscriber.db")).await
+    let log = log_address(Engine::Embedded);
+    killed_at_random(&log, (&url("publisher.db"), None), &url("subscriber.db")).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_processes_lose_and_double_nothing_captured_from_the_log() -> Result<()> {
+    let (publisher, folder) = (TestDatabase::create().await?, tempfile::tempdir()?);
+    let subscriber = format!("sqlite:{}", folder.path().join("subscriber.db").display());
+    let log = log_address(Engine::Embedded);
+    killed_at_random(&log, (publisher.url(), Some(publisher.name())), &subscriber).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -99,5 +117,5 @@ async fn killed_processes_lose_and_double_nothing_on_kafka() -> Result<()> {
     // Brokers refuse sessions of less than six seconds unless told otherwise.
     let broker = PrivateKafka::start(&["group.min.session.timeout.ms=1000"]).await?;
     let (publisher, subscriber) = (TestDatabase::create().await?, TestDatabase::create().await?);
-    killed_at_random(&kafka_log(&broker.address()), publisher.url(), subscriber.url()).await
+    killed_at_random(&kafka_log(&broker.address()), (publisher.url(), None), subscriber.url()).await
 }

@@ -9,6 +9,7 @@ mod dev;
 mod envelope;
 mod examples;
 mod families;
+mod from_log;
 mod journey;
 mod kills;
 mod nation;

@@ -54,6 +54,11 @@ impl Residents {
         Ok(Self { database, people: 0, changes: 0 })
     }
 
+    /// Lets the log hold rows as they were.
+    pub(crate) async fn log_whole_rows(&mut self) -> Result<()> {
+        self.database.run(&["alter table residence replica identity full".to_owned()]).await
+    }
+
     /// New people.
     pub(crate) async fn insert(&mut self, people: u32) -> Result<()> {
         let first = self.people;

@@ -96,6 +96,16 @@ impl Site {
         site.publisher(residents::PARTICIPANT)
     }
 
+    /// Captures [`Site::residence`] from the log of the publisher's server from now on; slots are the whole server's.
+    pub(crate) fn capture_from_log(&self, slot: &str) -> Result<()> {
+        let file = "ministries/mps.residence.yaml";
+        let text = std::fs::read_to_string(self.path(file))?;
+        let (outbox, log) =
+            ("{mode: outbox, table: lienthong_outbox}", format!("{{mode: log, slot: {slot}}}"));
+        ensure!(text.contains(outbox), "it captures by an outbox");
+        self.write(file, &text.replace(outbox, &log))
+    }
+
     /// Delivers [`Site::residence`] to this database from now on.
     pub(crate) fn population(&self, subscriber: &str) -> Result<()> {
         self.write("agreements/mps.population.yaml", &fill(residents::AGREEMENT, subscriber))

@@ -11,11 +11,12 @@ use lienthong_testkit::proxy::TcpProxy;
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 
-use crate::kind::Postgres;
+use crate::kind::{Kind, Postgres};
+use crate::log_kind::OnServer;
 use crate::owner::change;
 use crate::publisher::{PERSON, Publisher, Reader, capture, secret};
 
-fn at(publisher: &Publisher<Postgres>, url: String) -> SourceConfig {
+fn at<K: Kind>(publisher: &Publisher<K>, url: String) -> SourceConfig {
     SourceConfig { database: Place::Postgres { url }, ..publisher.config.clone() }
 }
 
@@ -268,14 +269,13 @@ async fn published_rows_are_removed_in_batches() -> Result<()> {
     Ok(())
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn broken_connections_lose_and_double_nothing() -> Result<()> {
+pub(crate) async fn broken_connections_lose_and_double_nothing<K: OnServer>() -> Result<()> {
     let seed = lienthong_testkit::seed();
     println!("seed {seed}");
     let mut random = StdRng::seed_from_u64(seed);
-    let mut publisher = Publisher::<Postgres>::person(40).await?;
-    let proxy = TcpProxy::start(&publisher.kind.0.address()?).await?;
-    let config = at(&publisher, publisher.kind.0.url_through(&proxy.address())?);
+    let mut publisher = Publisher::<K>::person(40).await?;
+    let proxy = TcpProxy::start(&publisher.kind.there().address()?).await?;
+    let config = at(&publisher, publisher.kind.there().url_through(&proxy.address())?);
     let mut reader = Reader::open(open_source(&config, publisher.tables.clone(), &secret()), None).await?;
     let mut stored = None;
     let mut cuts = 0;
@@ -323,11 +323,11 @@ async fn broken_connections_lose_and_double_nothing() -> Result<()> {
     publisher.assert_replays(&reader).await
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_connection_that_breaks_during_a_wait_is_told_within_the_wait() -> Result<()> {
-    let mut publisher = Publisher::<Postgres>::person(1).await?;
-    let proxy = TcpProxy::start(&publisher.kind.0.address()?).await?;
-    let config = at(&publisher, publisher.kind.0.url_through(&proxy.address())?);
+pub(crate) async fn a_connection_that_breaks_during_a_wait_is_told_within_the_wait<K: OnServer>() -> Result<()>
+{
+    let mut publisher = Publisher::<K>::person(1).await?;
+    let proxy = TcpProxy::start(&publisher.kind.there().address()?).await?;
+    let config = at(&publisher, publisher.kind.there().url_through(&proxy.address())?);
     let mut reader = Reader::open(open_source(&config, publisher.tables.clone(), &secret()), None).await?;
     reader.catch_up(10).await?;
     let end = reader.position();

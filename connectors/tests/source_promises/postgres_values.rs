@@ -4,7 +4,7 @@ use anyhow::Result;
 use lienthong_contract::source::Side;
 use lienthong_testkit::database::Database;
 
-use crate::kind::{Kind as _, Postgres};
+use crate::kind::Kind;
 use crate::publisher::{Publisher, capture};
 
 /// Column type, SQL value, kind of the cell, the cell as text.
@@ -55,7 +55,7 @@ const VALUES: [(&str, &str, &str, &str); 34] = [
     ("xml", "'<a>&amp;</a>'", "text", "<a>&amp;</a>"),
 ];
 
-async fn publisher(values: &[(&str, &str)]) -> Result<Publisher<Postgres>> {
+async fn publisher<K: Kind>(values: &[(&str, &str)]) -> Result<Publisher<K>> {
     let columns: Vec<String> =
         values.iter().enumerate().map(|(at, (type_name, _))| format!("c{at} {type_name}")).collect();
     let table = format!("create table item (id integer primary key, {})", columns.join(", "));
@@ -70,7 +70,7 @@ async fn publisher(values: &[(&str, &str)]) -> Result<Publisher<Postgres>> {
         &table,
         &insert(1, values),
     ];
-    let publisher = Publisher::<Postgres>::new(&setup, vec![capture("item", &names)]).await?;
+    let publisher = Publisher::<K>::new(&setup, vec![capture("item", &names)]).await?;
     publisher.prepare().await?;
     Ok(publisher)
 }
@@ -80,10 +80,9 @@ fn insert(id: u32, values: &[(&str, &str)]) -> String {
     format!("insert into item values ({id}, {})", sql.join(", "))
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn every_type_is_read_as_its_cell_by_first_load_and_by_change() -> Result<()> {
+pub(crate) async fn every_type_is_read_as_its_cell_by_first_load_and_by_change<K: Kind>() -> Result<()> {
     let values: Vec<(&str, &str)> = VALUES.iter().map(|(type_name, sql, ..)| (*type_name, *sql)).collect();
-    let publisher = publisher(&values).await?;
+    let publisher = publisher::<K>(&values).await?;
     let mut reader = publisher.reader(None).await?;
     let loaded = reader.catch_up(10).await?;
     // An owner whose session writes values in other ways than the connector's.
@@ -120,8 +119,8 @@ async fn every_type_is_read_as_its_cell_by_first_load_and_by_change() -> Result<
     Ok(())
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_no_cell_can_hold_is_named_by_column_and_rule_and_the_stream_goes_on() -> Result<()> {
+pub(crate) async fn what_no_cell_can_hold_is_named_by_column_and_rule_and_the_stream_goes_on<K: Kind>()
+-> Result<()> {
     let broken = [
         ("date", "'infinity'"),
         ("timestamptz", "'-infinity'"),
@@ -130,7 +129,7 @@ async fn what_no_cell_can_hold_is_named_by_column_and_rule_and_the_stream_goes_o
         ("time", "'24:00:00'"),
     ];
     for value in broken {
-        let mut publisher = publisher(&[("text", "'good'"), value]).await?;
+        let mut publisher = publisher::<K>(&[("text", "'good'"), value]).await?;
         let mut reader = publisher.reader(None).await?;
         reader.catch_up(10).await?;
         publisher
@@ -155,8 +154,7 @@ async fn what_no_cell_can_hold_is_named_by_column_and_rule_and_the_stream_goes_o
     Ok(())
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn keys_of_any_type_are_loaded_in_chunks() -> Result<()> {
+pub(crate) async fn keys_of_any_type_are_loaded_in_chunks<K: Kind>() -> Result<()> {
     let keys = [
         ("bigint", "i * 1000000007::bigint"),
         ("numeric(10,3)", "i / 7.0"),
@@ -176,7 +174,7 @@ async fn keys_of_any_type_are_loaded_in_chunks() -> Result<()> {
             &format!("create table item (k {type_name} primary key, n integer)"),
             &format!("insert into item select {value}, i from generate_series(1, 40) i"),
         ];
-        let mut publisher = Publisher::<Postgres>::new(&setup, vec![capture("item", &["k", "n"])]).await?;
+        let mut publisher = Publisher::<K>::new(&setup, vec![capture("item", &["k", "n"])]).await?;
         publisher.prepare().await?;
         let mut reader = publisher.reader(None).await?;
         reader.poll(7).await?;

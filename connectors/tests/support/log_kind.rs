@@ -1,9 +1,10 @@
-//! PostgreSQL captured from its log, as a kind of its own.
+//! PostgreSQL captured from its log, as a kind of its own, and what it has in common with the other one.
 
 use anyhow::Result;
 use lienthong_connectors as connectors;
 use lienthong_connectors::CaptureConfig;
 use lienthong_contract::source::TableCapture;
+use lienthong_testkit::postgres::TestDatabase;
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 
 use crate::kind::{Kind, Postgres};
@@ -42,5 +43,23 @@ impl Kind for PostgresLog {
 
     async fn script(&self, sql: &str) -> Result<()> {
         self.0.script(sql).await
+    }
+}
+
+/// For kinds in the shared PostgreSQL server.
+pub(crate) trait OnServer: Kind {
+    /// The database there.
+    fn there(&self) -> &TestDatabase;
+}
+
+impl OnServer for Postgres {
+    fn there(&self) -> &TestDatabase {
+        &self.0
+    }
+}
+
+impl OnServer for PostgresLog {
+    fn there(&self) -> &TestDatabase {
+        &self.0.0
     }
 }

@@ -8,7 +8,7 @@ use lienthong_connectors::{DEFAULT_OUTBOX, SourceConfig, open_source, source_adm
 use lienthong_contract::keys::HashKey;
 use lienthong_contract::position::{Lineage, Position};
 use lienthong_contract::source::{
-    BrokenValue, PollLimit, Polled, RowChange, RowOp, RowVisitor, Source, SourceAdmin, SourceError,
+    BrokenValue, Place, PollLimit, Polled, RowChange, RowOp, RowVisitor, Source, SourceAdmin, SourceError,
     TableCapture,
 };
 use lienthong_contract::{Cell, date};
@@ -26,6 +26,7 @@ pub(crate) struct Change {
     pub(crate) op: RowOp,
     pub(crate) id: String,
     pub(crate) time: i64,
+    pub(crate) place: Option<Place>,
     pub(crate) before: Option<Row>,
     pub(crate) after: Option<Row>,
     /// Kinds of the cells of `after`, else of `before`.
@@ -68,6 +69,7 @@ impl RowVisitor for Collector {
             op: row.op,
             id: row.id.to_owned(),
             time: row.time,
+            place: row.place,
             before: copy(row.before),
             after: copy(row.after),
             kinds: shown.iter().map(Cell::kind).collect(),

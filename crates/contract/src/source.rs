@@ -154,11 +154,11 @@ pub trait Source: Send {
     /// Returns when something new may be there, at the latest after `at_most`. May return early.
     async fn wait(&mut self, at_most: Duration) -> Result<(), SourceError>;
 
-    /// Lets go of everything that `through` covers (deletes published outbox rows, in batches). Never more.
+    /// Lets go of everything that `through` covers (deletes published outbox rows, in batches; lets a server's log go). Never more.
     async fn forget(&mut self, through: &Position) -> Result<(), SourceError>;
 
     /// Changes that the source still keeps for the bus, published or not; may count some that are gone. What grows here without end
-    /// fills the owner's disk.
+    /// fills the owner's disk. A log cannot count what it has not given out: there it is what was given out and not let go.
     async fn retained(&mut self) -> Result<u64, SourceError>;
 }
 
@@ -168,14 +168,14 @@ pub trait SourceAdmin: Send {
     /// The statements that `prepare` would run, for an administrator to read and run himself. Safe to run again.
     async fn ddl(&mut self) -> Result<String, SourceError>;
 
-    /// Creates outbox and triggers; leaves what is right alone. Safe to run again.
+    /// Creates outbox and triggers, or publication and slot; leaves what is right alone. Safe to run again.
     async fn prepare(&mut self) -> Result<(), SourceError>;
 
     /// The statements that `remove` would run, for an administrator to read and run himself.
     async fn removal_ddl(&mut self, lose: bool) -> Result<String, SourceError>;
 
     /// Takes away all that `prepare` has made, on all tables; leaves what the owner has made alone. Safe to run again. Refuses while a
-    /// connector holds the source and, unless `lose`, while changes wait in the outbox. The lineage ends with it.
+    /// connector holds the source and, unless `lose`, while changes wait to be published. The lineage ends with it.
     async fn remove(&mut self, lose: bool) -> Result<(), SourceError>;
 
     /// Columns of a captured table, for `check --online`.
@@ -207,9 +207,9 @@ pub enum SourceError {
         /// A command or statement that mends it.
         fix: String,
     },
-    /// The outbox would take changes with it.
+    /// Changes would be lost with it.
     #[error(
-        "{source_name}: the outbox holds what has not been published: {changes}; fix: run `lienthong connect {source_name} --once` first, or give these changes up with --lose-unpublished"
+        "{source_name}: there is what has not been published: {changes}; fix: run `lienthong connect {source_name} --once` first, or give these changes up with --lose-unpublished"
     )]
     Unpublished {
         /// The participant.

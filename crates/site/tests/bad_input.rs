@@ -14,7 +14,7 @@ fn all_mistakes_of_all_files_are_told_at_once_in_order() {
     let folder = Folder::new();
     folder.replace(SITE, "telemetry:", "telemetri:");
     folder.replace(MOJ, "event: civil_status.birth.registered", "event: civil_status.birth.registerd");
-    folder.replace(MOJ, "mode: outbox", "mode: log");
+    folder.replace(MOJ, "mode: outbox", "mode: lag");
     folder.replace(VSS, "purpose: P3", "purpose: P99");
     folder.replace(VSS, "ho: child.family_name", "ho: child.famili_name");
     folder.replace(VSS, "on_revoked: hard", "on_revoked: restore");
@@ -300,14 +300,15 @@ fn kinds_and_modes_that_do_not_work_yet_are_refused_with_those_that_do() {
         "4:9",
         &["unknown kind of database `mysql`", "use one of: postgres, sqlite"],
     );
-    let log = "{mode: log, slot: s, publication: p, max_retained_wal: 20GiB}";
-    refused(
-        MOJ,
-        "{mode: outbox, table: lienthong_outbox}",
-        log,
-        "6:19",
-        &["unknown capture mode `log`", "use one of: outbox"],
-    );
+    let outbox = "{mode: outbox, table: lienthong_outbox}";
+    let unknown = ["unknown capture mode `cdc`", "use one of: outbox, log"];
+    refused(MOJ, outbox, "{mode: cdc}", "6:19", &unknown);
+    let kept = "{mode: log, max_retained_wal: 20GiB}";
+    refused(MOJ, outbox, kept, "6:24", &["unknown key `max_retained_wal`"]);
+    let table = "{mode: log, table: lienthong_outbox}";
+    refused(MOJ, outbox, table, "6:24", &["unknown key `table`"]);
+    let name = ["`slot` is no name that PostgreSQL takes for it", "lower-case letters, digits and _"];
+    refused(MOJ, outbox, "{mode: log, slot: moj-slot}", "6:30", &name);
     refused(
         MOJ,
         "\"${env:MOJ_URL}\"",
@@ -315,6 +316,14 @@ fn kinds_and_modes_that_do_not_work_yet_are_refused_with_those_that_do() {
         "5:8",
         &["no PostgreSQL address", "postgres://user@host"],
     );
+}
+
+#[test]
+fn a_file_is_not_captured_from_a_log() {
+    let folder = Folder::new();
+    folder.replace(MOJ, "kind: postgres", "kind: sqlite");
+    folder.replace(MOJ, "{mode: outbox, table: lienthong_outbox}", "{mode: log}");
+    only(&folder, "ministries/moj.yaml:6:19: an SQLite file has no log", &["fix: write mode: outbox"]);
 }
 
 #[test]

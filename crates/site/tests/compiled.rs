@@ -41,6 +41,24 @@ fn the_shipped_examples_load() {
 }
 
 #[test]
+fn names_of_slot_and_publication_are_those_of_the_file_or_made_from_the_participants_id() {
+    let usual = "lienthong_moj_civil_status";
+    let cases = [
+        ("{mode: log}", usual, usual),
+        ("{mode: log, slot: s_1}", "s_1", usual),
+        ("{mode: log, slot: s_1, publication: p}", "s_1", "p"),
+    ];
+    for (capture, slot, publication) in cases {
+        let folder = Folder::new();
+        folder.replace("ministries/moj.yaml", "{mode: outbox, table: lienthong_outbox}", capture);
+        let site = folder.site();
+        let moj = site.participant("moj.civil-status").expect("it is listed");
+        let expected = CaptureConfig::Log { slot: slot.to_owned(), publication: publication.to_owned() };
+        assert_eq!(moj.source.capture, expected);
+    }
+}
+
+#[test]
 fn a_publication_is_what_its_file_says() {
     let folder = Folder::new();
     let site = folder.site();

@@ -30,19 +30,18 @@ pub(super) struct Stream {
 }
 
 impl Stream {
-    /// Holds the slot when it returns. `from` is what may be forgotten, too.
+    /// Holds the slot when it returns. The server has been told already that it may forget everything before `forgotten`.
     pub(super) async fn open(
         name: &str,
         url: &str,
         names: &LogNames,
-        from: u64,
+        (from, forgotten): (u64, u64),
     ) -> Result<Self, SourceError> {
         let error = |error: sqlx::Error| super::super::error::source_error(name, &error);
         let config = config(name, url, names).map_err(error)?;
-        let from = Lsn::from_u64(from);
         let config = config
-            .with_start_lsn(from)
-            .with_ack_lsn(from)
+            .with_start_lsn(Lsn::from_u64(from))
+            .with_ack_lsn(Lsn::from_u64(forgotten))
             .with_status_interval(STATUS)
             .with_buffer_size(HELD);
         let client = ReplicationClient::connect(config).await.map_err(|error| told(name, &error))?;
@@ -105,6 +104,14 @@ fn config(name: &str, url: &str, names: &LogNames) -> Result<ReplicationConfig, 
     let whole = options.to_url_lossy();
     let parameter =
         |key: &str| whole.query_pairs().find(|(name, _)| name == key).map(|(_, value)| value.into_owned());
+    // Certificates that the environment holds itself are told as they stand: this driver wants files.
+    let file = |key: &str| match parameter(key) {
+        None => Ok(None),
+        Some(text) => match text.strip_prefix("file: ") {
+            Some(path) => Ok(Some(path.into())),
+            None => Err(sqlx::Error::Configuration(format!("{key} is no file").into())),
+        },
+    };
     let mode = match options.get_ssl_mode() {
         PgSslMode::Disable => SslMode::Disable,
         PgSslMode::Allow | PgSslMode::Prefer => SslMode::Prefer,
@@ -123,10 +130,10 @@ fn config(name: &str, url: &str, names: &LogNames) -> Result<ReplicationConfig, 
     );
     config.tls = TlsConfig {
         mode,
-        ca_pem_path: parameter("sslrootcert").map(Into::into),
+        ca_pem_path: file("sslrootcert")?,
         sni_hostname: None,
-        client_cert_pem_path: parameter("sslcert").map(Into::into),
-        client_key_pem_path: parameter("sslkey").map(Into::into),
+        client_cert_pem_path: file("sslcert")?,
+        client_key_pem_path: file("sslkey")?,
     };
     if let Some(folder) = options.get_socket() {
         config.host = folder.to_string_lossy().into_owned();

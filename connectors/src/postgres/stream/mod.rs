@@ -13,6 +13,9 @@ mod source;
 mod tables;
 mod visible;
 
+#[cfg(test)]
+mod tests;
+
 pub(crate) use admin::LogSourceAdmin;
 pub(crate) use source::LogSource;
 

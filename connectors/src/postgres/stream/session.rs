@@ -45,9 +45,9 @@ pub(super) struct Session {
     open: Option<Open>,
     /// Came while somebody waited.
     pending: Option<ReplicationEvent>,
-    chunk: Option<Chunk>,
+    pub(super) chunk: Option<Chunk>,
     /// While a first load is under way: transactions that have been given out and that a snapshot to come may not see yet.
-    delivered: Vec<u32>,
+    pub(super) delivered: Vec<u32>,
     /// A chunk was read too soon; not again before then.
     not_before: Option<Instant>,
     beaten: Option<Instant>,
@@ -111,8 +111,10 @@ impl Session {
         self.tables.column_types(table)
     }
 
-    /// Goes on from `position` with a stream from its end.
-    pub(super) fn go_on(&mut self, position: LogPosition, stream: Stream) {
+    /// Goes on from `position` with a stream from its end. Transactions of which it is not known whether they have been given out
+    /// before are `unsure`: a first load waits until everybody sees how they ended.
+    pub(super) fn go_on(&mut self, position: LogPosition, stream: Stream, unsure: Vec<u32>) {
+        self.delivered = unsure;
         self.reached = position.end;
         self.position = Some(position);
         self.stream = Some(stream);
@@ -180,8 +182,9 @@ impl Session {
     }
 
     fn polled(&mut self, rows: usize, look: Option<&Look>) -> Result<Polled, SourceError> {
-        let (caught_up, end) = (self.caught_up, self.reached);
+        let (caught_up, reached) = (self.caught_up, self.reached);
         let (_, position) = self.parts()?;
+        let end = position.split.as_ref().map_or(reached, |split| split.commit.saturating_add(1));
         let position = position.to_position()?;
         if rows > 0 {
             self.given.push((end, rows as u64));
@@ -405,7 +408,7 @@ impl Session {
             && self.not_before.is_none_or(|at| Instant::now() >= at)
     }
 
-    async fn read_chunk(&mut self, limit: usize) -> Result<(), SourceError> {
+    pub(super) async fn read_chunk(&mut self, limit: usize) -> Result<(), SourceError> {
         let (_, position) = self.parts()?;
         let Some(snap) = position.snap.clone() else { return Ok(()) };
         let Some(table) = self.tables.named(&snap.table.table) else { return Ok(()) };

@@ -19,6 +19,8 @@ use super::position::LogPosition;
 use super::session::Session;
 use super::setup::LogNames;
 use super::tables::Tables;
+use super::visible::Snapshot;
+use crate::identifier::TableName;
 
 /// The server gives a slot back when it notices that its reader has gone.
 const GIVEN_BACK: Duration = Duration::from_secs(5);
@@ -33,7 +35,7 @@ pub(crate) struct LogSource {
     captures: Vec<TableCapture>,
     /// Snapshot rows are named by keyed digests of their keys.
     secret: HashKey,
-    session: Option<Session>,
+    pub(super) session: Option<Session>,
     /// Server, database and slot, as positions name them.
     log: String,
     /// The slot kept the log from here on when it was looked at.
@@ -77,7 +79,8 @@ impl LogSource {
     }
 
     fn table_names(&self) -> String {
-        self.captures.iter().map(|capture| capture.table.as_str()).collect::<Vec<_>>().join(", ")
+        let names = self.captures.iter().map(|capture| TableName::parse(&capture.table).plain());
+        names.collect::<Vec<_>>().join(", ")
     }
 
     /// Takes the lock, checks what `prepare` made, and reads the lineage.
@@ -199,8 +202,15 @@ impl LogSource {
         let began = if from.is_some() { place(position.end) } else { "start".to_owned() };
         let run = self.secret.derive("run").hash(&[began.as_bytes()]).hex()[..12].to_owned();
         position.plan_first_load(&session.members, &run);
-        let stream = Stream::open(&self.name, &self.url, &self.names, position.end).await?;
-        session.go_on(position, stream);
+        // Before the stream: what is under way now may have been given out before, where commits wait for a standby.
+        let sql = "select case when current_setting('synchronous_standby_names') <> '' \
+             then pg_catalog.pg_current_snapshot()::text end";
+        let asking = sqlx::query_scalar::<_, Option<String>>(sql).fetch_one(&mut session.conn);
+        let running = within(PATIENCE, asking).await.map_err(|e| self.error(&e))?;
+        let unsure = running.and_then(|text| Snapshot::parse(&text)).map(|snapshot| snapshot.running());
+        let places = (position.end, self.confirmed);
+        let stream = Stream::open(&self.name, &self.url, &self.names, places).await?;
+        session.go_on(position, stream, unsure.unwrap_or_default());
         Ok(())
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use lienthong_capture::quarantine::QuarantineKeys;
 use lienthong_capture::{CaptureOptions, Connector, State, Status};
+use lienthong_connectors::CaptureConfig;
 use lienthong_log::Log;
 use lienthong_schemas::{counted, nearest, shown};
 use lienthong_site::{Keys, Participant};
@@ -45,18 +46,21 @@ pub(super) async fn run(context: &Context, options: &Connect) -> Result<(), Fail
 async fn administer(context: &Context, options: &Connect, compiled: &Participant) -> Result<(), Failure> {
     let mut admin = lienthong_connectors::source_admin(&compiled.source, compiled.tables.clone());
     let (id, lose) = (&options.participant, options.lose_unpublished);
+    let made = match compiled.source.capture {
+        CaptureConfig::Outbox { .. } => "outbox and triggers",
+        CaptureConfig::Log { .. } => "publication and slot",
+    };
     if options.print_ddl {
         let ddl = if options.unprepare { admin.removal_ddl(lose).await? } else { admin.ddl().await? };
         output::done(context.output, &ddl, &json!({"participant": id, "ddl": ddl}));
     } else if options.unprepare {
         admin.remove(lose).await?;
-        let sentence = format!(
-            "{id}: outbox and triggers are gone, and its history with them: to publish again, give it another id"
-        );
+        let sentence =
+            format!("{id}: {made} are gone, and its history with them: to publish again, give it another id");
         output::done(context.output, &sentence, &json!({"participant": id, "prepared": false}));
     } else {
         admin.prepare().await?;
-        let sentence = format!("{id}: outbox and triggers are in place");
+        let sentence = format!("{id}: {made} are in place");
         output::done(context.output, &sentence, &json!({"participant": id, "prepared": true}));
     }
     Ok(())

@@ -4,7 +4,7 @@ use lienthong_connectors::{CaptureConfig, DEFAULT_OUTBOX, Database};
 
 use crate::database::database;
 use crate::node::{Key, Node, Place, Value};
-use crate::reader::{Reader, Text};
+use crate::reader::{Map, Reader, Text};
 
 /// A ministry's file, as far as it could be read.
 pub(crate) struct MinistryFile {
@@ -54,6 +54,7 @@ pub(super) enum SourceFile {
 #[derive(Clone, Copy)]
 enum Mode {
     Outbox,
+    Log,
 }
 
 /// Reads the file.
@@ -62,7 +63,7 @@ pub(crate) fn read(reader: &mut Reader<'_>, root: &Node) -> Option<MinistryFile>
     let map = reader.map(root, "the file", &keys)?;
     let id = reader.required_text(&map, "participant");
     let organisation = reader.required_text(&map, "organisation");
-    let source = reader.required(&map, "source").and_then(|node| source(reader, node));
+    let source = reader.required(&map, "source").and_then(|node| source(reader, node, id.as_ref()));
     let (database, capture) = source.unwrap_or_default();
     let publishes = reader.required(&map, "publishes").and_then(|node| {
         let items = reader.list(node, "publishes")?;
@@ -75,28 +76,80 @@ pub(crate) fn read(reader: &mut Reader<'_>, root: &Node) -> Option<MinistryFile>
     Some(MinistryFile { id, organisation, database, capture, publishes })
 }
 
-fn source(reader: &mut Reader<'_>, node: &Node) -> Option<(Option<Database>, Option<CaptureConfig>)> {
+fn source(
+    reader: &mut Reader<'_>,
+    node: &Node,
+    id: Option<&Text>,
+) -> Option<(Option<Database>, Option<CaptureConfig>)> {
     let map = reader.map(node, "`source`", &["kind", "url", "capture"])?;
     let database = database(reader, &map);
-    let capture = reader.required(&map, "capture").and_then(|node| capture(reader, node));
+    let capture =
+        reader.required(&map, "capture").and_then(|node| capture(reader, node, (id, database.as_ref())));
     Some((database, capture))
 }
 
-fn capture(reader: &mut Reader<'_>, node: &Node) -> Option<CaptureConfig> {
-    // `slot`, `publication` and `max_retained_wal` belong to log capture: that its mode is unknown is enough to say.
+/// Names that are not given are made from the participant's id; of one that cannot be read, it has been told.
+fn capture(
+    reader: &mut Reader<'_>,
+    node: &Node,
+    (id, database): (Option<&Text>, Option<&Database>),
+) -> Option<CaptureConfig> {
     let known = match Reader::peek(node, "mode") {
-        Some("log") => &["mode", "table", "slot", "publication", "max_retained_wal"][..],
+        Some("log") => &["mode", "slot", "publication"][..],
         _ => &["mode", "table"][..],
     };
     let map = reader.map(node, "`capture`", known)?;
-    let mode = reader.required_text(&map, "mode");
-    let table = reader.optional_text(&map, "table");
-    match reader.word(&mode?, "capture mode", &[("outbox", Mode::Outbox)])? {
+    let mode = reader.required_text(&map, "mode")?;
+    match reader.word(&mode, "capture mode", &[("outbox", Mode::Outbox), ("log", Mode::Log)])? {
         Mode::Outbox => {
+            let table = reader.optional_text(&map, "table");
             let table = table.map_or(DEFAULT_OUTBOX.to_owned(), |table| table.value);
             Some(CaptureConfig::Outbox { table })
         }
+        Mode::Log => {
+            if let Some(Database::Sqlite { .. }) = database {
+                reader.problem(mode.at, "an SQLite file has no log to capture from", "write mode: outbox");
+                return None;
+            }
+            let usual = id.map(|id| usual(&id.value));
+            let slot =
+                name(reader, &map, "slot").or_else(|| usual.clone().filter(|_| map.get("slot").is_none()));
+            let publication = name(reader, &map, "publication")
+                .or_else(|| usual.filter(|_| map.get("publication").is_none()));
+            let (slot, publication) = (slot?, publication?);
+            if slot.len() > LONGEST_NAME || publication.len() > LONGEST_NAME {
+                let fix = format!("write slot: and publication: with at most {LONGEST_NAME} letters");
+                reader.problem(
+                    mode.at,
+                    "the names made from the participant's id are too long for PostgreSQL",
+                    fix,
+                );
+                return None;
+            }
+            Some(CaptureConfig::Log { slot, publication })
+        }
     }
+}
+
+/// Of every name in PostgreSQL, bytes.
+const LONGEST_NAME: usize = 63;
+
+/// Name of slot and publication where the file gives none.
+fn usual(id: &str) -> String {
+    let plain = |letter: char| if letter.is_ascii_alphanumeric() { letter.to_ascii_lowercase() } else { '_' };
+    format!("lienthong_{}", id.chars().map(plain).collect::<String>())
+}
+
+/// A name of the server's, as its slots allow them.
+fn name(reader: &mut Reader<'_>, map: &Map<'_>, key: &str) -> Option<String> {
+    let text = reader.optional_text(map, key)?;
+    let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+    if text.value.len() <= LONGEST_NAME && text.value.bytes().all(fits) {
+        return Some(text.value);
+    }
+    let fix = format!("write at most {LONGEST_NAME} lower-case letters, digits and _");
+    reader.problem(text.at, format!("`{key}` is no name that PostgreSQL takes for it"), fix);
+    None
 }
 
 fn entry(reader: &mut Reader<'_>, node: &Node) -> Option<EntryFile> {

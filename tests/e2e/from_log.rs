@@ -1,0 +1,104 @@
+//! A publisher that is captured from the log of its PostgreSQL server, by the binary from beginning to end.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use lienthong_testkit::database::Database;
+use lienthong_testkit::postgres::TestDatabase;
+
+use crate::residents::{self, PARTICIPANT, Residents};
+use crate::site::{Engine, Site};
+
+struct FromLog {
+    // Before the database: what runs in it has ended when it goes.
+    site: Site,
+    subscriber: String,
+    owner: Residents,
+    publisher: TestDatabase,
+    _folder: tempfile::TempDir,
+}
+
+async fn site() -> Result<FromLog> {
+    let (publisher, folder) = (TestDatabase::create().await?, tempfile::tempdir()?);
+    let subscriber = format!("sqlite:{}", folder.path().join("subscriber.db").display());
+    let site = Site::residence(Engine::Embedded, publisher.url(), &subscriber)?;
+    site.capture_from_log(publisher.name())?;
+    let owner = Residents::create(publisher.url()).await?;
+    residents::create_copy(&subscriber).await?;
+    Ok(FromLog { site, subscriber, owner, publisher, _folder: folder })
+}
+
+impl FromLog {
+    fn said(&self, arguments: &[&str]) -> Result<(Option<i32>, String)> {
+        let output = self.site.run(arguments)?;
+        Ok((output.status.code(), String::from_utf8([output.stdout, output.stderr].concat())?))
+    }
+
+    async fn sql(&self, sql: &str) -> Result<Vec<Vec<Option<String>>>> {
+        let mut database = Database::open(self.publisher.url()).await?;
+        if sql.starts_with("select") {
+            return database.rows(sql).await;
+        }
+        database.run(&[sql.to_owned()]).await?;
+        Ok(Vec::new())
+    }
+
+    /// Publishes and delivers what there is; the copy must be what the owner has.
+    async fn deliver(&mut self) -> Result<()> {
+        self.site.succeed(&["connect", PARTICIPANT, "--once"])?;
+        self.site.succeed(&["route", "--once"])?;
+        let (expected, rows) = (self.owner.rows().await?, residents::copy(&self.subscriber).await?);
+        ensure!(rows == expected, "{} rows where {} are expected, or others", rows.len(), expected.len());
+        Ok(())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_written_in_postgresql_comes_by_its_log() -> Result<()> {
+    let mut this = site().await?;
+    let prepare = ["connect", PARTICIPANT, "--prepare"];
+    let (code, said) = this.said(&prepare)?;
+    ensure!(
+        code == Some(3) && said.contains("alter table \"public\".\"residence\" replica identity full"),
+        "{code:?} {said}"
+    );
+    this.owner.log_whole_rows().await?;
+    this.owner.insert(20).await?;
+    this.site.prepare()?;
+    let (code, said) = this.said(&prepare)?;
+    ensure!(code == Some(0) && said.contains("publication and slot are in place"), "{code:?} {said}");
+    let (code, said) = this.said(&["connect", PARTICIPANT, "--print-ddl"])?;
+    ensure!(code == Some(0) && said.contains("pg_create_logical_replication_slot"), "{code:?} {said}");
+    this.deliver().await?;
+    for change in [
+        "insert into residence values ('HKnew', '001090099999', 'new')",
+        "update residence set street = 'moved' where file_no = 'HK000003'",
+        "delete from residence where file_no = 'HK000004'",
+        "update residence set file_no = 'HKother' where file_no = 'HK000005'",
+    ] {
+        this.sql(change).await?;
+        this.deliver().await.context(change)?;
+    }
+    let output = this.site.run(&["tail", "residence", "--output", "json"])?;
+    ensure!(output.status.success(), "tail ended with {}", output.status);
+
+    // Nothing to do takes no time.
+    let began = Instant::now();
+    this.site.succeed(&["connect", PARTICIPANT, "--once"])?;
+    let idle = began.elapsed();
+    println!("nothing to do: {idle:?}");
+    assert!(idle < Duration::from_secs(2), "{idle:?}");
+
+    this.sql("truncate residence").await?;
+    let (code, said) = this.said(&["connect", PARTICIPANT, "--once"])?;
+    ensure!(code == Some(3) && said.contains("public.residence was emptied by truncate"), "{code:?} {said}");
+    let unprepare = ["connect", PARTICIPANT, "--unprepare"];
+    let (code, said) = this.said(&unprepare)?;
+    ensure!(code == Some(3) && said.contains("1 change (public.residence: 1)"), "{code:?} {said}");
+    let (code, said) = this.said(&[&unprepare[..], &["--lose-unpublished"]].concat())?;
+    ensure!(code == Some(0) && said.contains("publication and slot are gone"), "{code:?} {said}");
+    let left = "select slot_name::text from pg_replication_slots where database = current_database() \
+         union all select pubname::text from pg_publication";
+    ensure!(this.sql(left).await?.is_empty(), "something is left");
+    Ok(())
+}
