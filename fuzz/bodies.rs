@@ -203,7 +203,8 @@ fn controls() -> Vec<Vec<u8>> {
 fn positions() -> Vec<Vec<u8>> {
     let texts = [
         r#"{"sqlite":1,"of":"1","id":5,"time":7,"loaded":["a"],"snap":{"run":"r","table":"b","after":null}}"#,
-        r#"{"postgres":1,"of":"1","lost":0,"from":"1:5:","to":null,"id":5,"loaded":["public.a"],"snap":null}"#,
+        r#"{"v":1,"of":"1","lost":0,"from":"1:5:","to":null,"id":5,"loaded":["public.a"],"snap":null}"#,
+        r#"{"v":1,"log":"1","end":16,"split":{"commit":24,"given":3},"loaded":[{"table":"public.a","oid":7}],"snap":{"run":"r","table":{"table":"public.b","oid":8},"after":["x"]}}"#,
         r#"{"sqlite":2,"of":"1"}"#,
         "10:20:10,14,15",
     ];

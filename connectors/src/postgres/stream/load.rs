@@ -1,5 +1,5 @@
 //! The first load beside the stream: a chunk is read in a snapshot, and given out when the stream has come to where the log stood
-//! after that. Rows that a transaction changed which the snapshot does not see are taken out of the chunk: the change itself comes,
+//! then. Rows that a transaction changed which the snapshot does not see are taken out of the chunk: the change itself comes,
 //! or has come, from the stream. So a row stands exactly where it was read, without a gap and without being given twice.
 
 use std::collections::{HashSet, VecDeque};
@@ -55,7 +55,10 @@ impl Chunk {
     ) -> Result<Self, sqlx::Error> {
         let broken = || sqlx::Error::Protocol("a snapshot is no snapshot".to_owned());
         let mut transaction = conn.begin_with("begin isolation level repeatable read, read only").await?;
+        // What the snapshot sees has its commit before the end that is looked up behind it. What reading the rows makes the server
+        // write itself stands behind that, and nobody has to wait for it.
         let sql = "select pg_catalog.pg_current_snapshot()::text as snapshot, \
+             (pg_catalog.pg_current_wal_insert_lsn() - '0/0'::pg_lsn)::bigint as until, \
              (extract(epoch from pg_catalog.clock_timestamp()) * 1000000)::bigint as time";
         let head = sqlx::query(sql).fetch_one(&mut *transaction).await?;
         let sql = if after.is_some() { &of.captured.next_chunk } else { &of.captured.first_chunk };
@@ -65,9 +68,6 @@ impl Chunk {
         }
         let found = query.fetch_all(&mut *transaction).await?;
         transaction.commit().await?;
-        // Every transaction that the snapshot does not see, and that has ended by now, has its commit before here.
-        let sql = "select (pg_catalog.pg_current_wal_insert_lsn() - '0/0'::pg_lsn)::bigint";
-        let until: i64 = sqlx::query_scalar(sql).fetch_one(conn).await?;
         let (mut rows, mut standing) = (VecDeque::with_capacity(found.len()), HashSet::new());
         let mut arena = Bump::new();
         for row in &found {
@@ -81,7 +81,7 @@ impl Chunk {
             table,
             snapshot: Snapshot::parse(head.try_get("snapshot")?).ok_or_else(broken)?,
             time: head.try_get("time")?,
-            until: until.unsigned_abs(),
+            until: head.try_get::<i64, _>("until")?.unsigned_abs(),
             more: rows.len() >= limit,
             rows,
             standing,

@@ -26,7 +26,7 @@ use super::tables::Tables;
 const STEP: Duration = Duration::from_millis(20);
 /// How long a poll with nothing to give waits in all.
 const LONGEST: Duration = Duration::from_millis(300);
-/// How often the server is made to write what it has not written yet.
+/// How often the server is made to write what it has not written yet, but for once per chunk of a first load.
 const BEAT: Duration = Duration::from_secs(1);
 
 /// An open source.
@@ -173,6 +173,9 @@ impl Session {
                 tracing::trace!(time, written, self.reached, self.caught_up, "nothing more at hand");
                 return self.polled(rows, look.as_ref());
             }
+            if self.chunk.is_some() {
+                self.beat().await?;
+            }
             let waited = tokio::time::timeout(STEP, self.parts()?.0.next()).await;
             match waited {
                 Ok(event) => self.pending = Some(event.map_err(|error| told(&self.name, &error))?),
@@ -228,13 +231,13 @@ impl Session {
     }
 
     /// What others have begun to write may stay in the server's memory, and then nothing tells that the stream has come to its end.
-    /// A message behind it is written soon, and comes.
+    /// A transaction behind it is written at once, and comes.
     async fn beat(&mut self) -> Result<(), SourceError> {
         if self.beaten.is_some_and(|at| at.elapsed() < BEAT) {
             return Ok(());
         }
         self.beaten = Some(Instant::now());
-        let sql = "select pg_catalog.pg_logical_emit_message(false, 'lienthong', '')::text";
+        let sql = "select pg_catalog.pg_logical_emit_message(true, 'lienthong', '')::text";
         let beating = sqlx::query(sql).execute(&mut self.conn);
         within(PATIENCE, beating).await.map(drop).map_err(|error| source_error(&self.name, &error))
     }
@@ -422,6 +425,7 @@ impl Session {
             self.not_before = Some(Instant::now() + STEP);
         } else {
             self.chunk = Some(chunk);
+            self.beaten = None;
         }
         Ok(())
     }

@@ -140,6 +140,9 @@ impl LogSource {
         let application = format!("lienthong connector {}", self.name);
         let mut conn =
             connections::connect_reader(&self.url, &application).await.map_err(|e| self.error(&e))?;
+        // What is written to be read again waits for no standby.
+        let local = sqlx::query("set synchronous_commit = local").execute(&mut conn).await;
+        local.map_err(|e| self.error(&e))?;
         let (checked, lineage) = match self.look(&mut conn, ours).await {
             Ok(found) => found,
             Err(error) => {

@@ -75,7 +75,7 @@ async fn what_commits_behind_a_chunks_snapshot_takes_its_rows_out_of_the_chunk()
         }
         session(&mut source).read_chunk(100).await?;
         owner.execute("commit").await?;
-        // As if the place had been looked up only now.
+        // As if the stream had been that slow.
         let until = written(&mut owner).await?;
         session(&mut source).chunk.as_mut().expect("five rows").until = until;
         let changes = [(Update, 1), (Delete, 2), (Insert, 6), (Delete, 3), (Insert, 13)];
