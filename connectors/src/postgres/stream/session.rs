@@ -26,6 +26,8 @@ use super::tables::Tables;
 const STEP: Duration = Duration::from_millis(20);
 /// How long a poll with nothing to give waits in all.
 const LONGEST: Duration = Duration::from_millis(300);
+/// How long a poll goes on while something comes.
+const BUSY: Duration = Duration::from_secs(1);
 /// How often the server is made to write what it has not written yet, but for once per chunk of a first load.
 const BEAT: Duration = Duration::from_secs(1);
 
@@ -146,32 +148,29 @@ impl Session {
         let (began, mut rows, mut look) = (Instant::now(), 0, None);
         self.caught_up = false;
         loop {
-            rows += self.give_chunk(limit - rows, visitor)?;
-            if rows >= limit {
-                return self.polled(rows, look.as_ref());
+            // A changed key may have been one row too many.
+            rows += self.give_chunk(limit.saturating_sub(rows), visitor)?;
+            // What comes may be nothing of ours for long.
+            if rows >= limit || began.elapsed() >= BUSY {
+                break;
             }
             if self.wants_chunk() {
                 self.read_chunk(limit).await?;
+                continue;
             }
             if let Some(event) = self.at_hand().await? {
                 rows += self.take(event, visitor).await?;
-                if rows >= limit {
-                    return self.polled(rows, look.as_ref());
-                }
                 continue;
             }
-            let seen = match look.take() {
+            let Look { time, written } = match look {
                 Some(seen) => seen,
-                // What was written before may be at hand by now.
                 None => self.look().await?,
             };
-            let (time, written) = (seen.time, seen.written);
-            look = Some(seen);
+            look = Some(Look { time, written });
             let loading = self.parts()?.1.snap.is_some();
             self.caught_up = self.open.is_none() && self.reached >= written && !loading;
             if self.caught_up || rows > 0 || began.elapsed() >= LONGEST {
-                tracing::trace!(time, written, self.reached, self.caught_up, "nothing more at hand");
-                return self.polled(rows, look.as_ref());
+                break;
             }
             if self.chunk.is_some() {
                 self.beat().await?;
@@ -182,9 +181,14 @@ impl Session {
                 Err(_elapsed) => self.beat().await?,
             }
         }
+        let Look { time, .. } = match look {
+            Some(seen) => seen,
+            None => self.look().await?,
+        };
+        self.polled(rows, time)
     }
 
-    fn polled(&mut self, rows: usize, look: Option<&Look>) -> Result<Polled, SourceError> {
+    fn polled(&mut self, rows: usize, source_time: i64) -> Result<Polled, SourceError> {
         let (caught_up, reached) = (self.caught_up, self.reached);
         let (_, position) = self.parts()?;
         let end = position.split.as_ref().map_or(reached, |split| split.commit.saturating_add(1));
@@ -192,7 +196,7 @@ impl Session {
         if rows > 0 {
             self.given.push((end, rows as u64));
         }
-        Ok(Polled { position, rows, caught_up, source_time: look.map_or(0, |look| look.time) })
+        Ok(Polled { position, rows, caught_up, source_time })
     }
 
     async fn at_hand(&mut self) -> Result<Option<ReplicationEvent>, SourceError> {

@@ -19,7 +19,6 @@ use super::position::LogPosition;
 use super::session::Session;
 use super::setup::LogNames;
 use super::tables::Tables;
-use super::visible::Snapshot;
 use crate::identifier::TableName;
 
 /// The server gives a slot back when it notices that its reader has gone.
@@ -36,6 +35,8 @@ pub(crate) struct LogSource {
     /// Snapshot rows are named by keyed digests of their keys.
     secret: HashKey,
     pub(super) session: Option<Session>,
+    /// A session of ours has just been closed: the server may still count it as the slot's reader.
+    left: bool,
     /// Server, database and slot, as positions name them.
     log: String,
     /// The slot kept the log from here on when it was looked at.
@@ -58,6 +59,7 @@ impl LogSource {
             captures,
             secret: secret.derive(&format!("snapshot rows/{name}")),
             session: None,
+            left: false,
             log: String::new(),
             confirmed: 0,
         }
@@ -76,6 +78,11 @@ impl LogSource {
 
     fn take_session(&mut self) -> Result<Session, SourceError> {
         self.session.take().ok_or_else(|| self.not_open())
+    }
+
+    async fn leave(&mut self, session: Session) {
+        session.close().await;
+        self.left = true;
     }
 
     fn table_names(&self) -> String {
@@ -205,15 +212,16 @@ impl LogSource {
         let began = if from.is_some() { place(position.end) } else { "start".to_owned() };
         let run = self.secret.derive("run").hash(&[began.as_bytes()]).hex()[..12].to_owned();
         position.plan_first_load(&session.members, &run);
-        // Before the stream: what is under way now may have been given out before, where commits wait for a standby.
-        let sql = "select case when current_setting('synchronous_standby_names') <> '' \
-             then pg_catalog.pg_current_snapshot()::text end";
-        let asking = sqlx::query_scalar::<_, Option<String>>(sql).fetch_one(&mut session.conn);
+        // Before the stream: what is under way now may have been given out before, where commits wait for a standby. A snapshot does
+        // not name all of it.
+        let sql = "select (l.transactionid::text::bigint) from pg_catalog.pg_locks l where l.locktype = 'transactionid' \
+             and l.mode = 'ExclusiveLock' and l.granted and current_setting('synchronous_standby_names') <> ''";
+        let asking = sqlx::query_scalar::<_, i64>(sql).fetch_all(&mut session.conn);
         let running = within(PATIENCE, asking).await.map_err(|e| self.error(&e))?;
-        let unsure = running.and_then(|text| Snapshot::parse(&text)).map(|snapshot| snapshot.running());
+        let unsure = running.into_iter().filter_map(|xid| u32::try_from(xid).ok()).collect();
         let places = (position.end, self.confirmed);
         let stream = Stream::open(&self.name, &self.url, &self.names, places).await?;
-        session.go_on(position, stream, unsure.unwrap_or_default());
+        session.go_on(position, stream, unsure);
         Ok(())
     }
 }
@@ -227,10 +235,10 @@ fn place(lsn: u64) -> String {
 impl Source for LogSource {
     async fn open(&mut self) -> Result<Lineage, SourceError> {
         // The old connections hold lock and slot; they must be gone before new ones can take them.
-        let ours = self.session.is_some();
         if let Some(session) = self.session.take() {
-            session.close().await;
+            self.leave(session).await;
         }
+        let ours = std::mem::take(&mut self.left);
         let (session, lineage) = self.start(ours).await?;
         self.session = Some(session);
         Ok(lineage)
@@ -245,7 +253,7 @@ impl Source for LogSource {
         match self.begin(&mut session, from).await {
             Ok(()) => self.session = Some(session),
             Err(error) => {
-                session.close().await;
+                self.leave(session).await;
                 return Err(error);
             }
         }
@@ -261,7 +269,7 @@ impl Source for LogSource {
                 Ok(polled)
             }
             Err(error) => {
-                session.close().await;
+                self.leave(session).await;
                 Err(error)
             }
         }

@@ -22,11 +22,6 @@ impl Snapshot {
         parts.next().is_none().then_some(Self { xmin, xmax, running: running? })
     }
 
-    /// Those under way, by the lower half of their numbers.
-    pub(super) fn running(&self) -> Vec<u32> {
-        self.running.iter().map(|xid| *xid as u32).collect()
-    }
-
     /// The whole number of a transaction of which the log says the lower half: the one that is nearest.
     fn whole(&self, xid: u32) -> u64 {
         #[expect(clippy::cast_possible_wrap, reason = "how transaction numbers are compared")]
