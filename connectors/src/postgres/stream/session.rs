@@ -123,9 +123,15 @@ impl Session {
     }
 
     /// Gives slot and lock back.
-    pub(super) async fn close(self) {
+    pub(super) async fn close(mut self) {
         if let Some(stream) = self.stream {
             stream.close().await;
+        }
+        // The server ends a session, and its lock, only some time after it was left.
+        let unlocking = sqlx::query("select pg_catalog.pg_advisory_unlock_all()").execute(&mut self.conn);
+        if within(STEP * 100, unlocking).await.is_err() {
+            tracing::debug!("a connection was gone before its lock was given back");
+            return;
         }
         if self.conn.close().await.is_err() {
             tracing::debug!("a connection was gone before it was closed");

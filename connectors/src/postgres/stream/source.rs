@@ -21,7 +21,7 @@ use super::setup::LogNames;
 use super::tables::Tables;
 use crate::identifier::TableName;
 
-/// The server gives a slot back when it notices that its reader has gone.
+/// The server gives lock and slot back when it notices that their holder has gone.
 const GIVEN_BACK: Duration = Duration::from_secs(5);
 /// Pause between looks at it.
 const LOOK: Duration = Duration::from_millis(20);
@@ -92,8 +92,15 @@ impl LogSource {
 
     /// Takes the lock, checks what `prepare` made, and reads the lineage.
     async fn look(&mut self, conn: &mut PgConnection, ours: bool) -> Result<(Checked, Lineage), SourceError> {
-        lock(conn, &self.names.lock()).await.map_err(|e| self.error(&e))??;
         let deadline = tokio::time::Instant::now() + GIVEN_BACK;
+        loop {
+            match lock(conn, &self.names.lock()).await.map_err(|e| self.error(&e))? {
+                Err(SourceError::Held { .. }) if ours && tokio::time::Instant::now() < deadline => {
+                    tokio::time::sleep(LOOK).await;
+                }
+                taken => break taken?,
+            }
+        }
         let checked = loop {
             let checked = check::check(conn, &self.name, &self.names, &self.captures).await?;
             checked.complete(&self.name)?;
