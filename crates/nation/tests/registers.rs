@@ -76,6 +76,11 @@ fn a_long_history_leaves_registers_that_agree() {
             assert!(!step.writes.is_empty());
             for row in &step.writes {
                 assert_eq!(row.system, step.system);
+                assert!(
+                    row.op == Op::Insert || !row.is_rejected(),
+                    "{} spoils a row that is there",
+                    row.table
+                );
                 registers.write(row);
             }
         }
