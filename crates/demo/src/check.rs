@@ -16,7 +16,7 @@ use crate::site::{SUBSCRIBERS, publisher_file, subscriber_file};
 use crate::tokens;
 
 #[cfg(test)]
-mod mutations;
+mod tests;
 
 /// What is wrong with one table of one subscriber.
 #[derive(Clone, Debug, PartialEq, Eq)]
