@@ -147,6 +147,9 @@ fn meaning(found: &mut Found<'_>, old: &EventContract, new: &EventContract) {
     if old.delta != new.delta {
         found.add(None, "whether all fields count or only listed ones changes", true);
     }
+    if old.before != new.before {
+        found.add(None, "what was before stands in another field", old.before.is_some());
+    }
     if old.revokes != new.revokes {
         found.add(None, "it revokes other events, or by other fields", false);
     }

@@ -24,7 +24,7 @@ fn with_keys(folder: &Folder) -> Site {
 fn the_shipped_examples_load() {
     // Mapped columns, and the mark of a `soft` policy.
     for (name, participant, columns) in [
-        ("admin-units", "homeaffairs.admin-units", 8 + 1),
+        ("admin-units", "homeaffairs.admin-units", 10 + 1),
         ("foreign-database", "homeaffairs.admin-units", 4),
     ] {
         let site =
