@@ -191,7 +191,11 @@ impl Registry {
             return self.down(cause);
         }
         let Some(raw) = error.source().and_then(|source| source.downcast_ref::<RawError>()) else {
-            return LogError::RegistryDown(format!("{}: {}", host(&self.url), error.error));
+            // The library's text holds the whole schema that was sent.
+            return LogError::RegistryDown(format!(
+                "{}: its answer about {what} is not what its API promises",
+                host(&self.url)
+            ));
         };
         let refusal = |problem: String, fix: &str| LogError::Schema { problem, fix: fix.into() };
         // A gateway's answers have no code of the registry's; their status stands in the text only.
