@@ -42,6 +42,9 @@ pub fn shown(text: &str) -> String {
     if digits { format!("<{length} digits>") } else { format!("<{length} characters>") }
 }
 
+/// Whoever says more than this says it to itself.
+const MOST_WORDS: usize = 60;
+
 /// The reason that somebody else gives, such as a registry: words that have the form of a name, quotes and brackets around them or not,
 /// stay; any other is told by its kind and length.
 #[must_use]
@@ -50,7 +53,10 @@ pub fn shown_reason(text: &str) -> String {
         let bare: String = word.chars().filter(|c| !matches!(c, '\'' | '"' | '`')).collect();
         if bare.is_empty() || is_name(&bare) { word.to_owned() } else { shown(&bare) }
     };
-    let words: Vec<String> = text.split_whitespace().map(word).collect();
+    let mut words: Vec<String> = text.split_whitespace().take(MOST_WORDS).map(word).collect();
+    if text.split_whitespace().nth(MOST_WORDS).is_some() {
+        words.push("..".to_owned());
+    }
     let reason = words.join(" ");
     // People write numbers in groups with blanks between them, too.
     if has_number(&reason) { shown(text) } else { reason }

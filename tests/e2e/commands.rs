@@ -296,7 +296,7 @@ async fn keys_are_made_once_and_readable_by_their_owner_alone() -> Result<()> {
     Ok(())
 }
 
-/// check, connect, route, demo, status, tail, completions; four of topics, four of schema, one of keys.
+/// check, connect, route, demo, status, tail, completions; four of topics, four of schema, two of keys.
 const LEAVES: usize = 7 + 4 + 4 + 2;
 
 /// The names under `Commands:`.

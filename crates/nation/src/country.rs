@@ -12,7 +12,7 @@ use crate::random::Random;
 
 /// Resolution 202/2025/QH15 takes effect.
 pub(crate) const MERGER: &str = "2025-07-01";
-/// What made the provinces of today; which resolution made which commune is not in the data.
+/// What made provinces of several former ones; which resolution made which commune is not in the data.
 pub(crate) const MERGER_DECREE: &str = "202/2025/QH15";
 /// The same as a day.
 pub(crate) const MERGER_DAY: NaiveDate = match NaiveDate::from_ymd_opt(2025, 7, 1) {
@@ -203,6 +203,12 @@ impl Country {
         self.names[usize::from(since_merger)].get(&code).copied().unwrap_or_default()
     }
 
+    /// Whether a province of today was made of several.
+    pub(crate) fn is_merged(&self, unit: &Unit) -> bool {
+        let former = self.provinces.iter().filter(|(_, new, _)| u32::from(*new) == number(unit.code));
+        unit.level == "province" && former.count() > 1
+    }
+
     /// Codes of the units that took over, and how much of the unit went to each, both joined by commas.
     pub(crate) fn successors(&self, unit: &Unit) -> (String, String) {
         let known = self.successors.get(&(unit.level, unit.code)).map_or(&[][..], Vec::as_slice);
@@ -245,6 +251,8 @@ mod tests {
         let country = Country::read();
         assert_eq!((country.former.len(), country.current.len()), (63 + 696 + 10_035, 34 + 3_321));
         assert_eq!((country.communes.len(), country.by_province.len()), (3_321, 34));
+        let merged = country.current.iter().filter(|unit| country.is_merged(unit));
+        assert_eq!(merged.count(), 23, "eleven provinces stayed as they were");
         assert_eq!((country.former_communes.len(), country.closed.len()), (63, 29));
         for (old, new, _) in &country.provinces {
             assert!(country.by_province.contains_key(new), "former province {old} leads nowhere");

@@ -10,7 +10,7 @@ use lienthong_nation::{
 use sha2::{Digest as _, Sha256};
 
 /// The history of `config(42)`, pinned: another digest means that the same seed no longer makes the same nation.
-const DIGEST: &str = "1b8f51d3f9d933f26c04b66085125e16a25f96379847761944513d885a2ab4e4";
+const DIGEST: &str = "658f93ae95e9d9c1a498a33a92e77481919e600f500a24c141f8fee5e8bf24db";
 
 fn config(seed: u64) -> Config {
     Config { seed, people: 3_000, rates: Rates::lively(), ..Config::default() }

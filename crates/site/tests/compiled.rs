@@ -72,6 +72,17 @@ fn a_publication_is_what_its_file_says() {
 }
 
 #[test]
+fn the_column_that_names_the_case_is_captured() {
+    let folder = Folder::new();
+    let text = folder.text(MOJ);
+    folder.write(MOJ, &text.replacen("    fields:\n", "    correlation: ma_ho_so\n    fields:\n", 1));
+    let site = folder.site();
+    let moj = site.participant("moj.civil-status").expect("it is listed");
+    let column = moj.publications[0].correlation.expect("it is named");
+    assert_eq!(moj.tables[0].columns[column], "ma_ho_so");
+}
+
+#[test]
 fn columns_named_as_the_contracts_fields_need_no_fields() {
     let folder = Folder::new();
     let text = folder.text(MOJ);

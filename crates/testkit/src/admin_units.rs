@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, ensure};
 
 /// Resolution 202/2025/QH15: the merger takes effect.
 pub const MERGER: &str = "2025-07-01";
-/// What made the provinces of today. The resolutions that made the communes, one for each province, are not in the data.
+/// What made provinces of several former ones. The resolutions that made the communes, one for each province, are not in the data.
 pub const DECREE: &str = "202/2025/QH15";
 /// Last day of every former unit.
 pub const LAST_DAY: &str = "2025-06-30";
@@ -113,7 +113,7 @@ impl AdminUnits {
     /// Statements that fill the table with the former state.
     #[must_use]
     pub fn former_state(&self) -> Vec<String> {
-        self.former.iter().map(insert).collect()
+        self.former.iter().map(|unit| insert(unit, None)).collect()
     }
 
     /// The merger as one run of changes: every former unit closed, with its successors, and every current one created.
@@ -136,7 +136,16 @@ impl AdminUnits {
                 text(&unit.code)
             )
         });
-        close.chain(self.current.iter().map(insert)).collect()
+        let decree = |unit: &Unit| Some(DECREE).filter(|_| self.is_merged(unit));
+        close.chain(self.current.iter().map(|unit| insert(unit, decree(unit)))).collect()
+    }
+
+    /// Whether a province of today was made of several; eleven of the 34 stayed as they were.
+    fn is_merged(&self, unit: &Unit) -> bool {
+        let became = |codes: &Vec<(String, String)>| codes.iter().any(|(code, _)| *code == unit.code);
+        let former =
+            self.successors.iter().filter(|((level, _), codes)| level == "province" && became(codes));
+        unit.level == "province" && former.count() > 1
     }
 }
 
@@ -153,7 +162,7 @@ fn units(path: &Path, valid_from: &str) -> Result<Vec<Unit>> {
     reader.records().map(|row| Ok(unit(row?))).collect()
 }
 
-fn insert(unit: &Unit) -> String {
+fn insert(unit: &Unit, decree: Option<&str>) -> String {
     format!(
         "insert into admin_unit (level, code, valid_from, parent_code, name, full_name, decree_no) values ({}, {}, {}, {}, {}, {}, {})",
         text(&unit.level),
@@ -162,7 +171,7 @@ fn insert(unit: &Unit) -> String {
         unit.parent_code.as_deref().map_or_else(|| "null".to_owned(), text),
         text(&unit.name),
         text(&unit.full_name),
-        if unit.valid_from == MERGER && unit.level == "province" { text(DECREE) } else { "null".to_owned() }
+        decree.map_or_else(|| "null".to_owned(), text)
     )
 }
 

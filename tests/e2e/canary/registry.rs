@@ -72,7 +72,8 @@ impl Registry {
         for (at, (status, form)) in REFUSALS.into_iter().enumerate() {
             let way = format!("{status}.{form}");
             let (code, told) = told(status);
-            asks.push(run(code, told, &way, &register));
+            let place = if status == 404 { "has no place to register" } else { told };
+            asks.push(run(code, place, &way, &register));
             connects[at % 2].push(run(code, told, &way, &connect(at)));
             let told = if status == 404 { "no schema has the id" } else { told };
             routes[at % 2].push(run(code, told, &way, &route(at)));

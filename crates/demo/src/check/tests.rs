@@ -21,7 +21,9 @@ fn nation() -> TempDir {
     std::fs::create_dir_all(&secrets).unwrap();
     std::fs::write(secrets.join("subject.key"), "ab".repeat(32)).unwrap();
     let options = LifeOptions { seed: Some(7), people: Some(800), rate: 1e6, canaries: false };
-    let ground = Ground::open(folder.path(), options).unwrap();
+    // What a nation has depends on its first day.
+    let day = chrono::NaiveDate::from_ymd_opt(2026, 11, 27).unwrap();
+    let ground = Ground::open_on(day, folder.path(), options).unwrap();
     let mut life = ground.settle(&mut |_| ControlFlow::Continue(())).unwrap().expect("nobody breaks it off");
     // Nothing waits for the pauses between the steps.
     while life.happened() < HAPPENINGS {

@@ -208,7 +208,11 @@ impl Registry {
                 format!("no schema has the {what}"),
                 "the record was written against another registry, or the registry was replaced",
             ),
-            (404 | 40400..=40499, _) => {
+            (404 | 40400..=40499, Asked::Register) => refusal(
+                format!("{} has no place to register {what}", host(&self.url)),
+                "write the path of its Confluent API behind the registry's address, such as /apis/ccompat/v7",
+            ),
+            (404 | 40400..=40499, Asked::Id) => {
                 refusal(format!("this version of the schema is not registered under {what}"), REGISTER)
             }
             (409, _) => refusal(

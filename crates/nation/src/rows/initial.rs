@@ -156,7 +156,7 @@ fn unit_row(unit: &Unit, former: bool) -> RowWrite {
     values.extend([("successors", successors.into()), ("whole_or_part", extents.into())]);
     if former {
         values.push(("valid_to", LAST_DAY.into()));
-    } else if unit.level == "province" {
+    } else if COUNTRY.is_merged(unit) {
         values.push(("decree_no", MERGER_DECREE.into()));
     }
     insert(System::AdminUnits, "admin_unit", values)
