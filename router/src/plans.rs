@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use lienthong_log::{Log, LogError};
-use lienthong_schemas::{DecodePlan, Schema};
+use lienthong_schemas::{DecodePlan, Schema, shown_reason};
 
 use crate::error::EventFault;
 use crate::head::RuleIndex;
@@ -59,8 +59,10 @@ impl Plans {
                 (&revocation.reader, &revocation.paths)
             }
         };
-        let plan = DecodePlan::compile(&schema, reader.schema(), paths)
-            .map_err(|error| fault(schema_id, &format!("cannot be read by the site's contract: {error}")))?;
+        let plan = DecodePlan::compile(&schema, reader.schema(), paths).map_err(|error| {
+            let why = shown_reason(&error.to_string());
+            fault(schema_id, &format!("cannot be read by the site's contract: {why}"))
+        })?;
         self.plans.insert((schema_id, rule), Arc::new(plan));
         Ok(())
     }

@@ -151,7 +151,7 @@ mod tests {
     use lienthong_schemas::Decimal;
 
     fn with<T>(test: impl FnOnce(Projector<'_>) -> T) -> T {
-        let keys = SubscriptionKeys::derive(&HashKey::new([9; 32]), "a", "b");
+        let keys = SubscriptionKeys::derive(&HashKey::new([9; 32]), "a", "P1", "b");
         test(Projector { keys: &keys, arena: &Bump::new() })
     }
 

@@ -80,18 +80,18 @@ pub struct SubscriptionKeys {
     pub ledger: HashKey,
     /// Subjects in receipts, per subscription.
     pub receipt: HashKey,
-    /// Pseudonyms, per subscriber.
+    /// Pseudonyms, per subscriber and purpose: whoever gets the key under one purpose opens nothing that came under another.
     pub pseudonym: HashKey,
 }
 
 impl SubscriptionKeys {
     /// Derives the keys from the site's subject key.
     #[must_use]
-    pub fn derive(site: &HashKey, subscriber: &str, family: &str) -> Self {
+    pub fn derive(site: &HashKey, subscriber: &str, purpose: &str, family: &str) -> Self {
         Self {
             ledger: site.derive(&format!("ledger/{subscriber}")),
             receipt: site.derive(&format!("receipt/{subscriber}/{family}")),
-            pseudonym: site.derive(&format!("pseudonym/{subscriber}")),
+            pseudonym: site.derive(&format!("pseudonym/{subscriber}/{purpose}")),
         }
     }
 }

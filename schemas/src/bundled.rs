@@ -176,6 +176,20 @@ mod tests {
         }
     }
 
+    #[test]
+    fn what_a_person_was_called_before_a_correction_is_for_the_population_database_alone() {
+        let catalogue = bundled().unwrap();
+        let corrected = catalogue.event("civil_status.person.corrected").unwrap();
+        let inside: Vec<_> = corrected.schema.leaf_paths().map(|leaf| &leaf.path).collect();
+        let before: Vec<_> = inside.iter().filter(|path| path.lies_in("before")).collect();
+        assert_eq!(before.len(), 11);
+        for field in before {
+            let sees = |id: &&String| corrected.access(id, field) != Access::Denied;
+            let seeing: Vec<_> = catalogue.purposes().keys().filter(sees).collect();
+            assert_eq!(seeing, ["P1"], "{field}");
+        }
+    }
+
     /// A code is read with the table of units of its day.
     #[test]
     fn whoever_holds_codes_of_units_may_have_the_units() {

@@ -5,6 +5,7 @@
 mod build;
 mod build_family;
 mod checks;
+mod delta;
 mod family;
 mod file;
 mod subject;
@@ -70,8 +71,10 @@ pub struct EventContract {
     pub subjects: Vec<SubjectRule>,
     /// The field that numbers the record, by which a later event may revoke it.
     pub record_number: Option<FieldPath>,
-    /// For an event that changes only some fields: the array that lists their paths. See [`EventContract::is_delta`].
+    /// For an event that changes only some fields: the array that lists their paths. See [`EventContract::listed_as`].
     pub delta: Option<FieldPath>,
+    /// For such an event: the record that holds what its fields held before, under the same names.
+    pub before: Option<FieldPath>,
     /// What this event revokes.
     pub revokes: Option<Revokes>,
     /// What its values are checked for at the source.
@@ -134,14 +137,19 @@ impl EventContract {
         access.min().unwrap_or(Access::Denied)
     }
 
-    /// Whether a leaf counts only when the event lists it as changed: the optional leaves of a delta event, except the
-    /// list itself and what the subject is made of. A mandatory leaf always says what holds now.
+    /// The field that the event must list for a leaf to count: of the optional leaves of a delta event the leaf itself, and of what
+    /// was held before the leaf that holds what holds now. `None` where a leaf always counts: in other events, a mandatory leaf, the list
+    /// itself and what the subject is made of.
     #[must_use]
-    pub fn is_delta(&self, leaf: &FieldPath) -> bool {
-        let Some(list) = &self.delta else { return false };
+    pub fn listed_as(&self, leaf: &FieldPath) -> Option<FieldPath> {
+        let list = self.delta.as_ref()?;
         let optional =
             self.schema.field(leaf.as_str()).is_some_and(|field| field.is_leaf() && field.nullable);
-        optional && leaf != list && !self.subjects.iter().any(|rule| rule.fields().contains(leaf))
+        if !optional || leaf == list || self.subjects.iter().any(|rule| rule.fields().contains(leaf)) {
+            return None;
+        }
+        let now = self.before.as_ref().and_then(|before| leaf.below(before));
+        Some(now.unwrap_or_else(|| leaf.clone()))
     }
 
     /// The purposes that may see anything of this event.

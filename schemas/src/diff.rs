@@ -123,6 +123,7 @@ pub fn catalogues(before: &Catalogue, after: &Catalogue) -> Vec<Change> {
             Some(new) => {
                 found.changes = contracts(&old.name, &old.schema, &new.schema);
                 meaning(&mut found, old, new);
+                matching(&mut found, (before, old), (after, new));
                 topics(&mut found, (before, old), (after, new));
             }
             None => found.add(None, "the event is removed", true),
@@ -146,6 +147,9 @@ fn meaning(found: &mut Found<'_>, old: &EventContract, new: &EventContract) {
     }
     if old.delta != new.delta {
         found.add(None, "whether all fields count or only listed ones changes", true);
+    }
+    if old.before != new.before {
+        found.add(None, "what was before stands in another field", old.before.is_some());
     }
     if old.revokes != new.revokes {
         found.add(None, "it revokes other events, or by other fields", false);
@@ -182,6 +186,19 @@ fn meaning(found: &mut Found<'_>, old: &EventContract, new: &EventContract) {
         if was.is_some() && was != is {
             found.add(Some(&leaf.path), "is classified anew", false);
         }
+    }
+}
+
+/// Who may have the key of its pseudonyms knows whom they stand for.
+fn matching(found: &mut Found<'_>, old: (&Catalogue, &EventContract), new: (&Catalogue, &EventContract)) {
+    for purpose in new.1.purposes().keys().filter(|id| old.1.purposes().contains_key(*id)) {
+        let what = match (old.0.is_matching(purpose), new.0.is_matching(purpose)) {
+            (false, true) => format!("purpose {purpose} may have the key of its pseudonyms"),
+            (true, false) => format!("purpose {purpose} may no longer have the key of its pseudonyms"),
+            _ => continue,
+        };
+        let change = found.change(None, what, false);
+        found.changes.push(Change { purpose: Some(purpose.clone()), ..change });
     }
 }
 

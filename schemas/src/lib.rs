@@ -87,5 +87,5 @@ pub use plan::{Limits, MAX_DEPTH, PlanError};
 pub use problem::{Problem, nearest};
 pub use quality::QualityPlan;
 pub use schema::{Field, FieldType, RecordSchema, SchemaError};
-pub use shown::{is_name, shown};
+pub use shown::{is_name, shown, shown_reason};
 pub use words::counted;

@@ -38,6 +38,13 @@ impl FieldPath {
         other.lies_in(&self.0)
     }
 
+    /// The path from a record that this field lies in to this field.
+    #[must_use]
+    pub fn below(&self, record: &FieldPath) -> Option<FieldPath> {
+        let rest = self.0.strip_prefix(record.as_str())?.strip_prefix('.')?;
+        Some(FieldPath(rest.to_owned()))
+    }
+
     /// Whether this field is the one of that path, or lies inside it.
     #[must_use]
     pub fn lies_in(&self, path: &str) -> bool {

@@ -43,6 +43,8 @@ pub struct Checks {
     pub past: Vec<FieldPath>,
     /// The list of changed fields of an event that changes only some; its names must be fields of the contract.
     pub changed: Option<FieldPath>,
+    /// The record of such an event that holds what was before: the list does not name it.
+    pub before: Option<FieldPath>,
     /// Bounds of texts, in characters.
     pub max_length: BTreeMap<FieldPath, usize>,
 }

@@ -42,6 +42,26 @@ pub fn shown(text: &str) -> String {
     if digits { format!("<{length} digits>") } else { format!("<{length} characters>") }
 }
 
+/// Whoever says more than this says it to itself.
+const MOST_WORDS: usize = 60;
+
+/// The reason that somebody else gives, such as a registry: words that have the form of a name, quotes and brackets around them or not,
+/// stay; any other is told by its kind and length.
+#[must_use]
+pub fn shown_reason(text: &str) -> String {
+    let word = |word: &str| {
+        let bare: String = word.chars().filter(|c| !matches!(c, '\'' | '"' | '`')).collect();
+        if bare.is_empty() || is_name(&bare) { word.to_owned() } else { shown(&bare) }
+    };
+    let mut words: Vec<String> = text.split_whitespace().take(MOST_WORDS).map(word).collect();
+    if text.split_whitespace().nth(MOST_WORDS).is_some() {
+        words.push("..".to_owned());
+    }
+    let reason = words.join(" ");
+    // People write numbers in groups with blanks between them, too.
+    if has_number(&reason) { shown(text) } else { reason }
+}
+
 /// A message whose parts in backticks have the form of names or of `key: value`, and that has no long number anywhere.
 pub(crate) fn without_values(message: &str) -> String {
     let Some((before, quoted)) = message.split_once('`') else { return without_numbers(message) };
@@ -109,6 +129,25 @@ mod tests {
             ("", "<0 characters>"),
         ] {
             assert_eq!(shown(value), told, "{value}");
+        }
+    }
+
+    #[test]
+    fn a_reason_keeps_its_words_and_loses_what_is_no_name() {
+        for (reason, told) in [
+            (
+                "Incompatible artifact: lt.a.live [AVRO], at /fields/3",
+                "Incompatible artifact: lt.a.live [AVRO], at /fields/3",
+            ),
+            ("{errorType:'MISSING', \"at\":\"`a.b`\"}", "{errorType:'MISSING', \"at\":\"`a.b`\"}"),
+            ("seen Khuyểuh 001085730194", "seen <7 characters> <12 digits>"),
+            ("seen 'Khuyểuh', \"c001085730194\"", "seen <8 characters> <13 characters>"),
+            ("call 0977 318 264 now", "<21 characters>"),
+            ("at 2026-11-27 10:12:31.902", "at 2026-11-27 10:12:31.902"),
+            ("''", "''"),
+            ("", ""),
+        ] {
+            assert_eq!(shown_reason(reason), told);
         }
     }
 

@@ -240,10 +240,58 @@ fn a_delta_leaf_counts_only_when_it_is_listed() {
     for (leaf, delta) in
         [("birth_date", true), ("updated_on", false), ("pin", false), ("fields_changed", false)]
     {
-        assert_eq!(updated.is_delta(&FieldPath::new(leaf)), delta, "{leaf}");
+        let leaf = FieldPath::new(leaf);
+        assert_eq!(updated.listed_as(&leaf), delta.then(|| leaf.clone()), "{leaf}");
     }
     let corrected = catalogue.event("civil_status.person.corrected").unwrap();
-    assert!(!corrected.is_delta(&FieldPath::new("pin")) && corrected.is_delta(&FieldPath::new("mother_pin")));
+    let listed = |leaf: &str| corrected.listed_as(&FieldPath::new(leaf)).map(|path| path.to_string());
+    assert_eq!(listed("pin"), None);
+    assert_eq!(listed("mother_pin").as_deref(), Some("mother_pin"));
+    assert_eq!(
+        listed("before.mother_pin").as_deref(),
+        Some("mother_pin"),
+        "what was before counts with what is now"
+    );
     let created = catalogue.event("population.person.created").unwrap();
-    assert!(!created.is_delta(&FieldPath::new("family_name")));
+    assert_eq!(created.listed_as(&FieldPath::new("family_name")), None);
+}
+
+/// A delta event whose record of what was before has these fields.
+fn with_before(fields: &str, entry: &str) -> Vec<String> {
+    let text = format!(
+        r#"{{"type":"record","name":"B","fields":[{{"name":"no","type":"string"}},
+        {{"name":"changed","type":{{"type":"array","items":"string"}},"default":[]}},
+        {{"name":"name","type":["null","string"],"default":null}},
+        {{"name":"born","type":"string"}},
+        {{"name":"was","type":["null",{{"type":"record","name":"W","fields":[{fields}]}}],"default":null}}]}}"#
+    );
+    let catalogue = GOOD
+        .replace("[child.pin, no]", "[no]")
+        .replace("    record_number: no\n", entry)
+        .replace("{basic: [no, child], sensitive: [child.origin]}", "{basic: [no, changed, name, born, was]}")
+        .replace("P1: [no, child.pin]", "P1: all");
+    let schemas = BTreeMap::from([("birth.registered".to_owned(), RecordSchema::parse(&text).unwrap())]);
+    match Catalogue::parse("catalogue.yaml", &catalogue, &schemas) {
+        Ok(_) => Vec::new(),
+        Err(problems) => problems.iter().map(ToString::to_string).collect(),
+    }
+}
+
+#[test]
+fn what_was_before_has_the_names_and_types_of_what_is_now() {
+    let (delta, optional) =
+        ("    delta: changed\n    before: was\n", r#""type":["null","string"],"default":null"#);
+    let field = |name: &str, kind: &str| format!(r#"{{"name":"{name}",{kind}}}"#);
+    assert_eq!(with_before(&field("name", optional), delta), Vec::<String>::new());
+    let wrong = [
+        (field("nmae", optional), delta, "`was.nmae` has no optional field `nmae` of its type"),
+        (field("name", r#""type":["null","int"],"default":null"#), delta, "`was.name` has no optional field"),
+        (field("born", optional), delta, "`was.born` has no optional field `born`"),
+        (field("name", optional), "    before: was\n", "does not list what changes"),
+        (field("name", optional), "    delta: changed\n    before: name\n", "`name` is not a record"),
+    ];
+    for (fields, entry, expected) in wrong {
+        let told = with_before(&fields, entry);
+        assert!(told.len() == 1 && told[0].contains(expected), "{expected}: {told:?}");
+    }
 }

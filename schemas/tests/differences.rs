@@ -95,6 +95,11 @@ fn what_changes_in_the_catalogue_is_told_too() {
     assert!(seen.contains(
         &"breaks benefit.decision.made: it leaves the topic lt.benefit.vss.insurance.live".to_owned()
     ));
+    let seen = shown(&catalogue_with("matching: [P11]", "matching: [P11, P16]"));
+    assert!(
+        seen.contains(&format!("notes {event}: purpose P16 may have the key of its pseudonyms")),
+        "{seen:?}"
+    );
     let seen = shown(&catalogue_with("live: {partitions: 1,", "live: {partitions: 2,"));
     let told =
         "breaks admin_unit.changed: lt.admin_unit.live would go from 1 to 2 partitions, which breaks order";

@@ -4,8 +4,8 @@
 
 use std::path::{Path, PathBuf};
 
-use lienthong_schemas::quality::{Level, RULES, Standing, Units};
-use lienthong_schemas::{EventContract, Field, FieldPath, FieldType, bundled, date};
+use lienthong_schemas::quality::{Level, QualityPlan, RULES, Standing, Units};
+use lienthong_schemas::{Cell, EventContract, Field, FieldPath, FieldType, bundled, date};
 
 fn events() -> Vec<EventContract> {
     bundled().unwrap().events().cloned().collect()
@@ -108,4 +108,21 @@ fn the_table_of_the_document_is_the_table_of_the_code() {
 
 fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+#[test]
+fn the_list_of_changes_names_what_is_now_and_never_what_was_before() {
+    let catalogue = bundled().unwrap();
+    let event = catalogue.event("civil_status.person.corrected").unwrap();
+    let slots = [FieldPath::new("fields_changed")];
+    let plan = QualityPlan::compile(&event.checks, &event.schema, &slots);
+    let judged = |name: &'static str| {
+        let arena = bumpalo::Bump::new();
+        let refused = plan.judge(&mut [Cell::List(&[Cell::Str(name)])], 0, &arena, &mut Vec::new());
+        refused.err().map(|flag| flag.rule.id)
+    };
+    assert_eq!(judged("family_name"), None);
+    for name in ["before", "before.family_name"] {
+        assert_eq!(judged(name), Some("unknown-changed-field"), "{name}");
+    }
 }

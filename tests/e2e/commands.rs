@@ -296,7 +296,7 @@ async fn keys_are_made_once_and_readable_by_their_owner_alone() -> Result<()> {
     Ok(())
 }
 
-/// check, connect, route, demo, status, tail, completions; four of topics, four of schema, one of keys.
+/// check, connect, route, demo, status, tail, completions; four of topics, four of schema, two of keys.
 const LEAVES: usize = 7 + 4 + 4 + 2;
 
 /// The names under `Commands:`.
@@ -413,23 +413,23 @@ async fn schema_check_tells_mistakes_with_their_place_and_asks_the_registry() ->
     ready.site.succeed(&["schema", "register"])?;
     let (exit, out, err) = said(&ready.site.run(&["schema", "check", "--registry"])?);
     assert_eq!((exit, err.as_str()), (0, ""));
-    assert!(out.contains("3 contracts, 1 kept version, 1 registered version: no mistake found"), "{out}");
+    assert!(out.contains("3 contracts, 2 kept versions, 1 registered version: no mistake found"), "{out}");
 
     // A mandatory field more: what stands in the registry could not be read, even when nobody kept that version.
     let file = own.join("avro/admin_unit/changed.avsc");
     let text = std::fs::read_to_string(&file)?;
     let more = text.replacen(
         "\"fields\": [",
-        "\"fields\": [\n    {\"name\": \"decree_no\", \"type\": \"string\", \"doc\": \"D.\"},",
+        "\"fields\": [\n    {\"name\": \"ordinance_no\", \"type\": \"string\", \"doc\": \"D.\"},",
         1,
     );
     std::fs::write(&file, &more)?;
     let catalogue = std::fs::read_to_string(own.join("catalogue.yaml"))?;
-    let classified = catalogue.replacen("basic: [level,", "basic: [decree_no, level,", 1);
+    let classified = catalogue.replacen("basic: [level,", "basic: [ordinance_no, level,", 1);
     std::fs::write(own.join("catalogue.yaml"), &classified)?;
     let (exit, _, err) = said(&ready.site.run(&["schema", "check"])?);
     assert!(
-        exit == 2 && err.contains("changed.avsc:7:14: decree_no: the field is new and has no default"),
+        exit == 2 && err.contains("changed.avsc:7:14: ordinance_no: the field is new and has no default"),
         "{err}"
     );
     std::fs::remove_dir_all(own.join("history"))?;
@@ -437,10 +437,10 @@ async fn schema_check_tells_mistakes_with_their_place_and_asks_the_registry() ->
     let ministry = std::fs::read_to_string(ready.site.path("ministries/homeaffairs.admin-units.yaml"))?;
     ready.site.write(
         "ministries/homeaffairs.admin-units.yaml",
-        &ministry.replace("fields:", "fields:\n      decree_no: code"),
+        &ministry.replace("fields:", "fields:\n      ordinance_no: code"),
     )?;
     let (exit, _, err) = said(&ready.site.run(&["schema", "check", "--registry"])?);
-    assert!(exit == 2 && err.contains("changed.avsc:7:14: decree_no: the field is new"), "{err}");
+    assert!(exit == 2 && err.contains("changed.avsc:7:14: ordinance_no: the field is new"), "{err}");
     assert!(err.contains("registered version 1 of lt.admin_unit."), "{err}");
 
     std::fs::write(
@@ -459,7 +459,7 @@ async fn schema_diff_says_what_breaks_and_whose_agreement_with_exit_code_5() -> 
     let own = with_own_contracts(&ready.site)?;
     let path = |path: &std::path::Path| path.display().to_string();
     let (before, after) =
-        (own.join("history/admin_unit.changed/1.avsc"), own.join("avro/admin_unit/changed.avsc"));
+        (own.join("history/admin_unit.changed/2.avsc"), own.join("avro/admin_unit/changed.avsc"));
     let (exit, _, err) = said(&ready.site.run(&["schema", "diff", &path(&before), &path(&after)])?);
     assert_eq!((exit, err.as_str()), (0, ""), "nothing has changed");
 

@@ -115,8 +115,15 @@ async fn answers(postgres: &str, kafka: &str) -> bool {
     Database::open(postgres).await.is_ok() && tokio::net::TcpStream::connect(kafka).await.is_ok()
 }
 
+/// Where servers were named, or run in containers, there is one set of them: then this says that it was not run.
 #[tokio::test(flavor = "multi_thread")]
 async fn two_runs_at_once_have_servers_of_their_own_and_neither_stops_the_others() -> Result<()> {
+    if std::env::var("LIENTHONG_TEST_SERVERS").as_deref() != Ok("here") {
+        println!(
+            "not run: nothing says that this machine can start servers of its own; `make test` does, after `make setup`"
+        );
+        return Ok(());
+    }
     let dev = Dev::new(false)?;
     let folder = tempfile::tempdir()?;
     std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755))?;
@@ -132,17 +139,15 @@ async fn two_runs_at_once_have_servers_of_their_own_and_neither_stops_the_others
     let other = |name: &str| value(&addresses, &format!("LIENTHONG_TEST_{name}="));
     let own = [value(&told, "PostgreSQL  ")?, value(&told, "Kafka       ")?, value(&told, "Registry    ")?];
     let others = [other("PG")?, other("KAFKA")?, other("REGISTRY")?];
-    // Where nothing can be started, both use the same containers, and neither stops them.
-    let started_here = run.0.join("postgres.pid").exists();
     for (own, other) in own.iter().zip(others) {
-        assert_eq!(*own != other, started_here, "{own} and {other}");
+        assert_ne!(*own, other);
     }
     let last = dev.tried(&told)?;
     assert!(last.contains("(3 rows)"), "{last}");
     dev.run("down")?;
     assert!(answers(others[0], others[1]).await, "the other run goes on");
-    assert_eq!(answers(own[0], own[1]).await, !started_here);
+    assert!(!answers(own[0], own[1]).await);
     run.servers("stop")?;
-    assert_eq!(answers(others[0], others[1]).await, !started_here);
+    assert!(!answers(others[0], others[1]).await);
     Ok(())
 }

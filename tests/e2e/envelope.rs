@@ -1,6 +1,7 @@
 //! Events as a stranger's tools read them: a Kafka client with its defaults, the registry over plain HTTP, another reader of Avro.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
@@ -187,6 +188,10 @@ fn has_the_trace(event: &Seen, collector: &Collector) -> Result<()> {
     Ok(())
 }
 
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_is_a_cloud_event_that_other_peoples_tools_read() -> Result<()> {
     let publisher = TestDatabase::create().await?;
@@ -230,7 +235,17 @@ async fn an_event_is_a_cloud_event_that_other_peoples_tools_read() -> Result<()>
 
     let collector = Collector::start().await?;
     site.telemetry(&format!("{{otlp: \"{}\", sample: 1}}", collector.url))?;
-    database.run(&["update admin_unit set name = 'xã cũ'".to_owned()]).await?;
+    let file = "ministries/homeaffairs.admin-units.yaml";
+    let ministry = std::fs::read_to_string(site.path(file))?;
+    site.write(file, &ministry.replacen("    from:", "    correlation: full_name\n    from:", 1))?;
+    let change = "update admin_unit set name = 'xã cũ', full_name = 'H29.1-260907-0012'";
+    database.run(&[change.to_owned()]).await?;
     site.succeed(&["connect", PARTICIPANT, "--once"])?;
-    has_the_trace(&events(&topic, 3)?[2], &collector)
+    let last = &events(&topic, 3)?[2];
+    assert_eq!(of(last, "ce_correlationid"), "H29.1-260907-0012");
+    let document = std::fs::read_to_string(root().join("docs/contracts/asyncapi.yaml"))?;
+    for name in last.headers.keys() {
+        ensure!(document.contains(&format!("\n        {name}:")), "{name} stands in no contract");
+    }
+    has_the_trace(last, &collector)
 }

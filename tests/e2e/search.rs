@@ -8,40 +8,90 @@ use unicode_normalization::UnicodeNormalization as _;
 const HEAD: usize = 4;
 const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
+/// Needles that begin with the same bytes. Numbers are many and of few lengths: each length is one look.
+#[derive(Default)]
+struct Needles {
+    lengths: BTreeSet<usize>,
+    named: HashMap<Vec<u8>, Needle>,
+}
+
+struct Needle {
+    /// Text and encoding.
+    name: String,
+    /// Whether it counts only where no digit or point stands before it and no digit behind it.
+    alone: bool,
+}
+
 /// What is searched for, every text in every encoding.
 pub(crate) struct Searcher {
-    /// By their first bytes: bytes, text and encoding.
-    needles: HashMap<[u8; HEAD], Vec<(Vec<u8>, String)>>,
+    /// By their first bytes.
+    needles: HashMap<[u8; HEAD], Needles>,
+    /// Whether a needle begins with these two bytes: most bytes are passed over by one look.
+    begins: Vec<bool>,
 }
 
 impl Searcher {
-    pub(crate) fn new<'a>(texts: impl IntoIterator<Item = &'a str>) -> Self {
-        let mut needles: HashMap<_, Vec<_>> = HashMap::new();
+    /// Numbers that are `alone` are so short that they count as they are only where they are no part of a longer one; in every other
+    /// encoding they are long enough.
+    pub(crate) fn new<'a>(
+        texts: impl IntoIterator<Item = &'a str>,
+        alone: impl IntoIterator<Item = &'a str>,
+    ) -> Self {
+        let mut searcher = Self { needles: HashMap::new(), begins: vec![false; 1 << 16] };
         for text in texts {
-            for (encoding, bytes) in encodings(text) {
-                let Some(head) = bytes.first_chunk::<HEAD>() else { continue };
-                needles.entry(*head).or_default().push((bytes, format!("{text} ({encoding})")));
-            }
+            searcher.add(text, false);
         }
-        Self { needles }
+        for text in alone {
+            searcher.add(text, true);
+        }
+        searcher
+    }
+
+    fn add(&mut self, text: &str, alone: bool) {
+        for (encoding, bytes) in encodings(text) {
+            let Some(head) = bytes.first_chunk::<HEAD>() else { continue };
+            self.begins[two(head)] = true;
+            let alone = alone && bytes == text.as_bytes();
+            let needles = self.needles.entry(*head).or_default();
+            needles.lengths.insert(bytes.len());
+            let needle = Needle { name: format!("{text} ({encoding})"), alone };
+            // The first name of the same bytes stays: they are the plain ones.
+            needles.named.entry(bytes).or_insert(needle);
+        }
     }
 
     /// What stands in these bytes, and how.
     pub(crate) fn find(&self, bytes: &[u8]) -> BTreeSet<&str> {
         let mut found = BTreeSet::new();
-        for (at, head) in bytes.windows(HEAD).enumerate() {
-            let Some(needles) = head.first_chunk::<HEAD>().and_then(|head| self.needles.get(head)) else {
+        let mut at = 0;
+        while at + HEAD <= bytes.len() {
+            let rest = &bytes[at..];
+            at += 1;
+            if !self.begins[two(rest)] {
+                continue;
+            }
+            let Some(needles) = rest.first_chunk::<HEAD>().and_then(|head| self.needles.get(head)) else {
                 continue;
             };
-            found.extend(
-                needles
-                    .iter()
-                    .filter(|(needle, _)| bytes[at..].starts_with(needle))
-                    .map(|(_, name)| name.as_str()),
-            );
+            for length in &needles.lengths {
+                let Some(needle) = rest.get(..*length).and_then(|piece| needles.named.get(piece)) else {
+                    continue;
+                };
+                let before = at.checked_sub(2).and_then(|at| bytes.get(at));
+                let goes_on = before.is_some_and(|byte| byte.is_ascii_digit() || *byte == b'.')
+                    || rest.get(*length).is_some_and(u8::is_ascii_digit);
+                if !needle.alone || !goes_on {
+                    found.insert(needle.name.as_str());
+                }
+            }
         }
         found
     }
+}
+
+/// The first two bytes as a number.
+fn two(bytes: &[u8]) -> usize {
+    usize::from(bytes[0]) << 8 | usize::from(bytes[1])
 }
 
 /// The text as it may stand somewhere: both normal forms and both cases, each as bytes and as every escape and code of bytes.
@@ -132,7 +182,7 @@ mod tests {
     #[test]
     fn a_planted_text_is_found_in_every_encoding() {
         let (name, pin) = ("Thỵuên", "001085730194");
-        let searcher = Searcher::new([name, pin]);
+        let searcher = Searcher::new([name, pin], []);
         let nfd: String = name.nfd().collect();
         let planted = [
             format!("x {name} y"),
@@ -161,5 +211,20 @@ mod tests {
             assert!(!searcher.find(text.as_bytes()).is_empty(), "{text} is not found");
         }
         assert!(searcher.find("Thủy 001085730195 VGjhu7V1w6pV".as_bytes()).is_empty());
+    }
+
+    #[test]
+    fn a_short_number_is_found_where_it_is_no_part_of_a_longer_one() {
+        let card = "7900000123";
+        let searcher = Searcher::new([], [card]);
+        // In base64 and as hex it is no number.
+        for text in
+            ["7900000123", "card=7900000123.", "x7900000123y", "NzkwMDAwMDEyMw==", "37393030303030313233"]
+        {
+            assert!(!searcher.find(text.as_bytes()).is_empty(), "{text} is not found");
+        }
+        for text in ["0.7900000123", "17900000123", "79000001230", "7900000124"] {
+            assert!(searcher.find(text.as_bytes()).is_empty(), "{text} is another number");
+        }
     }
 }

@@ -13,6 +13,8 @@ use lienthong_testkit::secure_kafka::{PLAIN_USERS, SecureKafka};
 use lienthong_testkit::tls_proxy::TlsProxy;
 use tokio::sync::{Mutex, MutexGuard};
 
+mod raw;
+
 use crate::nation::{Publisher, check_receipts, copy, create_copy};
 use crate::site::{PARTICIPANT, Site};
 
@@ -228,7 +230,8 @@ async fn the_whole_path_works_under_the_printed_access_lists_and_no_wider() -> R
     guarded.owner.insert(1).await?;
     guarded.succeed(PARTICIPANT, &["connect", PARTICIPANT, "--once"])?;
     everybody_is_kept_out_of_what_is_not_theirs(&guarded)?;
-    nobody_writes_what_is_not_theirs(&guarded).await
+    nobody_writes_what_is_not_theirs(&guarded).await?;
+    raw::the_broker_refuses_whatever_client_asks(&guarded)
 }
 
 fn everybody_is_kept_out_of_what_is_not_theirs(guarded: &Guarded) -> Result<()> {
@@ -269,7 +272,7 @@ fn everybody_is_kept_out_of_what_is_not_theirs(guarded: &Guarded) -> Result<()> 
     ])
 }
 
-/// With a program of one's own: the binary refuses most of this before it asks a broker.
+/// With the library of the binary: the binary refuses most of this before it asks a broker.
 async fn nobody_writes_what_is_not_theirs(guarded: &Guarded) -> Result<()> {
     let open = async |user: &str, participant: &str, topic: &str| {
         let id = ParticipantId::new(participant)?;

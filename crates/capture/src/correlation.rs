@@ -1,51 +1,68 @@
 //! The case that a row belongs to, for `ce_correlationid`. Pure.
 
-use lienthong_schemas::Cell;
+use std::fmt::Write as _;
 
-use crate::convert::Rule;
+use lienthong_schemas::Cell;
 
 /// As much as a code of a case may be long, in bytes; a header is no place for texts.
 const LONGEST: usize = 128;
 
-/// What is in the column is no code: too long, or not in one printable line.
-pub(crate) const NO_CODE: Rule = "not-a-correlation-code";
+/// How a column that holds no code is flagged: no field of the contract is wrong, so the event goes out, without its case.
+pub(crate) const NO_CODE: &str = "not-a-correlation-code@correlation";
 
-/// Writes the code of the case into `out`; nothing where the row names none.
-///
-/// # Errors
-/// When the cell is no code.
-pub(crate) fn write(cell: Cell<'_>, out: &mut String) -> Result<(), Rule> {
+/// Writes the code of the case into `out`, nothing where the row names none; whether the cell can be one.
+pub(crate) fn write(cell: Cell<'_>, out: &mut String) -> bool {
     out.clear();
     match cell {
-        Cell::Null => Ok(()),
-        Cell::I64(number) => {
-            out.push_str(&number.to_string());
-            Ok(())
+        Cell::Null => {}
+        Cell::I64(number) => out.push_str(&number.to_string()),
+        Cell::Uuid(bytes) => {
+            for (at, byte) in bytes.iter().enumerate() {
+                let dash = if [4, 6, 8, 10].contains(&at) { "-" } else { "" };
+                // Writing to a String cannot fail.
+                let _ = write!(out, "{dash}{byte:02x}");
+            }
         }
-        Cell::Str(text) if text.len() <= LONGEST && !text.chars().any(char::is_control) => {
-            out.push_str(text.trim());
-            Ok(())
+        Cell::Str(text) => {
+            let code = text.trim();
+            if code.len() > LONGEST || code.chars().any(unseen) {
+                return false;
+            }
+            out.push_str(code);
         }
-        _ => Err(NO_CODE),
+        _ => return false,
     }
+    true
+}
+
+/// What breaks a line or turns its direction.
+fn unseen(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn written(cell: Cell<'_>) -> Result<String, Rule> {
+    fn written(cell: Cell<'_>) -> Option<String> {
         let mut out = "of another row".to_owned();
-        write(cell, &mut out).map(|()| out)
+        write(cell, &mut out).then_some(out)
     }
 
     #[test]
     fn a_code_is_one_short_line_and_no_case_is_nothing() {
-        assert_eq!(written(Cell::Str(" H29.1-260907-0012 ")), Ok("H29.1-260907-0012".to_owned()));
-        assert_eq!(written(Cell::I64(4711)), Ok("4711".to_owned()));
-        assert_eq!(written(Cell::Null), Ok(String::new()));
-        for cell in [Cell::Str(&"x".repeat(129)), Cell::Str("a\nb"), Cell::Str("a\0"), Cell::F64(1.5)] {
-            assert_eq!(written(cell), Err(NO_CODE));
+        for text in
+            ["H29.1-260907-0012", " H29.1-260907-0012 \n", &format!("H29.1-260907-0012{}", " ".repeat(200))]
+        {
+            assert_eq!(written(Cell::Str(text)).as_deref(), Some("H29.1-260907-0012"));
         }
+        assert_eq!(written(Cell::I64(4711)).as_deref(), Some("4711"));
+        let uuid = written(Cell::Uuid([0xab; 16]));
+        assert_eq!(uuid.as_deref(), Some("abababab-abab-abab-abab-abababababab"));
+        assert_eq!(written(Cell::Null).as_deref(), Some(""));
+        for text in [&"x".repeat(129), "a\nb", "a\0b", "a\u{2028}b", "a\u{202e}b"] {
+            assert_eq!(written(Cell::Str(text)), None);
+        }
+        assert_eq!(written(Cell::F64(1.5)), None);
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bumpalo::Bump;
 use lienthong_contract::event::{Lane, Operation, header, log_sequence, outbox_sequence};
 use lienthong_contract::provoke;
-use lienthong_contract::source::{RowChange, RowOp, RowVisitor, Side, TableCapture};
+use lienthong_contract::source::{BrokenValue, RowChange, RowOp, RowVisitor, Side, TableCapture};
 use lienthong_log::record::NewRecord;
 use lienthong_log::{Batch, TopicPartition, murmur2};
 use lienthong_schemas::quality::Flag;
@@ -192,12 +192,11 @@ impl Encoder {
         };
         // What was odd before the change is not said again.
         self.flags.clear();
-        let case = publication.correlation;
+        let is_code = self.correlate(publication, side, row.broken, last_known);
         let read = judge
             .whole(side)
-            .and_then(|()| self.correlate(case.map_or(Cell::Null, |column| last_known[column]), case, row))
             .and_then(|()| event(publication, last_known, row.time, arena, &mut self.flags))
-            .and_then(|(cells, subjects)| self.encode(index, operation, cells).map(|()| subjects));
+            .and_then(|(cells, subjects)| self.encode(index, operation, is_code, cells).map(|()| subjects));
         let subjects = match read {
             Ok(subjects) => subjects,
             Err(broken) => return self.quarantine(publication, row, last_known, broken),
@@ -208,22 +207,35 @@ impl Encoder {
         }
     }
 
-    /// The case of the events to come.
+    /// The case of the events to come; whether the column can be one.
     fn correlate(
         &mut self,
-        cell: Cell<'_>,
-        column: Option<usize>,
-        row: &RowChange<'_>,
-    ) -> Result<(), Broken> {
-        let name = |column: usize| self.parts.tables[row.table].columns[column].clone();
-        let written = correlation::write(cell, &mut self.correlation);
-        written.map_err(|rule| (column.map(name).unwrap_or_default(), rule))
+        publication: &Publication,
+        side: Side,
+        broken: &[BrokenValue],
+        row: &[Cell<'_>],
+    ) -> bool {
+        let Some(column) = publication.correlation else {
+            return correlation::write(Cell::Null, &mut self.correlation);
+        };
+        let unread = broken.iter().any(|value| value.side == side && value.column == column);
+        correlation::write(row[column], &mut self.correlation) && !unread
     }
 
     /// The event's data and what was odd in them, the same for every person whom it concerns.
-    fn encode(&mut self, index: usize, operation: Operation, cells: &[Cell<'_>]) -> Result<(), Broken> {
+    fn encode(
+        &mut self,
+        index: usize,
+        operation: Operation,
+        is_code: bool,
+        cells: &[Cell<'_>],
+    ) -> Result<(), Broken> {
         let publication = &self.parts.publications[index];
         describe(&self.flags, publication, &mut self.flag_text);
+        if !is_code {
+            let comma = if self.flag_text.is_empty() { "" } else { "," };
+            self.flag_text.extend([comma, correlation::NO_CODE]);
+        }
         let (live, bulk) = self.parts.schema_ids[index];
         self.value.clear();
         frame::write(if operation == Operation::Snapshot { bulk } else { live }, &mut self.value);

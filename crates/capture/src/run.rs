@@ -191,8 +191,8 @@ impl CaptureError {
 
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
-/// More than a source waits for a lock.
-const WAITED: Duration = Duration::from_secs(6);
+/// More than a source waits for a lock, or a client for the answer of a broker.
+const WAITED: Duration = Duration::from_secs(12);
 /// What is under way at `shutdown` may take so long to become durable; then it is dropped, which is as safe as a kill.
 const FAREWELL: Duration = Duration::from_secs(5);
 

@@ -52,9 +52,7 @@ impl Judge<'_> {
     /// The key counts as used: a row without one cannot be followed.
     fn uses(&self, column: usize) -> bool {
         let name = &self.table.columns[column];
-        self.table.key.contains(name)
-            || self.publication.correlation == Some(column)
-            || self.publication.fields.iter().any(|field| takes(field, column))
+        self.table.key.contains(name) || self.publication.fields.iter().any(|field| takes(field, column))
     }
 
     fn name(&self, broken: &BrokenValue) -> String {

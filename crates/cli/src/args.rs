@@ -341,7 +341,7 @@ pub(crate) enum Keys {
     #[command(after_help = "Example:\n  lienthong keys new --site docs/examples/admin-units")]
     New,
     /// Print the key of one subscriber's pseudonyms, for a subscriber that may find its own customers by them. It is a secret.
-    #[command(after_help = "Example:\n  lienthong keys pseudonym bank.sample > bank.sample.key")]
+    #[command(after_help = "Example:\n  (umask 077; lienthong keys pseudonym bank.sample > bank.sample.key)")]
     Pseudonym {
         /// The subscriber.
         subscriber: String,

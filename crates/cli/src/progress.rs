@@ -8,7 +8,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use lienthong_telemetry::SERVICE;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
+use tokio::time::{Instant, MissedTickBehavior};
 
 /// How often counts are told.
 const COUNTS: Duration = Duration::from_secs(10);
@@ -84,7 +84,9 @@ impl<C: Counts> Teller<C> {
 
     async fn tell(&mut self) {
         let every = if self.bar.is_some() { DRAW } else { COUNTS };
-        let mut tick = tokio::time::interval(every);
+        let mut tick = tokio::time::interval_at(Instant::now() + every, every);
+        // After a pause of the machine one line, not all that were missed.
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 _ = tick.tick() => self.counts(),
@@ -124,12 +126,8 @@ impl<C: Counts> Teller<C> {
             return;
         }
         let (at, before) = self.counted;
-        let seconds = at.elapsed().as_secs();
-        if seconds < COUNTS.as_secs() {
-            return;
-        }
         let Title { kind, name } = &self.title;
-        let per_second = done.saturating_sub(before) / seconds;
+        let per_second = (done.saturating_sub(before) as f64 / at.elapsed().as_secs_f64()).round() as u64;
         tracing::info!(target: SERVICE, kind, name, state, events = done, per_second, "counts");
         drop(status);
         self.counted = (Instant::now(), done);

@@ -38,7 +38,7 @@ macro_rules! copy {
 }
 
 /// All of them.
-pub(crate) const COPIES: [Copy; 28] = [
+pub(crate) const COPIES: [Copy; 29] = [
     copy!("mps.population", "birth" from CivilStatus."birth_registration", key 1,
         "registration_no text primary key, office_code text, registered_on text, pin text, family_name text, middle_name text,
          given_name text, sex text, birth_date text, ethnicity_code text, mother_pin text, father_pin text",
@@ -57,6 +57,12 @@ pub(crate) const COPIES: [Copy; 28] = [
         "registration_no, kind, effective_date, spouse1_pin, spouse2_pin",
         "select registration_no, registration_no, kind, edtf(effective_date, effective_date_precision), spouse1_pin, spouse2_pin
          from moj.marriage_registration where status = 'registered'"),
+    copy!("mps.population", "correction" from CivilStatus."correction", key 1,
+        "correction_no text primary key, pin text, decided_on text, middle_name text, given_name text, birth_date text,
+         middle_name_before text, given_name_before text, birth_date_before text",
+        "correction_no, pin, decided_on, middle_name, given_name, birth_date, middle_name_before, given_name_before, birth_date_before",
+        "select correction_no, correction_no, pin, decided_on, middle_name, given_name, edtf(birth_date, birth_date_precision),
+         before_middle_name, before_given_name, edtf(before_birth_date, before_birth_date_precision) from moj.correction"),
     copy!("mps.population", "residence" from Residence."permanent_residence", key 1,
         "residence_file_no text primary key, pin text, household_id text, relation_to_head text, province_code text, commune_code text,
          street text, valid_from text",
@@ -69,9 +75,9 @@ pub(crate) const COPIES: [Copy; 28] = [
         "select serial, serial, pin, card_kind, issued_on, expires_on from idc.identity_card"),
     copy!("mps.population", "unit" from AdminUnits."admin_unit", key 3,
         "level text not null, code text not null, valid_from text not null, valid_to text, name text,
-         primary key (level, code, valid_from)",
-        "level, code, valid_from, valid_to, name",
-        "select level || '/' || code || '/' || valid_from, level, code, valid_from, valid_to, name from adm.admin_unit"),
+         decree_no text, primary key (level, code, valid_from)",
+        "level, code, valid_from, valid_to, name, decree_no",
+        "select level || '/' || code || '/' || valid_from, level, code, valid_from, valid_to, name, decree_no from adm.admin_unit"),
     copy!("vss.insurance", "insured_child" from CivilStatus."birth_registration", key 1,
         "registration_no text primary key, child_pin text, ho text, chu_dem text, ten text, gioi_tinh text, ngay_sinh date, mother_pin text,
          province_code text, commune_code text",

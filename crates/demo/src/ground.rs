@@ -87,6 +87,11 @@ impl Ground {
     /// # Errors
     /// When a database cannot be written, or the folder holds another nation than asked for.
     pub fn open(folder: &Path, options: LifeOptions) -> Result<Self, DemoError> {
+        Self::open_on(today(), folder, options)
+    }
+
+    /// As [`Self::open`]; a new nation begins on this day.
+    pub(crate) fn open_on(day: NaiveDate, folder: &Path, options: LifeOptions) -> Result<Self, DemoError> {
         layout::inspect(folder)?;
         let error = database(NAME);
         let mut state = Connection::open(state_file(folder)).map_err(&error)?;
@@ -98,7 +103,7 @@ impl Ground {
             None => {
                 let (seed, people) =
                     (options.seed.unwrap_or(default.seed), options.people.unwrap_or(default.people));
-                let start = Start { seed, people, canaries: options.canaries, day: today() };
+                let start = Start { seed, people, canaries: options.canaries, day };
                 start.keep(&mut state).map_err(&error)?
             }
         };

@@ -6,8 +6,8 @@ use lienthong_contract::keys::HashKey;
 
 use crate::error::DemoError;
 
-/// A subscriber's pseudonym key, derived from the site's subject key.
-pub(crate) fn key(folder: &Path, subscriber: &str) -> Result<HashKey, DemoError> {
+/// A subscriber's pseudonym key under its purpose, derived from the site's subject key.
+pub(crate) fn key(folder: &Path, subscriber: &str, purpose: &str) -> Result<HashKey, DemoError> {
     let path = folder.join("secrets/subject.key");
     let error = |reason| DemoError::File { path: path.display().to_string(), reason };
     let text = std::fs::read_to_string(&path).map_err(error)?;
@@ -17,7 +17,7 @@ pub(crate) fn key(folder: &Path, subscriber: &str) -> Result<HashKey, DemoError>
         let pair = digits.get(at * 2..at * 2 + 2).and_then(|pair| u8::from_str_radix(pair, 16).ok());
         *byte = pair.ok_or_else(|| error(std::io::Error::from(std::io::ErrorKind::InvalidData)))?;
     }
-    Ok(HashKey::new(bytes).derive(&format!("pseudonym/{subscriber}")))
+    Ok(HashKey::new(bytes).derive(&format!("pseudonym/{subscriber}/{purpose}")))
 }
 
 /// Tells a text from a number with the same bytes.

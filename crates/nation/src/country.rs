@@ -12,6 +12,8 @@ use crate::random::Random;
 
 /// Resolution 202/2025/QH15 takes effect.
 pub(crate) const MERGER: &str = "2025-07-01";
+/// What made provinces of several former ones; which resolution made which commune is not in the data.
+pub(crate) const MERGER_DECREE: &str = "202/2025/QH15";
 /// The same as a day.
 pub(crate) const MERGER_DAY: NaiveDate = match NaiveDate::from_ymd_opt(2025, 7, 1) {
     Some(day) => day,
@@ -127,7 +129,8 @@ pub(crate) struct Country {
     provinces: Vec<(u8, u8, u32)>,
     /// Former provinces whose code is closed.
     pub(crate) closed: Vec<u8>,
-    successors: BTreeMap<(&'static str, &'static str), Vec<&'static str>>,
+    /// By level and code: codes of today, and how much of the unit went there.
+    successors: BTreeMap<(&'static str, &'static str), Vec<(&'static str, &'static str)>>,
     /// Names of provinces: of then, of today.
     names: [BTreeMap<u8, &'static str>; 2],
 }
@@ -138,15 +141,14 @@ pub(crate) static COUNTRY: LazyLock<Country> = LazyLock::new(Country::read);
 impl Country {
     fn read() -> Self {
         let (former, current) = (units(FORMER), units(CURRENT));
-        let mut successors: BTreeMap<_, Vec<&'static str>> = BTreeMap::new();
+        let mut successors: BTreeMap<_, Vec<(&'static str, &'static str)>> = BTreeMap::new();
         for line in SUCCESSION.lines().skip(1) {
             let mut cells = line.split(',');
-            let (Some(level), Some(old), Some(new)) = (cells.next(), cells.next(), cells.next()) else {
-                continue;
-            };
+            let mut next = || cells.next().unwrap_or_default();
+            let (level, old, new, extent) = (next(), next(), next(), next());
             let known = successors.entry((level, old)).or_default();
-            if !known.contains(&new) {
-                known.push(new);
+            if !known.iter().any(|(code, _)| *code == new) {
+                known.push((new, extent));
             }
         }
         let mut communes = Vec::new();
@@ -159,7 +161,7 @@ impl Country {
         }
         let province_of = |code: u8| {
             let code = format!("{code:02}");
-            successors.get(&("province", code.as_str())).map_or(0, |new| number(new[0]) as u8)
+            successors.get(&("province", code.as_str())).map_or(0, |new| number(new[0].0) as u8)
         };
         let provinces: Vec<_> =
             PROVINCES.iter().map(|(code, people)| (*code, province_of(*code), *people)).collect();
@@ -201,9 +203,17 @@ impl Country {
         self.names[usize::from(since_merger)].get(&code).copied().unwrap_or_default()
     }
 
-    /// Codes of the units that took over, joined by commas.
-    pub(crate) fn successors(&self, unit: &Unit) -> String {
-        self.successors.get(&(unit.level, unit.code)).map(|codes| codes.join(",")).unwrap_or_default()
+    /// Whether a province of today was made of several.
+    pub(crate) fn is_merged(&self, unit: &Unit) -> bool {
+        let former = self.provinces.iter().filter(|(_, new, _)| u32::from(*new) == number(unit.code));
+        unit.level == "province" && former.count() > 1
+    }
+
+    /// Codes of the units that took over, and how much of the unit went to each, both joined by commas.
+    pub(crate) fn successors(&self, unit: &Unit) -> (String, String) {
+        let known = self.successors.get(&(unit.level, unit.code)).map_or(&[][..], Vec::as_slice);
+        let (codes, extents): (Vec<&str>, Vec<&str>) = known.iter().copied().unzip();
+        (codes.join(","), extents.join(","))
     }
 }
 
@@ -241,10 +251,22 @@ mod tests {
         let country = Country::read();
         assert_eq!((country.former.len(), country.current.len()), (63 + 696 + 10_035, 34 + 3_321));
         assert_eq!((country.communes.len(), country.by_province.len()), (3_321, 34));
+        let merged = country.current.iter().filter(|unit| country.is_merged(unit));
+        assert_eq!(merged.count(), 23, "eleven provinces stayed as they were");
         assert_eq!((country.former_communes.len(), country.closed.len()), (63, 29));
         for (old, new, _) in &country.provinces {
             assert!(country.by_province.contains_key(new), "former province {old} leads nowhere");
             assert!(country.former_communes.contains_key(old), "former province {old} has no communes");
+        }
+        for former in &country.former {
+            let (codes, extents) = country.successors(former);
+            let (codes, extents) = (codes.split(','), extents.split(','));
+            assert_eq!(codes.count(), extents.clone().count(), "{}", former.code);
+            assert!(
+                extents.into_iter().all(|extent| ["", "whole", "part"].contains(&extent)),
+                "{}",
+                former.code
+            );
         }
         let named = |unit: &&Unit| !unit.name.is_empty() && !unit.full_name.contains('"');
         assert!(country.former.iter().chain(&country.current).all(|unit| named(&unit)));

@@ -126,6 +126,17 @@ impl RowWrite {
         self.dirt.iter().any(|dirt| dirt.is_rejected())
     }
 
+    /// The values that were meant in the place of those that the bus refuses.
+    pub(crate) fn mend(&mut self) {
+        for (column, value) in std::mem::take(&mut self.meant) {
+            self.values
+                .iter_mut()
+                .filter(|(name, _)| *name == column)
+                .for_each(|field| field.1 = value.clone());
+        }
+        self.dirt.retain(|dirt| !dirt.is_rejected());
+    }
+
     /// SQL with `?` for each value, and the values in that order. Depends on the shape of the write only, so that a driver can keep
     /// prepared statements by it.
     #[must_use]

@@ -10,7 +10,7 @@ use lienthong_nation::{
 use sha2::{Digest as _, Sha256};
 
 /// The history of `config(42)`, pinned: another digest means that the same seed no longer makes the same nation.
-const DIGEST: &str = "0d6e6d3566a34d613698830efcf67f0b2da6e9d2d25bf561ea8a15cc544d1c85";
+const DIGEST: &str = "658f93ae95e9d9c1a498a33a92e77481919e600f500a24c141f8fee5e8bf24db";
 
 fn config(seed: u64) -> Config {
     Config { seed, people: 3_000, rates: Rates::lively(), ..Config::default() }

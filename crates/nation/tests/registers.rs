@@ -76,6 +76,11 @@ fn a_long_history_leaves_registers_that_agree() {
             assert!(!step.writes.is_empty());
             for row in &step.writes {
                 assert_eq!(row.system, step.system);
+                assert!(
+                    row.op == Op::Insert || !row.is_rejected(),
+                    "{} spoils a row that is there",
+                    row.table
+                );
                 registers.write(row);
             }
         }
@@ -138,6 +143,43 @@ fn families_are_possible(registers: &Registers) {
     let married = "select count(*) from person where (marital_status = 'married') != (spouse_pin is not null)
         and life_status = 'alive'";
     assert_eq!(registers.count(System::Population, married), 0);
+}
+
+#[test]
+fn a_correction_says_what_the_register_held_before_it() {
+    let rates = Rates { corrections: 50_000, ..Rates::lively() };
+    let config = Config { people: 1_000, rates, dirt: DirtRates::none(), ..Config::default() };
+    let mut nation = Nation::new(config).unwrap();
+    let registers = Registers::open();
+    registers.first_day(&nation);
+    let (mut names, mut dates) = (0, 0);
+    for _ in 0..1_000 {
+        for row in nation.advance().steps.iter().flat_map(|step| &step.writes) {
+            if row.table == "correction" {
+                let columns: &[&str] = match row.value("fields_changed").and_then(Value::as_text) {
+                    Some("birth_date") => &["birth_date", "birth_date_precision"],
+                    _ => &["middle_name", "given_name"],
+                };
+                *if columns[0] == "birth_date" { &mut dates } else { &mut names } += 1;
+                let number = row.value("registration_no").and_then(Value::as_text).unwrap();
+                for column in columns {
+                    let held: Option<String> = registers.0[&System::CivilStatus]
+                        .query_row(
+                            &format!(
+                                "select child_{column} from birth_registration where registration_no = ?1"
+                            ),
+                            [number],
+                            |found| found.get(0),
+                        )
+                        .unwrap();
+                    let said = row.value(&format!("before_{column}")).and_then(Value::as_text);
+                    assert_eq!(said, held.as_deref(), "{column}");
+                }
+            }
+            registers.write(row);
+        }
+    }
+    assert!(names > 100 && dates > 50, "{names} names and {dates} birth dates were corrected");
 }
 
 #[test]

@@ -70,7 +70,7 @@ impl Subscriber {
             tables: self.tables.clone(),
             rules: part.rules.clone(),
             revocations: part.revocations.clone(),
-            keys: SubscriptionKeys::derive(&keys.subject, &self.id, &part.family),
+            keys: SubscriptionKeys::derive(&keys.subject, &self.id, &self.purpose, &part.family),
         };
         self.families.iter().map(|part| Arc::new(subscription(part))).collect()
     }

@@ -24,7 +24,7 @@ fn with_keys(folder: &Folder) -> Site {
 fn the_shipped_examples_load() {
     // Mapped columns, and the mark of a `soft` policy.
     for (name, participant, columns) in [
-        ("admin-units", "homeaffairs.admin-units", 8 + 1),
+        ("admin-units", "homeaffairs.admin-units", 10 + 1),
         ("foreign-database", "homeaffairs.admin-units", 4),
     ] {
         let site =
@@ -87,6 +87,17 @@ fn a_publication_is_what_its_file_says() {
     assert_eq!(birth.when.as_ref().map(|when| when.columns.clone()), Some(vec![1]));
     assert!(matches!(birth.fields[6].source, FieldSource::PartialDate { date: 6, precision: 7 }));
     assert!(matches!(&birth.fields[5].source, FieldSource::Constant(text) if text == "unknown"));
+}
+
+#[test]
+fn the_column_that_names_the_case_is_captured() {
+    let folder = Folder::new();
+    let text = folder.text(MOJ);
+    folder.write(MOJ, &text.replacen("    fields:\n", "    correlation: ma_ho_so\n    fields:\n", 1));
+    let site = folder.site();
+    let moj = site.participant("moj.civil-status").expect("it is listed");
+    let column = moj.publications[0].correlation.expect("it is named");
+    assert_eq!(moj.tables[0].columns[column], "ma_ho_so");
 }
 
 #[test]

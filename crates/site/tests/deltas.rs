@@ -182,3 +182,51 @@ fn a_delta_event_is_published_with_the_list_of_what_it_changes() {
         .write(MOJ, &format!("{}      fields_changed: {{column: changed, list: \",\"}}\n", folder.text(MOJ)));
     folder.site();
 }
+
+/// What the population database keeps of a correction.
+const JOURNAL: &str = r#"agreement: mps.population/2026-01
+subscriber: mps.population
+purpose: P1
+legal_basis: "Law on Identification 26/2023/QH15, article 9"
+valid: {from: 2026-01-01, until: 2027-12-31}
+target: {kind: postgres, url: "${env:VSS_URL}"}
+delivers:
+  - event: civil_status.person.corrected
+    fields: [correction_no, family_name, before]
+    effect: {update: {if_missing: insert}}
+    into:
+      table: correction
+      key: [correction_no]
+      columns: {correction_no: correction_no, ho: family_name, ho_cu: before.family_name, sinh_cu: before.birth_date}
+    on_revoked: hard
+    on_deleted: ignore
+"#;
+
+#[test]
+fn what_was_before_is_written_when_what_is_now_is_listed() {
+    let folder = folder();
+    folder.write("agreements/mps.yaml", JOURNAL);
+    let site = folder.site();
+    let mps = site.subscriber("mps.population").expect("it is listed");
+    let subscription = &mps.subscriptions(site.keys().expect("they are written"))[0];
+    let (table, rule) = (&subscription.tables[0], &subscription.rules[0]);
+    let mut written: Vec<(&str, Option<&str>)> = Vec::new();
+    for source in &rule.groups {
+        let listed = source.listed.as_ref().map(FieldPath::as_str);
+        written
+            .extend(table.groups[source.group].columns.iter().map(|column| (column.name.as_str(), listed)));
+    }
+    written.sort_unstable();
+    let expected =
+        [("ho", Some("family_name")), ("ho_cu", Some("family_name")), ("sinh_cu", Some("birth_date"))];
+    assert_eq!(written, expected);
+}
+
+#[test]
+fn what_was_before_is_not_for_whoever_only_holds_the_person() {
+    mistaken(
+        "fields: [pin, decided_on, family_name",
+        "fields: [pin, decided_on, before.family_name, family_name",
+        &["P3"],
+    );
+}

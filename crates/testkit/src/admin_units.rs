@@ -10,6 +10,8 @@ use anyhow::{Context as _, Result, ensure};
 
 /// Resolution 202/2025/QH15: the merger takes effect.
 pub const MERGER: &str = "2025-07-01";
+/// What made provinces of several former ones. The resolutions that made the communes, one for each province, are not in the data.
+pub const DECREE: &str = "202/2025/QH15";
 /// Last day of every former unit.
 pub const LAST_DAY: &str = "2025-06-30";
 /// EDTF: start unknown.
@@ -19,10 +21,12 @@ pub const UNKNOWN_START: &str = "..";
 pub const CREATE_TABLE: &str = "create table admin_unit (
     level text not null, code text not null, valid_from text not null, valid_to text,
     parent_code text, name text not null, full_name text not null, successors text not null default '',
+    whole_or_part text not null default '', decree_no text,
     primary key (level, code, valid_from))";
 
 /// What publisher and subscribers must agree on, in one order.
-pub const STATE: &str = "level, code, valid_from, valid_to, parent_code, name, full_name, successors";
+pub const STATE: &str =
+    "level, code, valid_from, valid_to, parent_code, name, full_name, successors, whole_or_part, decree_no";
 
 /// The subscriber's table, for the kind of database of this URL: PostgreSQL has a type for lists, SQLite keeps them as JSON.
 #[must_use]
@@ -31,20 +35,23 @@ pub fn create_copy(url: &str) -> String {
     format!(
         "create table admin_unit_copy (
         level text not null, code text not null, valid_from text not null, valid_to text,
-        parent_code text, name text, full_name text, successors {list}, voided_at text,
+        parent_code text, name text, full_name text, successors {list}, whole_or_part {list}, decree_no text,
+        voided_at text,
         primary key (level, code, valid_from))"
     )
 }
 
-/// [`STATE`] of the subscriber's table, with the list joined in its order as the publisher's table has it.
+/// [`STATE`] of the subscriber's table, with the lists joined in their order as the publisher's table has them.
 #[must_use]
 pub fn copied_state(url: &str) -> String {
-    let list = if is_sqlite(url) {
-        "coalesce((select group_concat(value, ',' order by key) from json_each(successors)), '')"
-    } else {
-        "array_to_string(successors, ',')"
+    let list = |name: &str| {
+        if is_sqlite(url) {
+            format!("coalesce((select group_concat(value, ',' order by key) from json_each({name})), '')")
+        } else {
+            format!("array_to_string({name}, ',')")
+        }
     };
-    STATE.replace("successors", list)
+    STATE.replace("successors", &list("successors")).replace("whole_or_part", &list("whole_or_part"))
 }
 
 fn is_sqlite(url: &str) -> bool {
@@ -75,8 +82,8 @@ pub struct AdminUnits {
     pub former: Vec<Unit>,
     /// 34 provinces, 3,321 communes.
     pub current: Vec<Unit>,
-    /// Successors of a former unit by (level, code), in the data's order.
-    pub successors: BTreeMap<(String, String), Vec<String>>,
+    /// Successors of a former unit by (level, code), in the data's order, each with how much of the unit went there: whole, part.
+    pub successors: BTreeMap<(String, String), Vec<(String, String)>>,
 }
 
 impl AdminUnits {
@@ -87,13 +94,13 @@ impl AdminUnits {
     pub fn read(folder: &Path) -> Result<Self> {
         let former = units(&folder.join("admin_units_before_2025-07-01.csv"), UNKNOWN_START)?;
         let current = units(&folder.join("admin_units_from_2025-07-01.csv"), MERGER)?;
-        let mut successors: BTreeMap<_, Vec<String>> = BTreeMap::new();
+        let mut successors: BTreeMap<_, Vec<(String, String)>> = BTreeMap::new();
         let path = folder.join("admin_unit_succession_2025.csv");
         for row in csv::Reader::from_path(&path).with_context(|| path.display().to_string())?.records() {
             let row = row?;
             let known = successors.entry((row[0].to_owned(), row[1].to_owned())).or_default();
-            if !known.iter().any(|code| code == &row[2]) {
-                known.push(row[2].to_owned());
+            if !known.iter().any(|(code, _)| code == &row[2]) {
+                known.push((row[2].to_owned(), row[3].to_owned()));
             }
         }
         ensure!(
@@ -106,7 +113,7 @@ impl AdminUnits {
     /// Statements that fill the table with the former state.
     #[must_use]
     pub fn former_state(&self) -> Vec<String> {
-        self.former.iter().map(insert).collect()
+        self.former.iter().map(|unit| insert(unit, None)).collect()
     }
 
     /// The merger as one run of changes: every former unit closed, with its successors, and every current one created.
@@ -114,15 +121,31 @@ impl AdminUnits {
     pub fn merger(&self) -> Vec<String> {
         let close = self.former.iter().map(|unit| {
             let key = (unit.level.clone(), unit.code.clone());
-            let successors = self.successors.get(&key).map(|codes| codes.join(",")).unwrap_or_default();
+            let (codes, extents): (Vec<&str>, Vec<&str>) = self
+                .successors
+                .get(&key)
+                .map_or(&[][..], Vec::as_slice)
+                .iter()
+                .map(|(code, extent)| (code.as_str(), extent.as_str()))
+                .unzip();
             format!(
-                "update admin_unit set valid_to = '{LAST_DAY}', successors = {} where level = {} and code = {} and valid_from = '{UNKNOWN_START}'",
-                text(&successors),
+                "update admin_unit set valid_to = '{LAST_DAY}', successors = {}, whole_or_part = {} where level = {} and code = {} and valid_from = '{UNKNOWN_START}'",
+                text(&codes.join(",")),
+                text(&extents.join(",")),
                 text(&unit.level),
                 text(&unit.code)
             )
         });
-        close.chain(self.current.iter().map(insert)).collect()
+        let decree = |unit: &Unit| Some(DECREE).filter(|_| self.is_merged(unit));
+        close.chain(self.current.iter().map(|unit| insert(unit, decree(unit)))).collect()
+    }
+
+    /// Whether a province of today was made of several; eleven of the 34 stayed as they were.
+    fn is_merged(&self, unit: &Unit) -> bool {
+        let became = |codes: &Vec<(String, String)>| codes.iter().any(|(code, _)| *code == unit.code);
+        let former =
+            self.successors.iter().filter(|((level, _), codes)| level == "province" && became(codes));
+        unit.level == "province" && former.count() > 1
     }
 }
 
@@ -139,15 +162,16 @@ fn units(path: &Path, valid_from: &str) -> Result<Vec<Unit>> {
     reader.records().map(|row| Ok(unit(row?))).collect()
 }
 
-fn insert(unit: &Unit) -> String {
+fn insert(unit: &Unit, decree: Option<&str>) -> String {
     format!(
-        "insert into admin_unit (level, code, valid_from, parent_code, name, full_name) values ({}, {}, {}, {}, {}, {})",
+        "insert into admin_unit (level, code, valid_from, parent_code, name, full_name, decree_no) values ({}, {}, {}, {}, {}, {}, {})",
         text(&unit.level),
         text(&unit.code),
         text(&unit.valid_from),
         unit.parent_code.as_deref().map_or_else(|| "null".to_owned(), text),
         text(&unit.name),
-        text(&unit.full_name)
+        text(&unit.full_name),
+        decree.map_or_else(|| "null".to_owned(), text)
     )
 }
 

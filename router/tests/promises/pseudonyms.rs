@@ -16,7 +16,8 @@ async fn delivered(subscriber: &str, purpose: &str) -> Subscriber {
     let token = ColumnSource { path: 0, map: ColumnMap::Pseudonym };
     vss.subscription.subscriber = subscriber.to_owned();
     vss.subscription.purpose = purpose.to_owned();
-    vss.subscription.keys = SubscriptionKeys::derive(&HashKey::new([3; 32]), subscriber, "civil_status");
+    vss.subscription.keys =
+        SubscriptionKeys::derive(&HashKey::new([3; 32]), subscriber, purpose, "civil_status");
     vss.subscription.rules.truncate(1);
     vss.subscription.revocations.clear();
     let rule = &mut vss.subscription.rules[0];
@@ -66,7 +67,12 @@ async fn two_subscribers_cannot_join_their_tokens_whatever_their_purpose() {
     let (of_statistics, of_bank) = (token(&statistics), token(&bank));
     assert_ne!(of_statistics, of_bank);
     let other_purpose = delivered("nso.statistics", "P11").await;
-    assert_eq!(token(&other_purpose), of_statistics, "a purpose has no key of its own");
+    assert_ne!(
+        token(&other_purpose),
+        of_statistics,
+        "a key that is given away opens nothing of another purpose"
+    );
+    assert_ne!(token(&other_purpose), of_bank, "nobody has a key of a purpose");
     for subscriber in [&statistics, &bank] {
         assert!(!token(subscriber).contains(PIN) && !own_tables(subscriber).contains(PIN));
     }
@@ -78,7 +84,7 @@ async fn no_other_hash_of_a_person_is_made_with_the_key_of_the_tokens() {
     let kept = own_tables(&statistics);
     assert!(kept.len() > 100, "ledger and receipt were looked at");
     assert!(!kept.contains(&token(&statistics)), "a receipt or a ledger entry would give the person away");
-    let keys = |family| SubscriptionKeys::derive(&HashKey::new([3; 32]), "nso.statistics", family);
+    let keys = |family| SubscriptionKeys::derive(&HashKey::new([3; 32]), "nso.statistics", "P13", family);
     let (births, residents) = (keys("civil_status"), keys("residence"));
     let hash = |key: &HashKey| key.hash(&[PIN.as_bytes()]);
     assert_eq!(hash(&births.pseudonym), hash(&residents.pseudonym), "a subscriber can join its own rows");

@@ -225,7 +225,7 @@ fn subscription() -> Subscription {
             record_type: Some(1),
             undoes: vec![undo(0, "birth"), undo(1, "death")],
         }],
-        keys: SubscriptionKeys::derive(&HashKey::new([3; 32]), "vss.insurance", "civil_status"),
+        keys: SubscriptionKeys::derive(&HashKey::new([3; 32]), "vss.insurance", "P3", "civil_status"),
     }
 }
 

@@ -148,9 +148,11 @@ impl Builder<'_> {
             subjects: self.subjects(event, schema),
             record_number: file.record_number.as_ref().and_then(|name| self.leaf(name, schema)),
             delta: file.delta.as_ref().and_then(|name| self.delta(name, schema)),
+            before: self.before(file, schema),
             revokes: file.revokes.as_ref().map(|revokes| self.revokes(revokes, schema)),
             checks: Checks {
                 changed: file.delta.as_ref().map(|name| FieldPath::new(name.value.clone())),
+                before: file.before.as_ref().map(|name| FieldPath::new(name.value.clone())),
                 ..self.checks(&file.checks, schema)
             },
             standards: Standards {
@@ -164,7 +166,7 @@ impl Builder<'_> {
     }
 
     /// A field that must exist; a record stands for all its leaves.
-    fn leaves(&mut self, name: &Name, schema: &RecordSchema) -> Vec<FieldPath> {
+    pub(super) fn leaves(&mut self, name: &Name, schema: &RecordSchema) -> Vec<FieldPath> {
         let path = FieldPath::new(name.value.clone());
         let leaves: Vec<_> = schema
             .leaf_paths()
@@ -190,14 +192,6 @@ impl Builder<'_> {
                 None
             }
         }
-    }
-
-    fn delta(&mut self, name: &Name, schema: &RecordSchema) -> Option<FieldPath> {
-        let path = self.leaf(name, schema)?;
-        if schema.field(path.as_str()).is_some_and(|field| field.kind != FieldType::List) {
-            self.problem(at(name), format!("`{path}` is not an array"), "name the array of changed fields");
-        }
-        Some(path)
     }
 
     fn subjects(&mut self, event: &Spanned<EventFile>, schema: &RecordSchema) -> Vec<SubjectRule> {

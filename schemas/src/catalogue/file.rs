@@ -68,6 +68,8 @@ pub(super) struct EventFile {
     pub(super) subjects: Option<Vec<SubjectFile>>,
     pub(super) record_number: Option<Name>,
     pub(super) delta: Option<Name>,
+    /// Only with `delta`.
+    pub(super) before: Option<Name>,
     pub(super) classification: ClassesFile,
     pub(super) purposes: BTreeMap<String, Spanned<PurposeFile>>,
     pub(super) revokes: Option<RevokesFile>,

@@ -98,7 +98,12 @@ impl QualityPlan {
             dates: dates.collect(),
             changed: checks.changed.as_ref().and_then(slot).map(|slot| Changed {
                 slot,
-                known: schema.fields().iter().map(|field| field.path.clone()).collect(),
+                known: schema
+                    .fields()
+                    .iter()
+                    .map(|field| field.path.clone())
+                    .filter(|path| !checks.before.as_ref().is_some_and(|before| before.covers(path)))
+                    .collect(),
             }),
             past: checks.past.iter().filter_map(slot).collect(),
             texts: texts.collect(),

@@ -86,6 +86,9 @@ fn event(out: &mut String, catalogue: &Catalogue, event: &EventContract) {
             &format!("- Changes only what `{delta}` lists; null clears. Mandatory fields always hold."),
         );
     }
+    if let Some(before) = &event.before {
+        line(out, &format!("- What the listed fields held before: `{before}`"));
+    }
     if let Some(revokes) = &event.revokes {
         line(out, &format!("- Revokes {}, by `{}`", code(revokes.types.iter()), revokes.record_number));
     }

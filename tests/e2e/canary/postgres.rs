@@ -5,7 +5,8 @@ use anyhow::{Context as _, Result, ensure};
 use lienthong_testkit::database::Database;
 use lienthong_testkit::postgres::TestDatabase;
 
-use super::{CIVIL_STATUS, Nationwide};
+use super::CIVIL_STATUS;
+use super::nationwide::{Nationwide, Run};
 
 /// Stands in the address of a database, and nowhere else.
 pub(super) const PASSWORD: &str = "Hoẵuynh-matkhau-38617402";
@@ -128,7 +129,7 @@ async fn change(database: &TestDatabase, statement: &str) -> Result<()> {
 
 /// Names another database in a file of the site.
 fn move_to(nation: &Nationwide, file: &str, url: &str) -> Result<()> {
-    let path = nation.folder.path().join(file);
+    let path = nation.path().join(file);
     let text = std::fs::read_to_string(&path)?;
     let (before, rest) = text.split_once("{kind: ").context("the database stands on one line")?;
     let (_, rest) = rest.split_once("url: \"").context("an address")?;
@@ -185,7 +186,9 @@ async fn capture(nation: &mut Nationwide, owner: &TestDatabase) -> Result<()> {
          create trigger keep before delete on lienthong_outbox for each row execute function keep()";
     change(owner, keep).await?;
     change(owner, "update birth_registration set child_given_name = 'Khuyểuh', child_sex = 'Lểuyn'").await?;
-    nation.told("SQLSTATE P0001", &once)?;
+    let before = nation.looks();
+    nation.watched(4, "SQLSTATE P0001", &once).await?;
+    ensure!(nation.looks() > before, "whoever waits shows itself");
     change(owner, "drop function keep cascade").await?;
     change(owner, "update birth_registration set child_given_name = 'Thoẵngh', child_sex = 'female'").await?;
     nation.told("events published", &once)?;
@@ -200,15 +203,18 @@ async fn capture(nation: &mut Nationwide, owner: &TestDatabase) -> Result<()> {
 
 async fn deliver(nation: &mut Nationwide, subscriber: &TestDatabase) -> Result<()> {
     let once = ["--log", LOG, "--timeout", "3", "route", SUBSCRIBER, "--once"];
+    let before = nation.looks();
     for trouble in troubles() {
         // Every time everything comes again.
         change(subscriber, "delete from birth; delete from death; delete from marriage; delete from lienthong_offset; delete from lienthong_version").await?;
         change(subscriber, &trouble.make).await?;
-        nation.run(trouble.code, trouble.told, &once).with_context(|| trouble.make.clone())?;
+        let ended = nation.watched(trouble.code, trouble.told, &once).await;
+        ended.with_context(|| trouble.make.clone())?;
         let status = ["--log", LOG, "status"];
         nation.run(0, SUBSCRIBER, &status)?;
         change(subscriber, trouble.undo).await?;
     }
+    ensure!(nation.looks() > before, "whoever waits shows itself");
     let mut database = Database::open(subscriber.url()).await?;
     let born = database.rows("select given_name from birth where given_name = 'Thoẵngh'").await?;
     ensure!(!born.is_empty(), "the canaries have arrived");
@@ -231,18 +237,18 @@ fn lose_the_way(nation: &mut Nationwide) -> Result<()> {
         format!("mysql://lienthong:{PASSWORD}@h/d"),
         PASSWORD.to_owned(),
     ] {
-        for command in [
-            &["connect", CIVIL_STATUS, "--once"][..],
+        let rows = [
+            &["connect", CIVIL_STATUS, "--once", "--metrics", "off"][..],
             &["connect", CIVIL_STATUS, "--prepare"],
-            &["route", SUBSCRIBER, "--once"],
+            &["route", SUBSCRIBER, "--once", "--metrics", "off"],
             &["route", SUBSCRIBER, "--prepare"],
-        ] {
+        ]
+        .map(|command| {
             let arguments = [&["--log", LOG, "--timeout", "1"], command].concat();
-            let output = nation.command(&arguments).env(ADDRESS, &url).output()?;
-            let code = output.status.code().context("a process that a signal has ended")?;
-            ensure!(matches!(code, 2..=4), "a wrong address ends with {code}");
-            nation.ended(code, "lienthong: ", &arguments, output)?;
-        }
+            let run = Run::with(2..=4, "lienthong: ", &arguments);
+            vec![Run { variable: Some((ADDRESS, url.clone())), ..run }]
+        });
+        nation.at_once(&rows)?;
     }
     Ok(())
 }

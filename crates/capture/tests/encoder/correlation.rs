@@ -44,10 +44,14 @@ fn every_event_of_a_row_names_its_case_and_a_row_of_no_case_names_none() {
 }
 
 #[test]
-fn what_is_no_code_sets_the_row_aside_by_its_column() {
+fn what_is_no_code_is_left_out_and_flagged_and_the_event_goes_out() {
     let mut table = table();
-    table.change(AT, None, Some(&[NO, ("dossier_code", "two\nlines")]));
-    assert!(table.sent().is_empty());
-    let aside = table.set_aside();
-    assert_eq!((aside[0].column.as_str(), aside[0].rule), ("dossier_code", "not-a-correlation-code"));
+    let spoilt: Row<'_> = &[NO, ("dossier_code", "two\nlines")];
+    table.change(AT, None, Some(spoilt));
+    table.change(AT, Some(spoilt), None);
+    for sent in table.sent() {
+        assert_eq!(sent.correlation, None);
+        assert_eq!(sent.flags.as_deref(), Some("not-a-correlation-code@correlation"));
+    }
+    assert!(table.set_aside().is_empty());
 }

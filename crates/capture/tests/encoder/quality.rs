@@ -40,6 +40,7 @@ fn checks() -> Checks {
         open_dates: vec![path("valid_from")],
         past: vec![path("registered_on"), path("seen_at"), path("birth_date")],
         changed: Some(path("fields_changed")),
+        before: None,
         max_length: BTreeMap::from([(path("short"), 5)]),
     }
 }

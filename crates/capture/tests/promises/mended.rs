@@ -32,6 +32,25 @@ async fn a_mended_row_is_published_from_postgres() -> Result<()> {
     mended(World::with(residence(None), Some(database.url()), None).await?, insert).await
 }
 
+/// So that a subscriber keeps the last right state of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_is_spoilt_after_it_went_out_says_nothing_more_until_it_is_mended() -> Result<()> {
+    let mut world = World::sqlite(residence(None)).await?;
+    world.publish().await?;
+    world.run(&["insert into residence values ('1', '001', 'here', '2025-07-01', 'R')"]).await?;
+    assert_eq!(world.publish().await?.quarantined, 0);
+    world.run(&["update residence set since = '2026-02-30', street = 'there'"]).await?;
+    assert_eq!(world.publish().await?.quarantined, 1);
+    let what = |events: &[crate::world::Seen]| {
+        events.iter().map(|event| event.operation.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(what(&world.events(LIVE).await?), ["insert"]);
+    world.run(&["update residence set since = '2026-02-03'"]).await?;
+    world.publish().await?;
+    assert_eq!(what(&world.events(LIVE).await?), ["insert", "update"]);
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_row_whose_condition_could_not_be_answered_before_is_published_once_it_can() -> Result<()> {
     let mut world = World::sqlite(residence(Some("status == 'R'"))).await?;

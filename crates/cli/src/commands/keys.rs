@@ -5,7 +5,7 @@ use std::io::{ErrorKind, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use lienthong_router::subscription::SubscriptionKeys;
+use lienthong_router::subscription::{Standing, SubscriptionKeys};
 use rand::RngCore as _;
 use serde_json::json;
 
@@ -13,6 +13,7 @@ use super::Context;
 use crate::args::Global;
 use crate::exit::{Code, Failure};
 use crate::output::{self, Output};
+use crate::status_record::now;
 
 pub(super) fn new(global: &Global) -> Result<(), Failure> {
     let output = Output::new(global.output, global.color);
@@ -36,8 +37,15 @@ pub(super) fn pseudonym(context: &Context, id: &str) -> Result<(), Failure> {
         );
         return Err(Failure::new(Code::Configuration, problem));
     }
-    // It does not depend on the family: one key per subscriber.
-    let keys = SubscriptionKeys::derive(&context.keys()?.subject, id, "");
+    if subscriber.valid.judge(now()) != Standing::Valid {
+        let problem = format!(
+            "the agreement {} is not valid today; fix: whoever has none gets no key",
+            subscriber.agreement
+        );
+        return Err(Failure::new(Code::Halted, problem));
+    }
+    // It does not depend on the family.
+    let keys = SubscriptionKeys::derive(&context.keys()?.subject, id, purpose, "");
     let key = keys.pseudonym.reveal();
     output::done(context.output, &key, &json!({"subscriber": id, "algorithm": "HMAC-SHA256", "key": key}));
     Ok(())

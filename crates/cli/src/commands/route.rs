@@ -7,7 +7,6 @@ use lienthong_connectors::{Database, open_sink, sink_admin};
 use lienthong_log::Log;
 use lienthong_router::subscription::Subscription;
 use lienthong_router::{Router, RouterError, RouterOptions, State, Status};
-
 use lienthong_site::Subscriber;
 use serde_json::json;
 use tokio::sync::watch;

@@ -9,7 +9,7 @@ use bumpalo::Bump;
 use lienthong_contract::event::header;
 use lienthong_contract::sink::OffsetState;
 use lienthong_log::{Log, LogBatch, RecordRef, TopicPartition};
-use lienthong_schemas::{Cell, DecodePlan, FieldPath, RecordSchema, date, frame, nearest};
+use lienthong_schemas::{Cell, DecodePlan, FieldPath, RecordSchema, date, frame, nearest, shown_reason};
 use serde_json::{Map, Value, json};
 
 use super::Context;
@@ -220,10 +220,15 @@ impl Printer {
         if let Some(known) = self.plans.get(&id) {
             return Ok(Arc::clone(known));
         }
-        let schema = RecordSchema::parse(&self.log.schema(id).await?).map_err(anyhow::Error::new)?;
+        let unfit = |error: &dyn std::fmt::Display| {
+            let why = shown_reason(&error.to_string());
+            let fix = "see who else writes to the registry";
+            Failure::new(Code::Halted, format!("schema {id} is no contract of the bus: {why}; fix: {fix}"))
+        };
+        let schema = RecordSchema::parse(&self.log.schema(id).await?).map_err(|error| unfit(&error))?;
         let paths: Vec<FieldPath> = schema.leaf_paths().map(|field| field.path.clone()).collect();
-        let plan =
-            DecodePlan::compile(schema.schema(), schema.schema(), &paths).map_err(anyhow::Error::new)?;
+        let plan = DecodePlan::compile(schema.schema(), schema.schema(), &paths);
+        let plan = plan.map_err(|error| unfit(&error))?;
         let decoder = Arc::new(Decoder { paths, plan });
         self.plans.insert(id, Arc::clone(&decoder));
         Ok(decoder)

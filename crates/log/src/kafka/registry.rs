@@ -5,6 +5,7 @@ use std::error::Error as _;
 use std::sync::{Arc, Mutex, Once, PoisonError};
 use std::time::Duration;
 
+use lienthong_schemas::shown_reason;
 use reqwest::{Method, StatusCode};
 use schema_registry_converter::async_impl::schema_registry::{
     SrSettings, get_schema_by_id, perform_sr_call, post_schema,
@@ -18,6 +19,8 @@ use crate::api::LogError;
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 const LEVEL: &str = "BACKWARD_TRANSITIVE";
+/// Codes of the registry have five digits, the last two its own; what is more may be a value.
+const MOST_CODE: u32 = 99_999;
 const REGISTER: &str = "run `lienthong schema register`";
 
 /// Client and cache. Ids and texts never change, so that the cache needs no end; refusals are never kept.
@@ -163,6 +166,7 @@ impl Registry {
             Some(reason) => reason.as_str(),
             None if error.is_timeout() => "no answer in time",
             None if error.is_connect() => "no connection",
+            None if error.is_decode() => "its answer is not what its API promises",
             None => "the connection broke",
         };
         LogError::RegistryDown(format!("{}: {kind}", host(&self.url)))
@@ -187,11 +191,16 @@ impl Registry {
             return self.down(cause);
         }
         let Some(raw) = error.source().and_then(|source| source.downcast_ref::<RawError>()) else {
-            return LogError::RegistryDown(format!("{}: {}", host(&self.url), error.error));
+            // The library's text holds the whole schema that was sent.
+            return LogError::RegistryDown(format!(
+                "{}: its answer about {what} is not what its API promises",
+                host(&self.url)
+            ));
         };
         let refusal = |problem: String, fix: &str| LogError::Schema { problem, fix: fix.into() };
         // A gateway's answers have no code of the registry's; their status stands in the text only.
-        let code = if raw.error_code == 0 { status(&error.error) } else { i64::from(raw.error_code) };
+        let own = (1..=MOST_CODE).contains(&raw.error_code);
+        let code = if own { i64::from(raw.error_code) } else { status(&error.error) };
         match (code, asked) {
             (401 | 40101, _) => self.refused(401, what),
             (403 | 40301, _) => self.refused(403, &format!("{} {what}", asked.verb())),
@@ -199,15 +208,22 @@ impl Registry {
                 format!("no schema has the {what}"),
                 "the record was written against another registry, or the registry was replaced",
             ),
-            (404 | 40400..=40499, _) => {
+            (404 | 40400..=40499, Asked::Register) => refusal(
+                format!("{} has no place to register {what}", host(&self.url)),
+                "write the path of its Confluent API behind the registry's address, such as /apis/ccompat/v7",
+            ),
+            (404 | 40400..=40499, Asked::Id) => {
                 refusal(format!("this version of the schema is not registered under {what}"), REGISTER)
             }
             (409, _) => refusal(
-                format!("the new version of {what} cannot read what was written before: {}", raw.message),
+                format!(
+                    "the new version of {what} cannot read what was written before: {}",
+                    shown_reason(&raw.message)
+                ),
                 "keep former fields readable, give new ones a default, or begin a new event type",
             ),
             (400..=499 | 42200..=42299, _) => refusal(
-                format!("the registry does not take the schema of {what}: {}", raw.message),
+                format!("the registry does not take the schema of {what}: {}", shown_reason(&raw.message)),
                 "run `lienthong schema check`",
             ),
             (code, _) => LogError::RegistryDown(format!("{}: it answers {code}", host(&self.url))),

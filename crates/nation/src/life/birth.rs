@@ -148,10 +148,10 @@ impl Nation {
         };
         let mut row = self.birth_row(child, &entry);
         row.values.retain(|(name, _)| *name != "child_pin");
-        row.dirt
-            .retain(|dirt| !matches!(dirt, Dirt::WidePin | Dirt::ShortPin | Dirt::PinYear | Dirt::PinSex));
-        row.dirt.retain(|dirt| *dirt != Dirt::PinProvince);
         row.meant.retain(|(name, _)| *name != "child_pin");
+        // It is void before anybody would mend it, so what is refused of it would never be published.
+        row.mend();
+        row.dirt.retain(|dirt| !matches!(dirt, Dirt::PinYear | Dirt::PinSex | Dirt::PinProvince));
         row.dirt.push(Dirt::Duplicate);
         chain.step(self, System::CivilStatus, 300, vec![row]);
         crate::rows::registration_no(self.today, office, number)

@@ -10,17 +10,23 @@ use crate::rows::{card_no, file_no, update};
 use crate::tables::System;
 use crate::write::{Field, Step, Value};
 
+/// What `fields_changed` says of a correction of the one and of the other.
+const NAME: &str = "middle_name,given_name";
+const BIRTH: &str = "birth_date";
+
 impl Nation {
     /// Somebody's name or birth date is corrected, and the correction goes round.
     pub(crate) fn correction(&mut self) -> Option<Vec<Step>> {
         let id = self.find(|_, _, person| person.birth_no != 0)?;
         let mut chain = Chain::open(self, self.person(id).household);
-        let year_changed = if self.random.percent(70) { None } else { Some(self.correct_birth(id)) };
-        let (fields, changes) = match year_changed {
-            Some(_) => self.birth_changes(id),
-            None => self.correct_name(id),
-        };
-        self.decide(id, fields, &changes, &mut chain);
+        let of_name = self.random.percent(70);
+        let held = self.held(id, of_name);
+        let year_changed = if of_name { None } else { Some(self.correct_birth(id)) };
+        if of_name {
+            self.correct_name(id);
+        }
+        let (fields, changes) = (if of_name { NAME } else { BIRTH }, self.held(id, of_name));
+        self.decide(id, fields, &held, &changes, &mut chain);
         let reason = "civil_status.person.corrected";
         let mut population = changes.clone();
         if year_changed.is_none() {
@@ -44,8 +50,17 @@ impl Nation {
         chain.steps()
     }
 
+    /// What the registers hold of the name or of the birth.
+    fn held(&self, id: u32, of_name: bool) -> Vec<Field> {
+        if of_name {
+            let name = self.person(id).name;
+            return vec![("middle_name", name.middle().into()), ("given_name", name.given().into())];
+        }
+        vec![("birth_date", self.birth_date(id)), ("birth_date_precision", self.precision(id))]
+    }
+
     /// Another middle or given name.
-    fn correct_name(&mut self, id: u32) -> (&'static str, Vec<Field>) {
+    fn correct_name(&mut self, id: u32) {
         let custom = self.custom_of(id);
         let (name, sex, year) = {
             let person = self.person(id);
@@ -53,8 +68,6 @@ impl Nation {
         };
         let name = name.corrected(custom, sex, year, &mut self.random);
         self.people[id as usize].name = name;
-        let changes = vec![("middle_name", name.middle().into()), ("given_name", name.given().into())];
-        ("middle_name,given_name", changes)
     }
 
     /// A birth date that becomes whole, or another year. Whether the year changed.
@@ -76,13 +89,15 @@ impl Nation {
         fits && birth != known
     }
 
-    fn birth_changes(&self, id: u32) -> (&'static str, Vec<Field>) {
-        let changes = vec![("birth_date", self.birth_date(id)), ("birth_date_precision", self.precision(id))];
-        ("birth_date", changes)
-    }
-
     /// The decision, and the register of births as it stands after it.
-    fn decide(&mut self, id: u32, fields: &'static str, changes: &[Field], chain: &mut Chain) {
+    fn decide(
+        &mut self,
+        id: u32,
+        fields: &'static str,
+        held: &[Field],
+        changes: &[Field],
+        chain: &mut Chain,
+    ) {
         let number = self.number();
         let office = self.commune(self.person(id).household).code;
         let mut decision: Vec<Field> = vec![
@@ -97,6 +112,8 @@ impl Nation {
             ("dossier_code", chain.code().map(str::to_owned).into()),
         ];
         decision.extend(changes.iter().cloned());
+        let before = |(name, value): &Field| Some((before_column(name)?, value.clone()));
+        decision.extend(held.iter().filter_map(before));
         let mut rows = vec![crate::rows::insert(System::CivilStatus, "correction", decision)];
         if let Some(registration_no) = self.birth_registration_no(id) {
             let of_child = |(name, value): &Field| Some((child_column(name)?, value.clone()));
@@ -104,7 +121,7 @@ impl Nation {
             let key = ("registration_no", Value::from(registration_no));
             rows.push(update(System::CivilStatus, "birth_registration", key, values));
         }
-        if fields == "birth_date" {
+        if fields == BIRTH {
             rows.iter_mut().for_each(|row| self.mark_pin(row, id));
         }
         chain.step(self, System::CivilStatus, 0, rows);
@@ -153,6 +170,17 @@ fn child_column(field: &str) -> Option<&'static str> {
         "given_name" => Some("child_given_name"),
         "birth_date" => Some("child_birth_date"),
         "birth_date_precision" => Some("child_birth_date_precision"),
+        _ => None,
+    }
+}
+
+/// The column of the decision that holds what a field was before.
+fn before_column(field: &str) -> Option<&'static str> {
+    match field {
+        "middle_name" => Some("before_middle_name"),
+        "given_name" => Some("before_given_name"),
+        "birth_date" => Some("before_birth_date"),
+        "birth_date_precision" => Some("before_birth_date_precision"),
         _ => None,
     }
 }

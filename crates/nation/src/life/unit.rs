@@ -17,6 +17,7 @@ impl Nation {
             return None;
         }
         let full_name = format!("Phường {name}");
+        let number = self.number();
         let code = Value::from(format!("{:05}", commune.code));
         let before = self.today.pred_opt()?;
         let ended = RowWrite {
@@ -24,7 +25,11 @@ impl Nation {
             table: "admin_unit",
             op: Op::Update,
             key: vec![("level", "commune".into()), ("code", code.clone()), ("valid_from", MERGER.into())],
-            values: vec![("valid_to", before.into()), ("successors", code.clone())],
+            values: vec![
+                ("valid_to", before.into()),
+                ("successors", code.clone()),
+                ("whole_or_part", "whole".into()),
+            ],
             dirt: Vec::new(),
             meant: Vec::new(),
             about: crate::person::NONE,
@@ -40,6 +45,8 @@ impl Nation {
                 ("name", name.into()),
                 ("full_name", full_name.into()),
                 ("successors", "".into()),
+                ("whole_or_part", "".into()),
+                ("decree_no", format!("{number}/NQ-UBTVQH16").into()),
             ],
         );
         self.renamed.insert(at);

@@ -6,12 +6,12 @@ use chrono::{Datelike as _, Days, NaiveDate};
 
 use super::civil_status::{BirthEntry, Delivery};
 use super::{Participation, insert};
-use crate::country::{COUNTRY, LAST_DAY, MERGER, UNKNOWN_START, Unit};
+use crate::country::{COUNTRY, LAST_DAY, MERGER, MERGER_DECREE, UNKNOWN_START, Unit};
 use crate::nation::Nation;
 use crate::person::{NONE, Sex};
 use crate::start::ELECTRONIC;
 use crate::tables::System;
-use crate::write::{Field, RowWrite, Value};
+use crate::write::{Field, RowWrite};
 
 /// The first day's nation: the one at hand, or one made again.
 enum Held<'a> {
@@ -151,12 +151,13 @@ fn unit_row(unit: &Unit, former: bool) -> RowWrite {
         ("parent_code", Some(unit.parent).filter(|parent| !parent.is_empty()).into()),
         ("name", unit.name.into()),
         ("full_name", unit.full_name.into()),
-        ("successors", Value::from("")),
     ];
+    let (successors, extents) = if former { COUNTRY.successors(unit) } else { Default::default() };
+    values.extend([("successors", successors.into()), ("whole_or_part", extents.into())]);
     if former {
         values.push(("valid_to", LAST_DAY.into()));
-        values.retain(|(name, _)| *name != "successors");
-        values.push(("successors", COUNTRY.successors(unit).into()));
+    } else if COUNTRY.is_merged(unit) {
+        values.push(("decree_no", MERGER_DECREE.into()));
     }
     insert(System::AdminUnits, "admin_unit", values)
 }

@@ -40,12 +40,14 @@ const MARRIAGE_REGISTRATION: &str = "create table marriage_registration (
     spouse1_pin text, spouse1_full_name text not null, spouse2_pin text, spouse2_full_name text not null,
     dossier_code text)";
 
-/// What the columns of values hold counts only for those that `fields_changed` lists, joined by commas.
+/// What the columns of values hold counts only for those that `fields_changed` lists, joined by commas; so do those of what was
+/// held before.
 const CORRECTION: &str = "create table correction (
     correction_no text not null primary key, registration_no text, pin text, office_code text not null,
     ground text not null, fields_changed text not null, decision_no text not null, decided_on text not null,
     family_name text, middle_name text, given_name text, sex text, birth_date text, birth_date_precision text,
-    dossier_code text)";
+    before_family_name text, before_middle_name text, before_given_name text, before_sex text, before_birth_date text,
+    before_birth_date_precision text, dossier_code text)";
 
 const REVOCATION: &str = "create table revocation (
     decision_no text not null primary key, registration_no text not null, pin text, record_type text not null,

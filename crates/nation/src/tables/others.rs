@@ -102,4 +102,5 @@ const DEATH_NOTICE: &str = "create table death_notice (
 const ADMIN_UNIT: &str = "create table admin_unit (
     level text not null, code text not null, valid_from text not null, valid_to text,
     parent_code text, name text not null, full_name text not null, successors text not null default '',
+    whole_or_part text not null default '', decree_no text,
     primary key (level, code, valid_from))";

@@ -37,7 +37,7 @@ pub(super) fn groups(rules: &[&Rule<'_>]) -> Vec<Group> {
         seen.push(&column.name);
         let writers = positions(rules, |rule| {
             let written = values(rule).find(|other| other.name == column.name)?;
-            Some(rule.event.is_delta(&written.path).then(|| written.path.clone()))
+            Some(rule.event.listed_as(&written.path))
         });
         match groups.iter_mut().find(|group| group.writers == writers) {
             Some(group) => group.columns.push(column.name.clone()),

@@ -27,7 +27,7 @@ pub(super) fn fits_delta(reader: &mut Reader<'_>, at: Place, rule: &Rule<'_>) {
         reader.problem(at, message, "add on_deleted: ignore");
     }
     for column in rule.key.iter().filter_map(|key| rule.column(&key.value)) {
-        if rule.event.is_delta(&column.path) {
+        if rule.event.listed_as(&column.path).is_some() {
             let message = format!("`{}` is there only when it is listed, and cannot be a key", column.path);
             reader.problem(column.at, message, "use a field that is always there");
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use lienthong_schemas::check::{ContractTexts, Earlier, against, review};
-use lienthong_schemas::{Problem, RecordSchema, counted};
+use lienthong_schemas::{Problem, RecordSchema, counted, shown_reason};
 use lienthong_site::Site;
 use serde_json::json;
 
@@ -64,7 +64,8 @@ async fn registered(context: &Context, texts: &ContractTexts) -> Result<(usize, 
                 Ok(schema) => parsed.push((name, schema)),
                 Err(error) => {
                     let fix = "see who else writes to the registry";
-                    problems.push(Problem::new(file, (1, 1), format!("{name} is no contract: {error}"), fix));
+                    let why = shown_reason(&error.to_string());
+                    problems.push(Problem::new(file, (1, 1), format!("{name} is no contract: {why}"), fix));
                 }
             }
         }
