@@ -91,8 +91,14 @@ impl SubscriptionKeys {
         Self {
             ledger: site.derive(&format!("ledger/{subscriber}")),
             receipt: site.derive(&format!("receipt/{subscriber}/{family}")),
-            pseudonym: site.derive(&format!("pseudonym/{subscriber}/{purpose}")),
+            pseudonym: Self::pseudonym(site, subscriber, purpose),
         }
+    }
+
+    /// The key of a subscriber's pseudonyms alone; it is the same in all families.
+    #[must_use]
+    pub fn pseudonym(site: &HashKey, subscriber: &str, purpose: &str) -> HashKey {
+        site.derive(&format!("pseudonym/{subscriber}/{purpose}"))
     }
 }
 

@@ -88,4 +88,5 @@ pub use problem::{Problem, nearest};
 pub use quality::QualityPlan;
 pub use schema::{Field, FieldType, RecordSchema, SchemaError};
 pub use shown::{is_name, shown, shown_reason};
+pub use uuid_text::format as format_uuid;
 pub use words::counted;

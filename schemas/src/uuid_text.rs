@@ -23,7 +23,8 @@ pub(crate) fn parse(text: &[u8]) -> Option<[u8; 16]> {
 }
 
 /// The 36 characters, lower case.
-pub(crate) fn format(uuid: &[u8; 16]) -> [u8; 36] {
+#[must_use]
+pub fn format(uuid: &[u8; 16]) -> [u8; 36] {
     let mut text = [b'-'; 36];
     let mut at = 0;
     for (index, byte) in uuid.iter().enumerate() {

@@ -1,7 +1,6 @@
 //! Events as a stranger's tools read them: a Kafka client with its defaults, the registry over plain HTTP, another reader of Avro.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
@@ -18,6 +17,7 @@ use rdkafka::message::{Headers as _, Message as _};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use crate::nation::{Publisher, create_copy};
+use crate::reader::root;
 use crate::served::get;
 use crate::site::{PARTICIPANT, Site};
 use crate::traces::{Collector, only};
@@ -188,10 +188,6 @@ fn has_the_trace(event: &Seen, collector: &Collector) -> Result<()> {
     Ok(())
 }
 
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_is_a_cloud_event_that_other_peoples_tools_read() -> Result<()> {
     let publisher = TestDatabase::create().await?;
@@ -243,7 +239,7 @@ async fn an_event_is_a_cloud_event_that_other_peoples_tools_read() -> Result<()>
     site.succeed(&["connect", PARTICIPANT, "--once"])?;
     let last = &events(&topic, 3)?[2];
     assert_eq!(of(last, "ce_correlationid"), "H29.1-260907-0012");
-    let document = std::fs::read_to_string(root().join("docs/contracts/asyncapi.yaml"))?;
+    let document = std::fs::read_to_string(root()?.join("docs/contracts/asyncapi.yaml"))?;
     for name in last.headers.keys() {
         ensure!(document.contains(&format!("\n        {name}:")), "{name} stands in no contract");
     }

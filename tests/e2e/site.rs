@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
 use tempfile::TempDir;
 
+use crate::reader::root;
 use crate::residents;
 
 /// Which engine.
@@ -38,10 +39,6 @@ pub(crate) fn kafka_log(broker: &str) -> String {
         "kafka://{broker}?registry={registry}&prefix={}&replication=1",
         lienthong_testkit::kafka::namespace()
     )
-}
-
-fn root() -> Result<PathBuf> {
-    Ok(Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize()?)
 }
 
 fn kind(url: &str) -> &'static str {

@@ -1,8 +1,6 @@
 //! The case that a row belongs to, for `ce_correlationid`. Pure.
 
-use std::fmt::Write as _;
-
-use lienthong_schemas::Cell;
+use lienthong_schemas::{Cell, format_uuid};
 
 /// As much as a code of a case may be long, in bytes; a header is no place for texts.
 const LONGEST: usize = 128;
@@ -16,13 +14,7 @@ pub(crate) fn write(cell: Cell<'_>, out: &mut String) -> bool {
     match cell {
         Cell::Null => {}
         Cell::I64(number) => out.push_str(&number.to_string()),
-        Cell::Uuid(bytes) => {
-            for (at, byte) in bytes.iter().enumerate() {
-                let dash = if [4, 6, 8, 10].contains(&at) { "-" } else { "" };
-                // Writing to a String cannot fail.
-                let _ = write!(out, "{dash}{byte:02x}");
-            }
-        }
+        Cell::Uuid(uuid) => out.extend(format_uuid(&uuid).map(char::from)),
         Cell::Str(text) => {
             let code = text.trim();
             if code.len() > LONGEST || code.chars().any(unseen) {

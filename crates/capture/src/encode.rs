@@ -216,7 +216,8 @@ impl Encoder {
         row: &[Cell<'_>],
     ) -> bool {
         let Some(column) = publication.correlation else {
-            return correlation::write(Cell::Null, &mut self.correlation);
+            self.correlation.clear();
+            return true;
         };
         let unread = broken.iter().any(|value| value.side == side && value.column == column);
         correlation::write(row[column], &mut self.correlation) && !unread

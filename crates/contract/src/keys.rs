@@ -16,7 +16,7 @@ impl KeyHash {
     /// Lower-case hexadecimal.
     #[must_use]
     pub fn hex(&self) -> String {
-        self.0.iter().map(|byte| format!("{byte:02x}")).collect()
+        hex(&self.0)
     }
 }
 
@@ -49,13 +49,13 @@ impl HashKey {
     /// The secret itself, in hexadecimal, for whoever may have it.
     #[must_use]
     pub fn reveal(&self) -> String {
-        self.0.iter().map(|byte| format!("{byte:02x}")).collect()
+        hex(&self.0)
     }
 
     /// Names the key without giving it away: 8 hexadecimal digits.
     #[must_use]
     pub fn id(&self) -> String {
-        mac(&self.0, &[b"key id"])[..4].iter().map(|byte| format!("{byte:02x}")).collect()
+        hex(&mac(&self.0, &[b"key id"])[..4])
     }
 }
 
@@ -63,6 +63,10 @@ impl std::fmt::Debug for HashKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("HashKey(***)")
     }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn mac(key: &[u8; 32], parts: &[&[u8]]) -> [u8; 32] {

@@ -142,11 +142,12 @@ impl PrivateKafka {
     /// SIGTERM, and waits for a clean end.
     ///
     /// # Errors
-    /// When it is not running or does not end within 30 s.
+    /// When it is not running or does not end within two minutes: one that keeps an archive writes it at its end, beside whatever
+    /// else runs.
     pub async fn stop(&mut self) -> Result<()> {
         let broker = self.running()?;
         broker.terminate()?;
-        broker.wait(Duration::from_secs(30)).await?;
+        broker.wait(Duration::from_secs(120)).await?;
         self.broker = None;
         Ok(())
     }

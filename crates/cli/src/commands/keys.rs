@@ -44,9 +44,7 @@ pub(super) fn pseudonym(context: &Context, id: &str) -> Result<(), Failure> {
         );
         return Err(Failure::new(Code::Halted, problem));
     }
-    // It does not depend on the family.
-    let keys = SubscriptionKeys::derive(&context.keys()?.subject, id, purpose, "");
-    let key = keys.pseudonym.reveal();
+    let key = SubscriptionKeys::pseudonym(&context.keys()?.subject, id, purpose).reveal();
     output::done(context.output, &key, &json!({"subscriber": id, "algorithm": "HMAC-SHA256", "key": key}));
     Ok(())
 }

@@ -21,11 +21,13 @@ impl Nation {
         let mut chain = Chain::open(self, self.person(id).household);
         let of_name = self.random.percent(70);
         let held = self.held(id, of_name);
-        let year_changed = if of_name { None } else { Some(self.correct_birth(id)) };
-        if of_name {
+        let (fields, year_changed) = if of_name {
             self.correct_name(id);
-        }
-        let (fields, changes) = (if of_name { NAME } else { BIRTH }, self.held(id, of_name));
+            (NAME, None)
+        } else {
+            (BIRTH, Some(self.correct_birth(id)))
+        };
+        let changes = self.held(id, of_name);
         self.decide(id, fields, &held, &changes, &mut chain);
         let reason = "civil_status.person.corrected";
         let mut population = changes.clone();
