@@ -2,6 +2,7 @@
 //!
 //! **Invariant:** nothing here knows the log, topics or agreements; values never reach an error text or a log line.
 
+mod asked;
 mod blocking;
 mod decimal;
 mod fit;
@@ -121,6 +122,12 @@ pub fn open_source(config: &SourceConfig, tables: Vec<TableCapture>, secret: &Ha
         }
         (Database::Sqlite { path }, _) => Box::new(sqlite::SqliteSource::new(name, (path, outbox), tables)),
     }
+}
+
+/// Whether rows of a source can be asked for while it is captured.
+#[must_use]
+pub fn can_be_asked(config: &SourceConfig) -> bool {
+    matches!((&config.database, &config.capture), (Database::Postgres { .. }, CaptureConfig::Log { .. }))
 }
 
 /// Whether a text is a position of one of the kinds here, in the outbox or the log of `lineage`.

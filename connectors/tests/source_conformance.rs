@@ -15,6 +15,10 @@ mod recreate;
 
 #[path = "source_promises/again.rs"]
 mod again;
+#[path = "source_promises/asked.rs"]
+mod asked;
+#[path = "source_promises/asked_held.rs"]
+mod asked_held;
 #[path = "source_promises/beside.rs"]
 mod beside;
 #[path = "source_promises/changes.rs"]
@@ -118,6 +122,21 @@ macro_rules! every_promise_of_an_outbox {
 every_promise_of_an_outbox! { postgres, Postgres }
 every_promise_of_an_outbox! { sqlite, Sqlite }
 every_promise! { log, PostgresLog }
+
+/// Also those of kinds that can be asked for rows.
+macro_rules! every_promise_of_one_that_can_be_asked {
+    ($name:ident, $kind:ident) => {
+        promises! { $name, $kind:
+            asked::a_range_a_list_and_a_whole_table_are_read_once_each,
+            asked::what_cannot_be_read_is_refused_without_a_value_and_the_next_is_served,
+            asked::changes_beside_a_request_come_once_and_in_order,
+            asked::a_request_goes_on_from_any_position,
+            asked::changes_are_not_held_back_by_a_slow_request,
+        }
+    };
+}
+
+every_promise_of_one_that_can_be_asked! { log_asked, PostgresLog }
 
 /// Also those of every way in which PostgreSQL is captured from.
 macro_rules! every_promise_of_postgres {

@@ -24,6 +24,7 @@ mod secure;
 mod served;
 mod sharing;
 mod site;
+mod snapshot;
 mod stops;
 mod stranger;
 mod traces;

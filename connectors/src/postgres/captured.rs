@@ -18,6 +18,14 @@ pub(super) struct Captured {
     pub(super) next_chunk: String,
     /// Parts of the key.
     pub(super) key_count: usize,
+    /// Each of them, as it is said of `t`.
+    pub(super) keys: Vec<String>,
+    /// The type of each of them.
+    pub(super) casts: Vec<String>,
+    /// Key and row of each row of the table `t`.
+    pub(super) select: String,
+    /// The table as `t`.
+    pub(super) from: String,
 }
 
 impl Captured {
@@ -31,29 +39,24 @@ impl Captured {
         });
         let keys: Vec<String> = capture.key.iter().map(|name| format!("t.{}", quote(name))).collect();
         let texts: Vec<String> = keys.iter().map(|key| format!("{key}::text")).collect();
-        let after: Vec<String> = capture
-            .key
-            .iter()
-            .enumerate()
-            .map(|(at, name)| {
-                let cast = table.column(name).map_or("text", |column| column.cast.as_str());
-                format!("${}::text::{cast}", at + 2)
-            })
-            .collect();
-        let chunk = |condition: &str| {
-            format!(
-                "select array[{}] as key, row_to_json(t.*)::text as row from only {} t {condition} order by {} limit $1",
-                texts.join(", "),
-                table.name.sql(),
-                keys.join(", ")
-            )
-        };
+        let cast = |name| table.column(name).map_or("text", |column| column.cast.as_str()).to_owned();
+        let casts: Vec<String> = capture.key.iter().map(|name| cast(name)).collect();
+        let after: Vec<String> =
+            casts.iter().enumerate().map(|(at, cast)| format!("${}::text::{cast}", at + 2)).collect();
+        let from = format!("from only {} t", table.name.sql());
+        let select =
+            format!("select array[{}] as key, row_to_json(t.*)::text as row {from}", texts.join(", "));
+        let chunk = |condition: &str| format!("{select} {condition} order by {} limit $1", keys.join(", "));
         Self {
             name: table.name.plain(),
             needed: needed.collect(),
             first_chunk: chunk(""),
             next_chunk: chunk(&format!("where ({}) > ({})", keys.join(", "), after.join(", "))),
             key_count: capture.key.len(),
+            keys,
+            casts,
+            select,
+            from,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! PostgreSQL 14 or later: sources by outbox and by log, and the sink.
 
+mod asked;
 mod captured;
 mod catalogue;
 mod column_mode;

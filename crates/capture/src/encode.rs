@@ -75,6 +75,8 @@ pub struct Encoder {
     flag_text: String,
     /// The code of the case that the row at hand belongs to; reused.
     correlation: String,
+    /// The only event that rows become now.
+    only: Option<String>,
     /// Rows that broke their contract and have not been taken.
     pub quarantined: Vec<Quarantined>,
     /// Time of capture for the rows to come, microseconds.
@@ -124,6 +126,7 @@ impl Encoder {
             flags: Vec::new(),
             flag_text: String::new(),
             correlation: String::new(),
+            only: None,
             quarantined: Vec::new(),
             recorded_time: 0,
             last_event_time: None,
@@ -413,7 +416,10 @@ impl RowVisitor for Encoder {
         let indexes = self.by_table.get(&row.table).cloned().unwrap_or_default();
         let mut arena = std::mem::take(&mut self.arena);
         for index in indexes {
-            self.publication(index, row, &arena);
+            let event = &self.parts.publications[index].event;
+            if self.only.as_ref().is_none_or(|only| only == event) {
+                self.publication(index, row, &arena);
+            }
         }
         if let Some(cells) = row.after.or(row.before) {
             let key = self.keys[row.table].iter().map(|index| &cells[*index]);
@@ -421,6 +427,10 @@ impl RowVisitor for Encoder {
         }
         arena.reset();
         self.arena = arena;
+    }
+
+    fn asked(&mut self, event: Option<&str>) {
+        self.only = event.map(str::to_owned);
     }
 }
 

@@ -14,11 +14,13 @@ pub mod publication;
 pub mod pump;
 pub mod quarantine;
 mod recent;
+pub mod requests;
 pub mod run;
 mod side;
 mod trace;
 mod when;
 
+pub use lienthong_contract::load::{LoadProgress, Wanted};
 pub use publication::{FieldSource, Publication, When};
 pub use recent::Recent;
 pub use run::{CaptureError, CaptureOptions, Connector, State, Status, run, topics};

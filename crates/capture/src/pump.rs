@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lienthong_contract::event::header;
+use lienthong_contract::load::LoadProgress;
 use lienthong_contract::position::Lineage;
 use lienthong_contract::source::{PollLimit, Polled, Source};
 use lienthong_log::{Batch, CheckpointBody, Log, Writer, WriterError};
@@ -17,13 +18,16 @@ use tokio_util::sync::CancellationToken;
 
 use crate::encode::Encoder;
 use crate::quarantine::Quarantined;
+use crate::requests::{Numbered, Requests};
 use crate::run::{CaptureError, CaptureOptions, State, Status};
-use crate::trace::{Times, Traced, tell};
+use crate::trace::{self, Times, Traced};
 
 /// A checkpoint is due after so many rows: bounds what a successor has to read back.
 const CHECKPOINT_ROWS: usize = 50_000;
 /// A checkpoint of rows is due after so long: bounds what the source has to keep.
 const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(1);
+/// So many requests for rows are told of.
+const LOADS_TOLD: usize = 32;
 
 /// One writer's life.
 pub(crate) struct Pump<'a> {
@@ -37,6 +41,10 @@ pub(crate) struct Pump<'a> {
     pub(crate) set_aside: &'a mut HashSet<String>,
     pub(crate) lineage: Lineage,
     pub(crate) lineage_epoch: u32,
+    /// Where the source can give rows that somebody asks for.
+    pub(crate) requests: Option<Requests>,
+    /// How far the newest of them was when it was told.
+    pub(crate) told: Option<LoadProgress>,
     pub(crate) options: &'a CaptureOptions,
     pub(crate) status: &'a tokio::sync::watch::Sender<Status>,
 }
@@ -56,6 +64,12 @@ struct Read {
     counter: u64,
     /// Every id that the read-back collected lies at or before this position.
     covers_collected: bool,
+    /// How far the newest request for rows has come.
+    load: Option<LoadProgress>,
+    /// Number of the first request that is not served.
+    served: Option<i64>,
+    /// Requests are under way or wait.
+    loading: bool,
 }
 
 /// When things were done.
@@ -75,7 +89,8 @@ impl Pump<'_> {
             Progress { rows: 0, beaten: false, checkpoint_at: Instant::now(), heartbeat_at: None };
         let mut read = self.poll().await?;
         loop {
-            let stopping = shutdown.is_cancelled() || (self.options.once && read.polled.caught_up);
+            let stopping =
+                shutdown.is_cancelled() || (self.options.once && read.polled.caught_up && !read.loading);
             let (append, next) = if stopping || read.polled.caught_up {
                 (append(self.writer, &read.batches, self.options.clock).await?, None)
             } else {
@@ -83,7 +98,8 @@ impl Pump<'_> {
                 (append, Some(next))
             };
             self.count(&read, append);
-            progress.rows += read.polled.rows;
+            // A position that has moved over keys without rows is worth a checkpoint as well.
+            progress.rows += read.polled.rows + usize::from(self.tell_load(&read));
             if read.polled.caught_up {
                 self.heartbeat(&mut progress, read.polled.source_time).await?;
             }
@@ -121,13 +137,17 @@ impl Pump<'_> {
     async fn append_and_poll(&mut self, batches: &[Batch]) -> Result<((i64, i64), Read), CaptureError> {
         let asked = (self.options.clock)();
         self.encoder.recorded_time = asked;
+        self.begin_load().await?;
         let limit = PollLimit { rows: self.options.batch_rows };
         let append = append(self.writer, batches, self.options.clock);
         let (appended, polled) = tokio::join!(append, self.source.poll(limit, &mut self.encoder));
         let append = appended?;
         let polled = polled?;
         self.publish_quarantined().await?;
-        if polled.caught_up {
+        let load = self.source.load_progress();
+        let loading = is_under_way(load.as_ref()) || self.requests.as_mut().is_some_and(Requests::waiting);
+        // What somebody asked for and was collected may still come.
+        if polled.caught_up && !loading {
             self.encoder.caught_up();
         }
         let read = Read {
@@ -138,9 +158,45 @@ impl Pump<'_> {
             traced: std::mem::take(&mut self.encoder.traced),
             counter: self.encoder.counter(),
             covers_collected: !self.encoder.owes(),
+            load,
+            served: self.source.served(),
+            loading,
             polled,
         };
         Ok((append, read))
+    }
+
+    /// One request after the other.
+    async fn begin_load(&mut self) -> Result<(), CaptureError> {
+        while !is_under_way(self.source.load_progress().as_ref())
+            && let Some(Numbered { number, id, request }) = self.requests.as_mut().and_then(Requests::next)
+        {
+            self.source.load(number, request).await?;
+            if let Some(load) = self.source.load_progress().filter(|load| load.refused.is_some()) {
+                let load = LoadProgress { id, ..load };
+                tracing::warn!(
+                    participant = self.participant,
+                    request = load.id,
+                    reason = load.refused,
+                    "rows that were asked for are refused"
+                );
+                self.report(|status| tell(&mut status.loads, &load));
+            }
+        }
+        Ok(())
+    }
+
+    /// What `read` has of a request is durable now; whether that is news.
+    fn tell_load(&mut self, read: &Read) -> bool {
+        self.report(|status| status.served = read.served);
+        if read.load == self.told {
+            return false;
+        }
+        self.told.clone_from(&read.load);
+        if let Some(load) = read.load.as_ref().filter(|load| !load.id.is_empty()) {
+            self.report(|status| tell(&mut status.loads, load));
+        }
+        true
     }
 
     /// Of what `read` covers; the poll after it may be under way already and is not part of it.
@@ -221,7 +277,7 @@ impl Pump<'_> {
             .map(|part| (Arc::clone(&part.target.topic), part.count))
             .collect();
         meters.published(&Published { topics: &topics, captured, asked: *asked, append });
-        tell(traces, meters.system(), self.participant, traced, Times { asked: *asked, append });
+        trace::tell(traces, meters.system(), self.participant, traced, Times { asked: *asked, append });
         let last = self.encoder.last_event_time;
         self.report(|status| {
             status.events += batches.iter().map(Batch::len).sum::<usize>() as u64;
@@ -235,6 +291,19 @@ impl Pump<'_> {
     fn report(&self, change: impl FnOnce(&mut Status)) {
         self.status.send_modify(change);
     }
+}
+
+fn is_under_way(load: Option<&LoadProgress>) -> bool {
+    load.is_some_and(|load| !load.done)
+}
+
+/// Puts the newest of a request in place of what was told before.
+fn tell(loads: &mut Vec<LoadProgress>, load: &LoadProgress) {
+    loads.retain(|told| told.id != load.id);
+    if loads.len() >= LOADS_TOLD {
+        loads.remove(0);
+    }
+    loads.push(load.clone());
 }
 
 /// Begin and end, microseconds. Nothing to append asks nothing of the log.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use futures::FutureExt as _;
 use lienthong_contract::counted;
 use lienthong_contract::event::Lane;
+use lienthong_contract::load::LoadProgress;
 use lienthong_contract::participant::ParticipantId;
 use lienthong_contract::position::Lineage;
 use lienthong_contract::source::{Source, SourceError, TableCapture};
@@ -21,6 +22,7 @@ use crate::publication::Publication;
 use crate::pump::Pump;
 use crate::quarantine::QuarantineKeys;
 use crate::recent::Recent;
+use crate::requests::{Offer, Requests};
 use crate::when;
 
 /// One participant's connector, ready to run.
@@ -95,6 +97,10 @@ pub struct Status {
     pub recent: Recent,
     /// Heartbeat time, microseconds.
     pub fresh_through: Option<i64>,
+    /// How far requests for rows have come, the newest last.
+    pub loads: Vec<LoadProgress>,
+    /// Number of the first request that has not been served as a whole; `None` where nobody can ask.
+    pub served: Option<i64>,
     /// Rounds of asking the source, appending and checkpointing that were finished: it stands still when source or log do not answer.
     pub rounds: u64,
 }
@@ -109,6 +115,8 @@ impl Default for Status {
             last_event_time: None,
             recent: Recent::default(),
             fresh_through: None,
+            loads: Vec::new(),
+            served: None,
             rounds: 0,
         }
     }
@@ -280,6 +288,7 @@ struct Opened {
     encoder: Encoder,
     lineage: Lineage,
     lineage_epoch: u32,
+    requests: Option<Requests>,
 }
 
 /// One writer's life.
@@ -291,7 +300,7 @@ async fn session(
     shutdown: &CancellationToken,
 ) -> Result<(), CaptureError> {
     // Nothing is under way before the first batch: the start may be dropped at once.
-    let Opened { mut writer, encoder, lineage, lineage_epoch } = tokio::select! {
+    let Opened { mut writer, encoder, lineage, lineage_epoch, requests } = tokio::select! {
         opened = open(connector, options) => opened?,
         () = shutdown.cancelled() => return Ok(()),
     };
@@ -305,6 +314,8 @@ async fn session(
         set_aside,
         lineage,
         lineage_epoch,
+        requests,
+        told: None,
         options,
         status,
     };
@@ -327,6 +338,10 @@ async fn open(connector: &mut Connector, options: &CaptureOptions) -> Result<Ope
     }
     let position = checkpoint.as_ref().map(lienthong_log::CheckpointBody::position);
     connector.source.seek(position.as_ref()).await?;
+    let requests = match connector.source.served() {
+        Some(next) => Some(Requests::open(Arc::clone(&connector.log), offer(connector), next).await?),
+        None => None,
+    };
     let lineage_epoch = checkpoint.as_ref().map_or(1, |checkpoint| checkpoint.lineage_epoch);
     let encoder = Encoder::new(EncoderParts {
         urn: connector.participant.urn(),
@@ -345,7 +360,16 @@ async fn open(connector: &mut Connector, options: &CaptureOptions) -> Result<Ope
         problem: format!("topic {topic} does not exist"),
         fix: "lienthong topics create".to_owned(),
     })?;
-    Ok(Opened { writer, encoder, lineage, lineage_epoch })
+    Ok(Opened { writer, encoder, lineage, lineage_epoch, requests })
+}
+
+fn offer(connector: &Connector) -> Offer {
+    Offer {
+        participant: connector.participant.to_string(),
+        seal: connector.keys.seal.clone(),
+        tables: Arc::clone(&connector.tables),
+        publications: Arc::clone(&connector.publications),
+    }
 }
 
 /// Live and bulk topics of every family that is published.

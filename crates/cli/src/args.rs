@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use lienthong_capture::requests::FASTEST;
 
 use crate::output::{Color, Format};
 
@@ -133,6 +134,18 @@ pub(crate) enum Command {
     /// State, events, lag and freshness per participant and subscriber.
     #[command(after_help = "Example:\n  lienthong status --output json")]
     Status(Status),
+    /// Load rows of one event that are there: backfill or repair.
+    ///
+    /// The participant's connector reads them, in chunks beside its changes, and publishes them as snapshot events on the bulk lane. When
+    /// none runs, this command runs it until the rows are in the log. A load that is interrupted goes on when the connector starts again;
+    /// Ctrl-C while a connector works ends the watching, not the load. Without --event: which loads are under way.
+    #[command(
+        after_help = "Examples:\n  lienthong snapshot mps.residence --event residence.permanent.registered\n  \
+                      lienthong snapshot mps.residence --event residence.permanent.registered --range HK000100..HK000199\n  \
+                      lienthong snapshot mps.residence --event residence.permanent.registered --keys - < keys.txt\n  \
+                      lienthong snapshot mps.residence"
+    )]
+    Snapshot(Snapshot),
     /// Topics as contracts say.
     #[command(after_help = "Example:\n  lienthong topics create")]
     Topics {
@@ -238,6 +251,29 @@ pub(crate) struct Status {
     /// Again every two seconds until interrupted.
     #[arg(long)]
     pub(crate) watch: bool,
+}
+
+/// `snapshot`.
+#[derive(Debug, Args)]
+pub(crate) struct Snapshot {
+    /// Participant id, such as moj.civil-status.
+    pub(crate) participant: String,
+    /// Event type that the rows shall become, such as civil_status.birth.registered.
+    #[arg(long)]
+    pub(crate) event: Option<String>,
+    /// Only rows with these keys: a file with one key per line, or, for a key of several columns, CSV with their names in the first line;
+    /// -: standard input.
+    #[arg(long, value_name = "FILE", requires = "event", conflicts_with = "range")]
+    pub(crate) keys: Option<PathBuf>,
+    /// Only rows whose first key column is from A to B, both included; A or B may be left out.
+    #[arg(long, value_name = "A..B", requires = "event")]
+    pub(crate) range: Option<String>,
+    /// Rows per second at most.
+    #[arg(long, value_name = "ROWS", default_value_t = 5_000, value_parser = clap::value_parser!(u32).range(1..=i64::from(FASTEST)))]
+    pub(crate) rate: u32,
+    /// Ask, and do not wait for the rows.
+    #[arg(long, requires = "event")]
+    pub(crate) no_wait: bool,
 }
 
 /// `topics`.

@@ -7,7 +7,7 @@ use clap::{CommandFactory as _, Parser as _};
 use crate::args::Cli;
 
 /// Commands that are planned: a text that names one before it is there sends people astray.
-const PLANNED: [&str; 5] = ["monitor", "snapshot", "replay", "quarantine", "receipts"];
+const PLANNED: [&str; 4] = ["monitor", "replay", "quarantine", "receipts"];
 
 /// Sources whose texts people see; tests and generated help are none of them.
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) {

@@ -5,10 +5,13 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use lienthong_schemas::counted;
 use lienthong_telemetry::SERVICE;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior};
+
+use crate::status_record::LoadRecord;
 
 /// How often counts are told.
 const COUNTS: Duration = Duration::from_secs(10);
@@ -20,10 +23,16 @@ static BARS: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
 
 /// Something that counts.
 pub(crate) trait Counts: Clone + Send + Sync + 'static {
-    /// Events so far.
+    /// What is counted.
+    const WHAT: &'static str = "events";
+    /// How many so far.
     fn done(&self) -> u64;
     /// In a word, and why when it waits or has halted.
     fn state(&self) -> (&'static str, Option<&str>);
+    /// Rows that somebody asked for and that are being loaded.
+    fn load(&self) -> Option<LoadRecord> {
+        None
+    }
 }
 
 /// Whose progress it is.
@@ -75,7 +84,10 @@ struct Teller<C> {
 impl<C: Counts> Teller<C> {
     fn new(title: Title, status: watch::Receiver<C>) -> Self {
         let bar = std::io::stderr().is_terminal().then(|| BARS.add(ProgressBar::new_spinner()));
-        let style = ProgressStyle::with_template("{spinner} {msg} {pos} events {per_sec} {elapsed}");
+        let style = ProgressStyle::with_template(&format!(
+            "{{spinner}} {{msg}} {{pos}} {} {{per_sec}} {{elapsed}}",
+            C::WHAT
+        ));
         if let (Some(bar), Ok(style)) = (&bar, style) {
             bar.set_style(style);
         }
@@ -121,7 +133,8 @@ impl<C: Counts> Teller<C> {
         let status = self.status.borrow();
         let (done, (state, _)) = (status.done(), status.state());
         if let Some(bar) = &self.bar {
-            bar.set_message(format!("{} ({state}):", self.title.name));
+            let load = status.load().map(|load| format!(" {},", loading(&load))).unwrap_or_default();
+            bar.set_message(format!("{} ({state}):{load}", self.title.name));
             bar.set_position(done);
             return;
         }
@@ -129,6 +142,11 @@ impl<C: Counts> Teller<C> {
         let Title { kind, name } = &self.title;
         let per_second = (done.saturating_sub(before) as f64 / at.elapsed().as_secs_f64()).round() as u64;
         tracing::info!(target: SERVICE, kind, name, state, events = done, per_second, "counts");
+        if let Some(load) = status.load() {
+            let remaining = load.remaining().unwrap_or_default();
+            let (request, rows, estimated) = (load.id, load.rows, load.estimated);
+            tracing::info!(target: SERVICE, kind, name, request, rows, remaining, estimated, "load");
+        }
         drop(status);
         self.counted = (Instant::now(), done);
     }
@@ -139,6 +157,13 @@ impl<C: Counts> Teller<C> {
             bar.finish_and_clear();
         }
     }
+}
+
+/// How far a load has come, in words.
+pub(crate) fn loading(load: &LoadRecord) -> String {
+    let about = if load.estimated { "about " } else { "" };
+    let remaining = load.remaining().map(|rows| format!(", {about}{rows} remaining")).unwrap_or_default();
+    format!("{} loaded{remaining}", counted(load.rows, "row"))
 }
 
 /// Standard error, beside the bars.

@@ -14,6 +14,8 @@ pub(crate) trait Reports: Clone + Send + Sync + 'static {
     fn record(&self, name: &str) -> StatusRecord;
 }
 
+/// As [`INTERVAL`], while rows are loaded that somebody asked for and watches.
+const LOADING: Duration = Duration::from_secs(1);
 /// Once the work has ended, a log that is away is waited for so long.
 const LAST: Duration = Duration::from_secs(2);
 
@@ -55,14 +57,18 @@ async fn records<R: Reports>(log: Arc<dyn Log>, name: &str, mut status: watch::R
             return;
         }
         let changed = async {
-            // Only a change of state is told at once; counters wait for the interval.
+            // Only a change of state is told at once, and a load's end; counters wait for the interval.
             while status.changed().await.is_ok() {
-                if status.borrow().record(name).state != current.state {
+                let now = status.borrow().record(name);
+                if now.state != current.state
+                    || (now.served, now.loads.len()) != (current.served, current.loads.len())
+                {
                     return;
                 }
             }
         };
+        let loading = current.loads.iter().any(|load| !load.done);
         // Either way the next round tells.
-        let _ = tokio::time::timeout(INTERVAL, changed).await;
+        let _ = tokio::time::timeout(if loading { LOADING } else { INTERVAL }, changed).await;
     }
 }

@@ -36,6 +36,8 @@ pub(crate) fn merge(
         merged.retained = merged.retained.max(other.retained);
         merged.cause = merged.cause.or(other.cause);
         merged.at = merged.at.max(other.at);
+        merged.served = merged.served.max(other.served);
+        merged.loads.extend(other.loads);
     }
     Some(merged)
 }
@@ -72,6 +74,8 @@ pub(crate) mod tests {
             quarantined: 0,
             retained: None,
             partitions: None,
+            loads: Vec::new(),
+            served: None,
             instance: instance.into(),
             at,
         }

@@ -3,6 +3,7 @@
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use lienthong_capture::LoadProgress;
 use lienthong_log::{Log, LogError};
 use serde::{Deserialize, Serialize};
 
@@ -41,11 +42,53 @@ pub(crate) struct StatusRecord {
     /// Partitions of the live topic behind `fresh_through`; null where one process always has all.
     #[serde(default)]
     pub(crate) partitions: Option<Vec<i32>>,
+    /// How far requests for rows have come, the newest last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) loads: Vec<LoadRecord>,
+    /// Number of the first request for rows that is not served; null where nobody can ask.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) served: Option<i64>,
     /// Which process: several may hold parts of one subscription.
     #[serde(default)]
     pub(crate) instance: String,
     /// When this was written, microseconds.
     pub(crate) at: i64,
+}
+
+/// How far a request for rows has come.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct LoadRecord {
+    /// The request.
+    pub(crate) id: String,
+    /// Rows read and in the log, or come as changes meanwhile.
+    pub(crate) rows: u64,
+    /// Keys that no row has.
+    pub(crate) missing: u64,
+    /// Rows or keys in all, where it is known.
+    pub(crate) total: Option<u64>,
+    /// The total is a guess.
+    pub(crate) estimated: bool,
+    /// Nothing more comes.
+    pub(crate) done: bool,
+    /// Why nothing comes.
+    pub(crate) refused: Option<String>,
+}
+
+impl From<&LoadProgress> for LoadRecord {
+    fn from(load: &LoadProgress) -> Self {
+        let LoadProgress { id, rows, missing, total, estimated, done, refused } = load.clone();
+        Self { id, rows, missing, total, estimated, done, refused }
+    }
+}
+
+impl LoadRecord {
+    /// Rows that are still to come, as far as it is known.
+    pub(crate) fn remaining(&self) -> Option<u64> {
+        if self.done {
+            return Some(0);
+        }
+        self.total.map(|total| total.saturating_sub(self.rows + self.missing))
+    }
 }
 
 impl StatusRecord {

@@ -7,6 +7,7 @@
 pub mod event;
 pub mod keys;
 pub mod ledger;
+pub mod load;
 pub mod participant;
 pub mod position;
 pub mod predicate;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use lienthong_schemas::Cell;
 
+use crate::load::{LoadProgress, LoadRequest};
 use crate::position::{Lineage, Position};
 use crate::predicate::PredicateType;
 
@@ -88,6 +89,9 @@ pub struct BrokenValue {
 pub trait RowVisitor: Send {
     /// Takes one row. Everything needed of it must be copied before returning.
     fn row(&mut self, row: &RowChange<'_>);
+
+    /// The rows to come were asked for as this event alone; `None`: as every event of their table again.
+    fn asked(&mut self, _event: Option<&str>) {}
 }
 
 /// Bounds of one poll.
@@ -150,6 +154,23 @@ pub trait Source: Send {
 
     /// Gives out the next changes. Returns with `rows == 0` and `caught_up` when there is nothing new.
     async fn poll(&mut self, limit: PollLimit, visitor: &mut dyn RowVisitor) -> Result<Polled, SourceError>;
+
+    /// Takes rows that somebody asks for, to be given out as `Snapshot` rows beside the changes; between `seek` and the first poll or
+    /// between two polls, and one request at a time. `number` orders requests; a position holds how far the one has come, and with the
+    /// same number again it goes on there. `Err` is why it is not served; the number counts as served then. Only where `served` tells.
+    async fn load(&mut self, _number: i64, _request: Result<LoadRequest, String>) -> Result<(), SourceError> {
+        Ok(())
+    }
+
+    /// The number of the first request that has not been served as a whole; `None` where the source has not been sought, or cannot.
+    fn served(&self) -> Option<i64> {
+        None
+    }
+
+    /// How far the newest request has come that `load` was given; also when it is done, or refused.
+    fn load_progress(&self) -> Option<LoadProgress> {
+        None
+    }
 
     /// Returns when something new may be there, at the latest after `at_most`. May return early.
     async fn wait(&mut self, at_most: Duration) -> Result<(), SourceError>;

@@ -194,6 +194,8 @@ pub(super) fn the_broker_refuses_whatever_client_asks(guarded: &Guarded) -> Resu
         (PARTICIPANT, Produce("lt.residence.live"), NO_TOPIC),
         (PARTICIPANT, Produce("lt.residence.bulk"), NO_TOPIC),
         (PARTICIPANT, Produce("lt.quarantine.mps.residence"), NO_TOPIC),
+        (PARTICIPANT, Produce("lt.request.mps.residence"), NO_TOPIC),
+        (router, Consume("lt.request.homeaffairs.admin-units"), NO_TOPIC),
         (PARTICIPANT, Consume("lt.residence.live"), NO_TOPIC),
         (PARTICIPANT, Offsets, NO_GROUP),
         // May read it, so that only the record itself can be refused.

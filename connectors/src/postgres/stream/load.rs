@@ -10,10 +10,11 @@ use lienthong_contract::source::Side;
 use sqlx::postgres::PgConnection;
 use sqlx::{Connection as _, Row as _};
 
+use super::super::asked::ChunkQuery;
 use super::super::decode;
 use super::tables::StreamTable;
 use super::visible::Snapshot;
-use crate::identifier::safe;
+use crate::asked::Passed;
 use crate::text::render;
 
 /// A row that was read.
@@ -43,15 +44,16 @@ pub(super) struct Chunk {
     standing: HashSet<Vec<String>>,
     /// A row was changed of which cannot be said which it is: all have to be read again.
     pub(super) spoiled: bool,
+    /// Where somebody has asked for the rows: what giving them out comes to.
+    pub(super) asked: Option<Passed>,
 }
 
 impl Chunk {
-    /// Reads the rows behind `after`, at most `limit`.
+    /// Reads the rows that `query` gives.
     pub(super) async fn read(
         conn: &mut PgConnection,
         (table, of): (usize, &StreamTable),
-        after: Option<&[String]>,
-        limit: usize,
+        query: &ChunkQuery,
     ) -> Result<Self, sqlx::Error> {
         let broken = || sqlx::Error::Protocol("a snapshot is no snapshot".to_owned());
         let mut transaction = conn.begin_with("begin isolation level repeatable read, read only").await?;
@@ -61,12 +63,7 @@ impl Chunk {
              (pg_catalog.pg_current_wal_insert_lsn() - '0/0'::pg_lsn)::bigint as until, \
              (extract(epoch from pg_catalog.clock_timestamp()) * 1000000)::bigint as time";
         let head = sqlx::query(sql).fetch_one(&mut *transaction).await?;
-        let sql = if after.is_some() { &of.captured.next_chunk } else { &of.captured.first_chunk };
-        let mut query = sqlx::query(safe(sql.clone())).bind(i64::try_from(limit).unwrap_or(i64::MAX));
-        for key in after.into_iter().flatten().take(of.captured.key_count) {
-            query = query.bind(key.clone());
-        }
-        let found = query.fetch_all(&mut *transaction).await?;
+        let found = query.query().fetch_all(&mut *transaction).await?;
         transaction.commit().await?;
         let (mut rows, mut standing) = (VecDeque::with_capacity(found.len()), HashSet::new());
         let mut arena = Bump::new();
@@ -82,10 +79,11 @@ impl Chunk {
             snapshot: Snapshot::parse(head.try_get("snapshot")?).ok_or_else(broken)?,
             time: head.try_get("time")?,
             until: head.try_get::<i64, _>("until")?.unsigned_abs(),
-            more: rows.len() >= limit,
+            more: rows.len() >= query.limit,
             rows,
             standing,
             spoiled: false,
+            asked: None,
         })
     }
 

@@ -1,6 +1,7 @@
 //! Capture from the write-ahead log: a publication says which tables, a replication slot keeps the log until it is let go.
 
 mod admin;
+mod asked;
 mod change;
 mod check;
 mod connection;

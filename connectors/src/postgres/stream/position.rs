@@ -7,6 +7,8 @@ use lienthong_contract::position::Position;
 use lienthong_contract::source::SourceError;
 use serde::{Deserialize, Serialize};
 
+use crate::asked::Asked;
+
 /// Version of the text's form.
 const FORM: u32 = 1;
 
@@ -70,12 +72,23 @@ pub(super) struct LogPosition {
     pub(super) loaded: Vec<Member>,
     /// The first load under way.
     pub(super) snap: Option<FirstLoad>,
+    /// Rows that somebody has asked for.
+    #[serde(default, skip_serializing_if = "Asked::is_new")]
+    pub(super) asked: Asked,
 }
 
 impl LogPosition {
     /// Nothing of what the slot of `log` keeps from `end` on.
     pub(super) fn start(log: &str, end: u64) -> Self {
-        Self { v: FORM, log: log.to_owned(), end, split: None, loaded: Vec::new(), snap: None }
+        Self {
+            v: FORM,
+            log: log.to_owned(),
+            end,
+            split: None,
+            loaded: Vec::new(),
+            snap: None,
+            asked: Asked::default(),
+        }
     }
 
     /// Reads the text of a position in `log`.

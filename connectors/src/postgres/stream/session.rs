@@ -4,16 +4,16 @@ use std::time::Duration;
 
 use bumpalo::Bump;
 use lienthong_contract::keys::HashKey;
+use lienthong_contract::load::LoadProgress;
 use lienthong_contract::predicate::PredicateType;
-use lienthong_contract::source::{Place, Polled, RowChange, RowOp, RowVisitor, Side, SourceError};
+use lienthong_contract::source::{Place, Polled, RowChange, RowVisitor, SourceError};
 use pgwire_replication::ReplicationEvent;
 use sqlx::postgres::PgConnection;
 use sqlx::{Connection as _, Row as _};
 use tokio::time::Instant;
 
-use super::super::decode;
+use super::super::asked::{Load, refusal};
 use super::super::error::source_error;
-use super::super::poll::snapshot_id;
 use super::super::session::{PATIENCE, within};
 use super::super::wal::message::{EPOCH_MICROS, Message};
 use super::change::{self, Changed, Unreadable};
@@ -21,6 +21,7 @@ use super::connection::{Stream, told};
 use super::load::Chunk;
 use super::position::{LogPosition, Member, Split};
 use super::tables::Tables;
+use super::visible::Snapshot;
 
 /// How long a poll waits for the stream before it looks what keeps it.
 const STEP: Duration = Duration::from_millis(20);
@@ -28,19 +29,21 @@ const STEP: Duration = Duration::from_millis(20);
 const LONGEST: Duration = Duration::from_millis(300);
 /// How long a poll goes on while something comes.
 const BUSY: Duration = Duration::from_secs(1);
+/// A chunk that somebody asks for may take so long: changes wait meanwhile.
+const ASKED: Duration = Duration::from_secs(20);
 /// How often the server is made to write what it has not written yet, but for once per chunk of a first load.
 const BEAT: Duration = Duration::from_secs(1);
 
 /// An open source.
 pub(super) struct Session {
-    name: String,
+    pub(super) name: String,
     /// The connection that holds the lock and reads first loads.
     pub(super) conn: PgConnection,
     stream: Option<Stream>,
     pub(super) tables: Tables,
     pub(super) members: Vec<Member>,
-    secret: HashKey,
-    position: Option<LogPosition>,
+    pub(super) secret: HashKey,
+    pub(super) position: Option<LogPosition>,
     /// Everything that was committed before this place has come. Between two transactions it is the end of the position.
     reached: u64,
     /// The transaction that is being read.
@@ -48,7 +51,12 @@ pub(super) struct Session {
     /// Came while somebody waited.
     pending: Option<ReplicationEvent>,
     pub(super) chunk: Option<Chunk>,
-    /// While a first load is under way: transactions that have been given out and that a snapshot to come may not see yet.
+    /// Rows that somebody asks for, and how far the newest request has come.
+    pub(super) load: Option<Load>,
+    pub(super) told: Option<LoadProgress>,
+    /// Rows of a request were being read when an error came.
+    pub(super) asking: bool,
+    /// Transactions that have been given out and that a snapshot to come may not see yet.
     pub(super) delivered: Vec<u32>,
     /// A chunk was read too soon; not again before then.
     not_before: Option<Instant>,
@@ -56,7 +64,7 @@ pub(super) struct Session {
     /// Ends of polls with the rows given out up to there, as far as they are not forgotten.
     given: Vec<(u64, u64)>,
     caught_up: bool,
-    arena: Bump,
+    pub(super) arena: Bump,
 }
 
 /// A transaction that has begun and not ended.
@@ -99,6 +107,9 @@ impl Session {
             open: None,
             pending: None,
             chunk: None,
+            load: None,
+            told: None,
+            asking: false,
             delivered: Vec::new(),
             not_before: None,
             beaten: None,
@@ -175,7 +186,7 @@ impl Session {
             look = Some(Look { time, written });
             let loading = self.parts()?.1.snap.is_some();
             self.caught_up = self.open.is_none() && self.reached >= written && !loading;
-            if self.caught_up || rows > 0 || began.elapsed() >= LONGEST {
+            if (self.caught_up && self.chunk.is_none()) || rows > 0 || began.elapsed() >= LONGEST {
                 break;
             }
             if self.chunk.is_some() {
@@ -216,7 +227,8 @@ impl Session {
     /// Waits until a transaction has begun to come. What only moves the end on is taken on the way.
     pub(super) async fn wait(&mut self, at_most: Duration) -> Result<(), SourceError> {
         let deadline = Instant::now() + at_most;
-        while self.pending.is_none() {
+        let deadline = self.due().map_or(deadline, |due| deadline.min(due));
+        while self.chunk.is_none() && self.pending.is_none() {
             let Ok(event) = tokio::time::timeout_at(deadline, self.parts()?.0.next()).await else {
                 return Ok(());
             };
@@ -231,13 +243,21 @@ impl Session {
 
     async fn look(&mut self) -> Result<Look, SourceError> {
         let sql = "select (extract(epoch from pg_catalog.clock_timestamp()) * 1000000)::bigint as time, \
-             (pg_catalog.pg_current_wal_insert_lsn() - '0/0'::pg_lsn)::bigint as written";
+             (pg_catalog.pg_current_wal_insert_lsn() - '0/0'::pg_lsn)::bigint as written, \
+             pg_catalog.pg_current_snapshot()::text as snapshot";
         let asking = async {
             let row = sqlx::query(sql).fetch_one(&mut self.conn).await?;
             let written: i64 = row.try_get("written")?;
-            Ok(Look { time: row.try_get("time")?, written: written.unsigned_abs() })
+            let look = Look { time: row.try_get("time")?, written: written.unsigned_abs() };
+            Ok((look, row.try_get::<String, _>("snapshot")?))
         };
-        within(PATIENCE, asking).await.map_err(|error| source_error(&self.name, &error))
+        let (look, snapshot) =
+            within(PATIENCE, asking).await.map_err(|error| source_error(&self.name, &error))?;
+        // What one snapshot sees every later one sees.
+        if let Some(snapshot) = Snapshot::parse(&snapshot) {
+            self.delivered.retain(|xid| !snapshot.sees(*xid));
+        }
+        Ok(look)
     }
 
     /// What others have begun to write may stay in the server's memory, and then nothing tells that the stream has come to its end.
@@ -284,8 +304,7 @@ impl Session {
                 let ended = self.open.take();
                 let (_, position) = self.parts()?;
                 position.split = None;
-                let loading = position.snap.is_some();
-                self.delivered.extend(ended.filter(|_| loading).map(|open| open.xid));
+                self.delivered.extend(ended.map(|open| open.xid));
                 self.reach(end_lsn.as_u64())?;
             }
             ReplicationEvent::XLogData { data, .. } => return self.message(&data, visitor).await,
@@ -412,28 +431,39 @@ impl Session {
         Ok(rows)
     }
 
-    /// Whether the next chunk of a first load is to be read now: between two transactions.
+    /// Whether the next chunk is to be read now: between two transactions.
     fn wants_chunk(&self) -> bool {
         let position = self.position.as_ref();
         self.chunk.is_none()
             && self.open.is_none()
-            && position.is_some_and(|position| position.snap.is_some() && position.split.is_none())
+            && position.is_some_and(|position| {
+                position.split.is_none() && (position.snap.is_some() || self.load_is_due())
+            })
             && self.not_before.is_none_or(|at| Instant::now() >= at)
     }
 
     pub(super) async fn read_chunk(&mut self, limit: usize) -> Result<(), SourceError> {
-        let (_, position) = self.parts()?;
-        let Some(snap) = position.snap.clone() else { return Ok(()) };
-        let Some(table) = self.tables.named(&snap.table.table) else { return Ok(()) };
-        let of = &self.tables.all[table];
-        let reading = Chunk::read(&mut self.conn, (table, of), snap.after.as_deref(), limit);
-        let chunk = within(PATIENCE, reading).await.map_err(|error| source_error(&self.name, &error))?;
+        let Some((table, query)) = self.next_chunk(limit) else { return Ok(()) };
+        self.asking = self.serves();
+        let reading = Chunk::read(&mut self.conn, (table, &self.tables.all[table]), &query);
+        let mut chunk = match within(if self.asking { ASKED } else { PATIENCE }, reading).await {
+            Ok(chunk) => chunk,
+            Err(error) => match refusal(&error).filter(|_| self.asking) {
+                Some(reason) => {
+                    self.refuse(&reason);
+                    return Ok(());
+                }
+                None => return Err(source_error(&self.name, &error)),
+            },
+        };
+        self.asking = false;
         // A commit stands in the log before others see it, for long where it waits for a standby.
         let too_soon = self.delivered.iter().any(|xid| !chunk.snapshot.sees(*xid));
-        self.delivered.retain(|xid| !chunk.snapshot.is_past(*xid));
+        self.delivered.retain(|xid| !chunk.snapshot.sees(*xid));
         if too_soon {
             self.not_before = Some(Instant::now() + STEP);
         } else {
+            self.mark(&mut chunk, query.limit);
             self.chunk = Some(chunk);
             self.beaten = None;
         }
@@ -447,41 +477,21 @@ impl Session {
         if chunk.spoiled {
             return Ok(0);
         }
-        // Behind all that has come, before all that comes: the commit of that stands at `reached` or later.
-        let place = Some(Place { lsn: self.reached.saturating_sub(1), index: u32::MAX });
-        let table = chunk.table;
+        if let Some(passed) = chunk.asked.take() {
+            return self.give_asked(chunk, passed, visitor);
+        }
+        let snap = |position: &LogPosition| position.snap.as_ref().map(|snap| snap.run.clone());
+        let Some(run) = self.position.as_ref().and_then(snap) else { return Ok(0) };
         let mut rows = 0;
         while rows < limit {
             let Some(row) = chunk.rows.pop_front() else { break };
-            let Some(snap) = self.position.as_mut().and_then(|position| position.snap.as_mut()) else {
-                break;
-            };
-            let of = &self.tables.all[table];
             if chunk.stands(&row) {
-                self.arena.reset();
-                let mut broken = Vec::new();
-                let json = self.arena.alloc_str(&row.json);
-                let Ok(cells) =
-                    decode::row(json, &of.captured.needed, (Side::After, &mut broken), &self.arena)
-                else {
-                    let gap = format!("a row of {} cannot be read", of.captured.name);
-                    return Err(SourceError::Gap { gap, fix: "report this as a defect".to_owned() });
-                };
-                let id = &snapshot_id(&self.secret, &snap.run, &of.captured.name, &row.key);
-                let (op, time, broken) = (RowOp::Snapshot, chunk.time, &broken);
-                visitor.row(&RowChange {
-                    table,
-                    op,
-                    id,
-                    time,
-                    place,
-                    before: None,
-                    after: Some(cells),
-                    broken,
-                });
+                self.visit(&chunk, &row, &run, visitor)?;
                 rows += 1;
             }
-            snap.after = Some(row.key);
+            if let Some(snap) = self.position.as_mut().and_then(|position| position.snap.as_mut()) {
+                snap.after = Some(row.key);
+            }
         }
         if !chunk.rows.is_empty() {
             self.chunk = Some(chunk);
@@ -491,6 +501,12 @@ impl Session {
             position.table_loaded(&self.members);
         }
         Ok(rows)
+    }
+
+    /// The place of a row that was read: behind all that has come, before all that comes, since the commit of that stands at `reached`
+    /// or later.
+    pub(super) fn behind(&self) -> Option<Place> {
+        Some(Place { lsn: self.reached.saturating_sub(1), index: u32::MAX })
     }
 
     /// Lets go of everything before the end of a position.

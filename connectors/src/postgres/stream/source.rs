@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use lienthong_contract::keys::HashKey;
+use lienthong_contract::load::{LoadProgress, LoadRequest};
 use lienthong_contract::position::{Lineage, Position};
 use lienthong_contract::predicate::PredicateType;
 use lienthong_contract::source::{PollLimit, Polled, RowVisitor, Source, SourceError, TableCapture};
@@ -23,6 +24,8 @@ use crate::identifier::TableName;
 
 /// The server gives lock and slot back when it notices that their holder has gone.
 const GIVEN_BACK: Duration = Duration::from_secs(5);
+/// So often the rows of a request are tried to be read.
+const TRIES: u32 = 3;
 /// Pause between looks at it.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -39,6 +42,8 @@ pub(crate) struct LogSource {
     left: bool,
     /// Server, database and slot, as positions name them.
     log: String,
+    /// The request whose rows could not be read, and how often in a row: it must not keep changes from being published for ever.
+    failed: Option<(i64, u32)>,
     /// The slot kept the log from here on when it was looked at.
     confirmed: u64,
 }
@@ -61,6 +66,7 @@ impl LogSource {
             session: None,
             left: false,
             log: String::new(),
+            failed: None,
             confirmed: 0,
         }
     }
@@ -81,6 +87,12 @@ impl LogSource {
     }
 
     async fn leave(&mut self, session: Session) {
+        if session.asking
+            && let Some(number) = session.served()
+        {
+            let times = self.failed.filter(|(of, _)| *of == number).map_or(0, |(_, times)| times);
+            self.failed = Some((number, times + 1));
+        }
         session.close().await;
         self.left = true;
     }
@@ -280,6 +292,29 @@ impl Source for LogSource {
                 Err(error)
             }
         }
+    }
+
+    async fn load(&mut self, number: i64, request: Result<LoadRequest, String>) -> Result<(), SourceError> {
+        let mut session = self.take_session()?;
+        let given_up = self.failed.is_some_and(|(of, times)| of == number && times >= TRIES);
+        let request =
+            if given_up { Err("its rows could not be read several times over".to_owned()) } else { request };
+        match session.load(number, request).await {
+            Ok(()) => self.session = Some(session),
+            Err(error) => {
+                self.leave(session).await;
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    fn served(&self) -> Option<i64> {
+        self.session.as_ref().and_then(Session::served)
+    }
+
+    fn load_progress(&self) -> Option<LoadProgress> {
+        self.session.as_ref().and_then(Session::load_progress)
     }
 
     async fn wait(&mut self, at_most: Duration) -> Result<(), SourceError> {

@@ -29,15 +29,10 @@ impl Snapshot {
         self.xmax.saturating_add_signed(i64::from(distance))
     }
 
-    /// Whether the snapshot sees what a transaction wrote that has committed, or commits one day.
+    /// Whether the snapshot sees what a transaction wrote that has committed, or commits one day. So does every later snapshot.
     pub(super) fn sees(&self, xid: u32) -> bool {
         let xid = self.whole(xid);
         xid < self.xmin || (xid < self.xmax && !self.running.contains(&xid))
-    }
-
-    /// Whether every snapshot to come sees it.
-    pub(super) fn is_past(&self, xid: u32) -> bool {
-        self.whole(xid) < self.xmin
     }
 }
 
@@ -50,7 +45,6 @@ mod tests {
         let snapshot = Snapshot::parse("10:15:10,13").unwrap();
         let seen: Vec<u32> = (7..20).filter(|xid| snapshot.sees(*xid)).collect();
         assert_eq!(seen, [7, 8, 9, 11, 12, 14]);
-        assert!(snapshot.is_past(9) && !snapshot.is_past(11));
         assert_eq!(Snapshot::parse("10:10:").map(|snapshot| snapshot.sees(10)), Some(false));
         for text in ["", "10", "10:15", "10:15:x", "10:15:1:1", "a:15:"] {
             assert_eq!(Snapshot::parse(text), None, "{text}");
@@ -67,6 +61,5 @@ mod tests {
         {
             assert_eq!(snapshot.sees(xid), seen, "{xid}");
         }
-        assert!(snapshot.is_past(u32::MAX - 5) && !snapshot.is_past(u32::MAX));
     }
 }

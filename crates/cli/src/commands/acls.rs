@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use lienthong_capture::requests::topic as request_topic;
 use lienthong_log::kafka::READER;
 use lienthong_router::subscription::group;
 use lienthong_schemas::{nearest, shown};
@@ -119,13 +120,14 @@ fn connector(site: &Site, id: &str) -> Option<Role> {
     let own = lienthong_capture::topics(&participant.publications);
     Some(Role {
         name: id.to_owned(),
-        why: "writes its own families, its claims, its state and its quarantine; reads back what it wrote itself",
+        why: "writes its own families, its claims, its state and its quarantine; reads back what it wrote itself, and what it is asked for",
         grants: vec![
             topics(
                 own.into_iter().chain(["lt.positions", "lt.status"].map(str::to_owned)),
                 &["Read", "Write", "DescribeConfigs"],
             ),
             topics([format!("lt.quarantine.{id}")], &["Write", "DescribeConfigs"]),
+            topics([request_topic(id)], &["Read", "Write"]),
             readers(),
         ],
     })

@@ -20,7 +20,7 @@ use crate::observe_connector;
 use crate::output;
 use crate::progress::{Counts, Progress, Title};
 use crate::reporter::{Reports, report};
-use crate::status_record::{StatusRecord, instance, now};
+use crate::status_record::{LoadRecord, StatusRecord, instance, now};
 
 /// Rows per batch: large enough that costs per batch vanish, small enough for 64 MiB with three batches in hand.
 const BATCH_ROWS: usize = 4_000;
@@ -72,23 +72,8 @@ async fn serve(
     compiled: &Participant,
     observer: &Observer,
 ) -> Result<(), Failure> {
-    let keys = context.keys()?;
-    let log = context.checked_log()?;
-    let connector = connector(compiled, keys, &log);
     let capture = capture(context, options.once, options.heartbeat, &options.participant, observer);
-    let (sender, receiver) = watch::channel(Status::default());
-    let reporter = tokio::spawn(report(log, options.participant.clone(), receiver.clone()));
-    let title = Title { kind: "connector", name: options.participant.clone() };
-    let progress = Progress::start(title, receiver.clone());
-    observe_connector::watch(observer, &options.participant, receiver.clone());
-    let outcome = lienthong_capture::run(connector, capture, sender, context.shutdown.clone()).await;
-    progress.finish().await;
-    let events = receiver.borrow().events;
-    let quarantined = receiver.borrow().quarantined;
-    // Ends by itself: the sender is gone.
-    let reported = reporter.await;
-    outcome?;
-    reported?;
+    let Status { events, quarantined, .. } = work(context, compiled, capture, observer).await?;
     output::done(
         context.output,
         &format!(
@@ -111,6 +96,32 @@ async fn serve(
         return Err(Failure::new(Code::Differences, line));
     }
     Ok(())
+}
+
+/// A connector's life with all that tells of it; gives its last state.
+pub(super) async fn work(
+    context: &Context,
+    compiled: &Participant,
+    capture: CaptureOptions,
+    observer: &Observer,
+) -> Result<Status, Failure> {
+    let participant = compiled.participant.to_string();
+    let keys = context.keys()?;
+    let log = context.checked_log()?;
+    let connector = connector(compiled, keys, &log);
+    let (sender, receiver) = watch::channel(Status::default());
+    let reporter = tokio::spawn(report(log, participant.clone(), receiver.clone()));
+    let title = Title { kind: "connector", name: participant.clone() };
+    let progress = Progress::start(title, receiver.clone());
+    observe_connector::watch(observer, &participant, receiver.clone());
+    let outcome = lienthong_capture::run(connector, capture, sender, context.shutdown.clone()).await;
+    progress.finish().await;
+    let status = receiver.borrow().clone();
+    // Ends by itself: the sender is gone.
+    let reported = reporter.await;
+    outcome?;
+    reported?;
+    Ok(status)
 }
 
 /// A participant's connector, ready to run.
@@ -146,7 +157,7 @@ pub(super) fn capture(
     }
 }
 
-fn participant<'a>(context: &'a Context, id: &str) -> Result<&'a Participant, Failure> {
+pub(super) fn participant<'a>(context: &'a Context, id: &str) -> Result<&'a Participant, Failure> {
     context.site.participant(id).ok_or_else(|| {
         let near = nearest(id, context.site.participants());
         let hint = near.map(|name| format!("; did you mean {name}?")).unwrap_or_default();
@@ -168,6 +179,8 @@ impl Reports for Status {
             quarantined: self.quarantined,
             retained: self.retained,
             partitions: None,
+            loads: self.loads.iter().map(LoadRecord::from).collect(),
+            served: self.served,
             instance: instance(),
             at: now(),
         }
@@ -181,6 +194,10 @@ impl Counts for Status {
 
     fn state(&self) -> (&'static str, Option<&str>) {
         words(&self.state)
+    }
+
+    fn load(&self) -> Option<LoadRecord> {
+        self.loads.iter().find(|load| !load.done).map(LoadRecord::from)
     }
 }
 

@@ -7,6 +7,8 @@ mod demo;
 mod keys;
 pub(crate) mod route;
 mod schema;
+mod snapshot;
+mod snapshot_keys;
 mod status;
 mod tail;
 mod topics;
@@ -110,6 +112,10 @@ pub(crate) async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Route(options) => {
             let context = Context::load(global, stop)?;
             context.in_time(route::run(&context, options)).await
+        }
+        Command::Snapshot(options) => {
+            let context = Context::load(global, stop)?;
+            context.in_time(snapshot::run(&context, options)).await
         }
         Command::Status(options) => status::run(&Context::load(global, stop)?, options.watch).await,
         Command::Topics { action } => topics::run(&Context::load(global, stop)?, action).await,

@@ -171,6 +171,8 @@ impl Reports for Status {
             quarantined: 0,
             retained: None,
             partitions: Some(self.live_partitions()),
+            loads: Vec::new(),
+            served: None,
             instance: instance(),
             at: now(),
         }

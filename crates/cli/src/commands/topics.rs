@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use lienthong_capture::requests;
 use lienthong_log::TopicSpec;
 use lienthong_schemas::{Catalogue, counted};
 use lienthong_site::LogAddress;
@@ -63,7 +64,7 @@ fn row(topic: &TopicSpec) -> Vec<Value> {
     vec![json!(topic.name), json!(topic.partitions), json!(days), json!(topic.compacted)]
 }
 
-/// Every topic of a site: two per family and publisher that has its own, the bus's own, and one for quarantine per participant.
+/// Every topic of a site: two per family and publisher that has its own, the bus's own, and one for quarantine and one for requests per participant.
 pub(crate) fn wanted<'a>(
     catalogue: &Catalogue,
     participants: impl Iterator<Item = &'a str>,
@@ -87,7 +88,11 @@ pub(crate) fn wanted<'a>(
     // Receipts and audit answer a data subject for at least the five years of the breach file (Decree 356/2025).
     topics.push(own("lt.receipts".into(), false, Some(DAY * 365 * 5)));
     topics.push(own("lt.audit".into(), false, Some(DAY * 365 * 5)));
-    topics.extend(participants.map(|id| own(format!("lt.quarantine.{id}"), false, Some(DAY * 90))));
+    for id in participants {
+        topics.push(own(format!("lt.quarantine.{id}"), false, Some(DAY * 90)));
+        // A request that a connector has not met for so long is asked again.
+        topics.push(own(requests::topic(id), false, Some(DAY * 7)));
+    }
     topics
 }
 
