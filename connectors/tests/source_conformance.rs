@@ -25,6 +25,8 @@ mod nested;
 mod postgres_cost;
 #[path = "source_promises/postgres_log.rs"]
 mod postgres_log;
+#[path = "source_promises/postgres_log_forms.rs"]
+mod postgres_log_forms;
 #[path = "source_promises/postgres_nested.rs"]
 mod postgres_nested;
 #[path = "source_promises/postgres_order.rs"]

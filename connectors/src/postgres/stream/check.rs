@@ -9,7 +9,7 @@ use sqlx::postgres::PgConnection;
 use super::super::catalogue::{self, Table};
 use super::super::error::source_error;
 use super::super::outbox_check::{obstacles, rights};
-use super::super::wal::types::{DESCRIBE, Described, Types};
+use super::super::wal::types::{DESCRIBE, Described, Type, Types};
 use super::position::Member;
 use super::setup::LogNames;
 use crate::identifier::{TableName, quote};
@@ -22,6 +22,8 @@ pub(super) struct Checked {
     pub(super) members: Vec<Member>,
     /// The types of the captured columns.
     pub(super) types: Vec<Described>,
+    /// Every value of the tables can come in binary form, and every captured one is read from it.
+    pub(super) binary: bool,
     /// What keeps a table from being captured whatever `prepare` does, with what mends it.
     pub(super) obstacles: Vec<(String, String)>,
     /// What `prepare` has to make.
@@ -89,6 +91,7 @@ pub(super) async fn check(
         tables: Vec::new(),
         members: Vec::new(),
         types: Vec::new(),
+        binary: true,
         obstacles: Vec::new(),
         missing: Vec::new(),
         slot: None,
@@ -257,13 +260,29 @@ async fn columns(
             checked.obstacles.push((problem, fix.clone()));
         }
         let known = u32::try_from(oid).ok().and_then(|oid| types.get(oid));
+        checked.binary &= known.as_ref().is_some_and(Type::binary_fits);
         if known.and_then(|of| of.reading()).is_none() {
             let problem = format!("column {column} of {name} has a type that is not read from the log");
             checked.obstacles.push((problem, fix.clone()));
         }
     }
     checked.types.extend(described);
+    checked.binary &= sendable(conn, table.oid).await?;
     Ok(())
+}
+
+/// Whether the server can send a table in binary form, with the columns that are not captured. It sends a type without such a form as
+/// text, but fails at an array, a range or a row of one.
+async fn sendable(conn: &mut PgConnection, table: i64) -> Result<bool, sqlx::Error> {
+    let sql = "with recursive need (oid, inner_type) as ( \
+         select atttypid, false from pg_catalog.pg_attribute where attrelid = $1::bigint::oid and attnum > 0 and not attisdropped \
+         union select part.oid, true from need join pg_catalog.pg_type t on t.oid = need.oid cross join lateral ( \
+             values (t.typbasetype), (t.typelem) \
+             union all select r.rngsubtype from pg_catalog.pg_range r where r.rngtypid = t.oid or r.rngmultitypid = t.oid \
+             union all select a.atttypid from pg_catalog.pg_attribute a where t.typrelid <> 0 and a.attrelid = t.typrelid \
+                 and a.attnum > 0 and not a.attisdropped) part (oid) where part.oid <> 0) \
+         select coalesce(bool_and(t.typsend <> 0), true) from need join pg_catalog.pg_type t using (oid) where inner_type";
+    sqlx::query_scalar(sql).bind(table).fetch_one(conn).await
 }
 
 /// What the catalogue says of types and those behind them.

@@ -17,7 +17,7 @@ use super::super::poll::snapshot_id;
 use super::super::session::{PATIENCE, within};
 use super::super::wal::message::{EPOCH_MICROS, Message};
 use super::change::{self, Changed, Unreadable};
-use super::connection::{Stream, told};
+use super::connection::{Form, Stream, told};
 use super::load::Chunk;
 use super::position::{LogPosition, Member, Split};
 use super::tables::Tables;
@@ -120,6 +120,11 @@ impl Session {
         self.reached = position.end;
         self.position = Some(position);
         self.stream = Some(stream);
+    }
+
+    /// Whether the stream has come to what must be read as text.
+    pub(super) fn wants_text(&self) -> bool {
+        self.stream.as_ref().is_some_and(|stream| stream.refused)
     }
 
     /// Gives slot and lock back.
@@ -320,10 +325,19 @@ impl Session {
         let oid = match &message {
             Message::Relation(relation) => {
                 let describing = self.tables.describe(&mut self.conn, relation);
-                return within(PATIENCE, describing)
-                    .await
-                    .map_err(|error| source_error(&self.name, &error))?
-                    .map(|()| 0);
+                within(PATIENCE, describing).await.map_err(|error| source_error(&self.name, &error))??;
+                let (fits, oid) = (self.tables.binary_fits(), relation.oid);
+                let stream = self.parts()?.0;
+                if fits || stream.form == Form::Text {
+                    return Ok(0);
+                }
+                tracing::info!(
+                    table = oid,
+                    "a type has no binary form: the log is read as text from here on"
+                );
+                stream.refused = true;
+                let reason = "the log is read again as text".to_owned();
+                return Err(SourceError::Unreachable { source_name: self.name.clone(), reason });
             }
             Message::Truncate { relations, .. } => {
                 return match relations.iter().find_map(|oid| self.tables.of(*oid)) {

@@ -14,7 +14,7 @@ use super::super::error::source_error;
 use super::super::session::{self as connections, PATIENCE, within};
 use super::super::source::lock;
 use super::check::{self, Checked, Slot};
-use super::connection::Stream;
+use super::connection::{Form, Stream};
 use super::position::LogPosition;
 use super::session::Session;
 use super::setup::LogNames;
@@ -39,6 +39,8 @@ pub(crate) struct LogSource {
     left: bool,
     /// Server, database and slot, as positions name them.
     log: String,
+    /// How values are to come; text from then on where the server or a table could not do otherwise.
+    form: Form,
     /// The slot kept the log from here on when it was looked at.
     confirmed: u64,
 }
@@ -61,6 +63,7 @@ impl LogSource {
             session: None,
             left: false,
             log: String::new(),
+            form: Form::Binary,
             confirmed: 0,
         }
     }
@@ -81,6 +84,9 @@ impl LogSource {
     }
 
     async fn leave(&mut self, session: Session) {
+        if session.wants_text() {
+            self.form = Form::Text;
+        }
         session.close().await;
         self.left = true;
     }
@@ -167,6 +173,9 @@ impl LogSource {
                 return Err(error);
             }
         };
+        if !checked.binary {
+            self.form = Form::Text;
+        }
         let tables = Tables::new(&self.captures, &checked.tables, checked.types);
         Ok((Session::new(&self.name, conn, tables, checked.members, self.secret.clone()), lineage))
     }
@@ -227,7 +236,7 @@ impl LogSource {
         let running = within(PATIENCE, asking).await.map_err(|e| self.error(&e))?;
         let unsure = running.into_iter().filter_map(|xid| u32::try_from(xid).ok()).collect();
         let places = (position.end, self.confirmed);
-        let stream = Stream::open(&self.name, &self.url, &self.names, places).await?;
+        let stream = Stream::open(&self.name, &self.url, &self.names, places, self.form).await?;
         session.go_on(position, stream, unsure);
         Ok(())
     }

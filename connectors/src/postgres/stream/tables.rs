@@ -57,6 +57,11 @@ impl Tables {
         self.all.iter().position(|table| table.captured.name == name)
     }
 
+    /// Whether the tables, as far as they have been described, can be read in binary form.
+    pub(super) fn binary_fits(&self) -> bool {
+        self.all.iter().filter_map(|table| table.plan.as_ref()).all(Plan::binary_fits)
+    }
+
     /// What conditions see of a table's cells.
     pub(super) fn column_types(&self, table: usize) -> Vec<PredicateType> {
         let columns = self.all.get(table).into_iter().flat_map(|table| &table.captured.needed);
