@@ -5,18 +5,19 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use bumpalo::Bump;
-use lienthong_contract::event::{Lane, Operation, header, log_sequence, outbox_sequence};
-use lienthong_contract::provoke;
+use lienthong_contract::event::{Lane, Operation, header, log_sequence, outbox_sequence, transaction_id};
 use lienthong_contract::source::{BrokenValue, RowChange, RowOp, RowVisitor, Side, TableCapture};
+use lienthong_contract::{digits, provoke};
 use lienthong_log::record::NewRecord;
 use lienthong_log::{Batch, TopicPartition, murmur2};
 use lienthong_schemas::quality::Flag;
-use lienthong_schemas::{Cell, FieldPath, MAX_SUBJECT_BYTES, date, frame, is_person};
+use lienthong_schemas::{Cell, FieldPath, MAX_SUBJECT_BYTES, frame, is_person};
 use lienthong_telemetry::{Tally, Traces};
 
 use crate::batches::Batches;
 use crate::convert::{Rule, convert, partial_date, rule_of, split_list};
 use crate::correlation;
+use crate::envelope::{Envelope, Held, Stamp, Transaction};
 use crate::publication::{Field, FieldSource, Publication, Subject, by_table};
 use crate::quarantine::{QuarantineKeys, Quarantined};
 use crate::side::{Broken, Judge};
@@ -56,7 +57,8 @@ pub struct EncoderParts {
 #[derive(Debug)]
 pub struct Encoder {
     parts: EncoderParts,
-    by_table: BTreeMap<usize, Vec<usize>>,
+    /// Entries of each table.
+    by_table: Vec<Arc<[usize]>>,
     lanes: Vec<[(Arc<str>, i32); 2]>,
     arena: Bump,
     value: Vec<u8>,
@@ -75,6 +77,12 @@ pub struct Encoder {
     flag_text: String,
     /// The code of the case that the row at hand belongs to; reused.
     correlation: String,
+    envelope: Envelope,
+    transaction: Option<Transaction>,
+    /// An event was pushed since the batches were taken.
+    pushed: bool,
+    /// The row at hand was given out before: it only counts.
+    passing: bool,
     /// Rows that broke their contract and have not been taken.
     pub quarantined: Vec<Quarantined>,
     /// Time of capture for the rows to come, microseconds.
@@ -106,7 +114,9 @@ impl Encoder {
             .iter()
             .map(|entry| Ok([lane(&entry.stem, Lane::Live)?, lane(&entry.stem, Lane::Bulk)?]))
             .collect::<Result<_, String>>()?;
-        let by_table = by_table(&parts.publications);
+        let entries = by_table(&parts.publications);
+        let of = |table| entries.get(&table).cloned().unwrap_or_default().into();
+        let by_table = (0..parts.tables.len()).map(of).collect();
         let tracer = Tracer::new(parts.traces.clone(), &parts.keys.subject);
         let keys = parts.tables.iter().map(key_places).collect();
         Ok(Self {
@@ -124,6 +134,10 @@ impl Encoder {
             flags: Vec::new(),
             flag_text: String::new(),
             correlation: String::new(),
+            envelope: Envelope::default(),
+            transaction: None,
+            pushed: false,
+            passing: false,
             quarantined: Vec::new(),
             recorded_time: 0,
             last_event_time: None,
@@ -136,9 +150,16 @@ impl Encoder {
         self.parts.counter
     }
 
-    /// Records encoded since the last call: batches, each of which must be durable before the next is sent.
-    pub fn take(&mut self) -> Vec<Batch> {
-        self.batches.take()
+    /// Records encoded since the last call: batches, each of which must be durable before the next is sent. While a transaction is
+    /// under way its newest change is kept back: it may be the last.
+    pub fn take(&mut self) -> (Vec<Batch>, Held) {
+        let hold = self.transaction.is_some_and(|of| of.pushed > 0 && of.pushed == of.events);
+        let held = match (hold, std::mem::take(&mut self.pushed)) {
+            (false, _) => Held::Nothing,
+            (true, true) => Held::New,
+            (true, false) => Held::Earlier,
+        };
+        (self.batches.take(hold), held)
     }
 
     /// Whether ids collected by the read-back have not been met yet: no checkpoint may be written.
@@ -256,12 +277,15 @@ impl Encoder {
         subjects: &[&str],
     ) -> Result<(), Broken> {
         let (records, traced) = (self.batches.of_change(), self.traced.len());
-        let counter = self.parts.counter;
+        let (counter, transaction) = (self.parts.counter, self.transaction);
         let sent = self.persons(index, row, operation, former, subjects);
         if sent.is_err() {
             self.batches.undo(records);
             self.traced.truncate(traced);
-            self.parts.counter = counter;
+            (self.parts.counter, self.transaction) = (counter, transaction);
+        }
+        if self.passing {
+            return sent;
         }
         for _ in records..self.batches.of_change() {
             self.captured.between(row.time, self.recorded_time);
@@ -300,21 +324,44 @@ impl Encoder {
     fn emit(&mut self, row: &RowChange<'_>, event: &Event<'_>) -> Result<(), Broken> {
         let publications = Arc::clone(&self.parts.publications);
         let publication = &publications[event.publication];
-        let id = self.id(publication, row, event.person, event.operation);
+        let mut envelope = std::mem::take(&mut self.envelope);
+        let sent = self.put(publication, row, event, &mut envelope);
+        self.envelope = envelope;
+        sent
+    }
+
+    fn put(
+        &mut self,
+        publication: &Publication,
+        row: &RowChange<'_>,
+        event: &Event<'_>,
+        envelope: &mut Envelope,
+    ) -> Result<(), Broken> {
+        let Envelope { id, sequence, time, recorded, transaction, order } = envelope;
+        self.id(publication, row, event.person, event.operation, id);
+        let number = self.transaction.as_mut().map(|of| {
+            of.events += 1;
+            (of.lsn, of.events)
+        });
         if self.parts.collected.remove(id.as_str()) {
             return Ok(());
         }
         let bulk = event.operation == Operation::Snapshot;
-        let sequence = self.sequence(row);
+        self.sequence(row, sequence);
+        transaction.clear();
+        order.clear();
+        if let Some((lsn, number)) = number {
+            transaction_id(self.parts.lineage_epoch, lsn, transaction);
+            digits::decimal(number, 1, order);
+        }
         let (topic, partitions) = &self.lanes[event.publication][usize::from(bulk)];
         let partition = murmur2::partition(event.subject.as_bytes(), *partitions);
         let target = TopicPartition { topic: Arc::clone(topic), partition };
-        let (mut time, mut recorded) = (String::with_capacity(27), String::with_capacity(27));
-        date::format_timestamp(row.time, &mut time);
-        date::format_timestamp(self.recorded_time, &mut recorded);
-        let origin = self.tracer.origin(&id);
+        Stamp::set(time, row.time);
+        Stamp::set(recorded, self.recorded_time);
+        let origin = self.tracer.origin(id);
         let trace = origin.map(|origin| origin.context().header()).unwrap_or_default();
-        let mut headers: [(&'static str, &[u8]); 13] = [
+        let mut headers: [(&'static str, &[u8]); 15] = [
             (header::SPEC_VERSION, b"1.0"),
             (header::ID, id.as_bytes()),
             (header::SOURCE, self.parts.urn.as_bytes()),
@@ -325,12 +372,16 @@ impl Encoder {
             (header::OPERATION, event.operation.as_str().as_bytes()),
             (header::SEQUENCE, sequence.as_bytes()),
             (header::CONTENT_TYPE, header::AVRO.as_bytes()),
+            (header::TRANSACTION_ID, transaction.as_bytes()),
+            (header::TRANSACTION_ORDER, order.as_bytes()),
             (header::QUALITY_FLAGS, self.flag_text.as_bytes()),
             (header::TRACE_PARENT, trace.as_bytes()),
             (header::CORRELATION_ID, self.correlation.as_bytes()),
         ];
         // What is right has no flags, what is not traced says nothing of traces, what is of no case nothing of cases.
-        let optional = [!self.flag_text.is_empty(), origin.is_some(), !self.correlation.is_empty()];
+        let placed = number.is_some();
+        let optional =
+            [placed, placed, !self.flag_text.is_empty(), origin.is_some(), !self.correlation.is_empty()];
         let always = headers.len() - optional.len();
         let mut count = always;
         for (at, said) in (always..).zip(optional) {
@@ -343,6 +394,10 @@ impl Encoder {
         let record = NewRecord { key: event.subject.as_bytes(), headers, value: &self.value, time: row.time };
         let pushed = self.batches.push(&target, &record);
         pushed.map_err(|_| (RECORD.to_owned(), "record-too-long"))?;
+        self.pushed = true;
+        if let (Some(of), Some((_, number))) = (&mut self.transaction, number) {
+            of.pushed = number;
+        }
         self.traced.extend(origin.map(|origin| Traced {
             origin,
             committed: row.time,
@@ -354,13 +409,14 @@ impl Encoder {
     }
 
     /// By its place where the source knows it, so that it is the same whoever writes it; else the next.
-    fn sequence(&mut self, row: &RowChange<'_>) -> String {
+    fn sequence(&mut self, row: &RowChange<'_>, out: &mut String) {
+        out.clear();
         let lineage = self.parts.lineage_epoch;
         if let Some(place) = row.place {
-            return log_sequence(lineage, place.lsn, place.index);
+            return log_sequence(lineage, place.lsn, place.index, out);
         }
         self.parts.counter += 1;
-        outbox_sequence(lineage, self.parts.writer_epoch, self.parts.counter)
+        outbox_sequence(lineage, self.parts.writer_epoch, self.parts.counter, out);
     }
 
     /// A pure function of lineage, change, entry, person and whether the event only moves a subject.
@@ -370,17 +426,19 @@ impl Encoder {
         row: &RowChange<'_>,
         person: Option<usize>,
         operation: Operation,
-    ) -> String {
-        let mut id = String::with_capacity(row.id.len() + 14);
-        // Writing to a String cannot fail.
-        let _ = write!(id, "{}-{}-{}", self.parts.lineage_epoch, row.id, publication.entry);
+        id: &mut String,
+    ) {
+        id.clear();
+        digits::decimal(u64::from(self.parts.lineage_epoch), 1, id);
+        id.extend(["-", row.id, "-"]);
+        digits::decimal(publication.entry as u64, 1, id);
         if let Some(person) = person {
-            let _ = write!(id, ".{person}");
+            id.push('.');
+            digits::decimal(person as u64, 1, id);
         }
         if operation == Operation::Rekey {
             id.push('r');
         }
-        id
     }
 
     fn quarantine(
@@ -390,7 +448,11 @@ impl Encoder {
         cells: &[Cell<'_>],
         (column, rule): Broken,
     ) {
-        let id = self.id(publication, row, None, Operation::Insert);
+        if self.passing {
+            return;
+        }
+        let mut id = String::with_capacity(row.id.len() + 14);
+        self.id(publication, row, None, Operation::Insert, &mut id);
         let table = &self.parts.tables[row.table];
         let key: Vec<Cell<'_>> = self.keys[row.table].iter().map(|index| cells[*index]).collect();
         self.quarantined.push(Quarantined {
@@ -410,17 +472,45 @@ impl RowVisitor for Encoder {
     fn row(&mut self, row: &RowChange<'_>) {
         provoke::panic_at("capture", || provoke::texts(row.after.or(row.before).unwrap_or_default()));
         self.last_event_time = self.last_event_time.max(Some(row.time));
-        let indexes = self.by_table.get(&row.table).cloned().unwrap_or_default();
-        let mut arena = std::mem::take(&mut self.arena);
-        for index in indexes {
-            self.publication(index, row, &arena);
+        let lsn = row.place.filter(|_| row.op != RowOp::Snapshot).map(|place| place.lsn);
+        if self.transaction.map(|of| of.lsn) != lsn {
+            self.transaction = lsn.map(|lsn| Transaction { lsn, events: 0, pushed: 0 });
         }
-        if let Some(cells) = row.after.or(row.before) {
+        let indexes = self.by_table.get(row.table).map(Arc::clone).unwrap_or_default();
+        let mut arena = std::mem::take(&mut self.arena);
+        for index in indexes.iter() {
+            self.publication(*index, row, &arena);
+        }
+        if self.passing {
+            self.batches.undo(0);
+        } else if let Some(cells) = row.after.or(row.before) {
             let key = self.keys[row.table].iter().map(|index| &cells[*index]);
             self.batches.change_done(row.table, row.op, key);
         }
         arena.reset();
         self.arena = arena;
+    }
+
+    fn passed(&mut self, row: &RowChange<'_>) {
+        let (traced, pushed, newest) = (self.traced.len(), self.pushed, self.last_event_time);
+        self.passing = true;
+        self.row(row);
+        self.passing = false;
+        self.traced.truncate(traced);
+        (self.pushed, self.last_event_time) = (pushed, newest);
+        if let Some(of) = &mut self.transaction {
+            of.pushed = 0;
+        }
+    }
+
+    fn transaction_end(&mut self) {
+        let Some(Transaction { events, pushed, .. }) = self.transaction.take() else { return };
+        // Where the last one stood in the log already, it says so there.
+        if pushed > 0 && pushed == events {
+            self.envelope.order.clear();
+            digits::decimal(events, 1, &mut self.envelope.order);
+            self.batches.add_to_last(header::TRANSACTION_COUNT, &self.envelope.order);
+        }
     }
 }
 

@@ -10,6 +10,7 @@ mod batches;
 pub mod convert;
 mod correlation;
 pub mod encode;
+mod envelope;
 pub mod publication;
 pub mod pump;
 pub mod quarantine;
@@ -19,6 +20,7 @@ mod side;
 mod trace;
 mod when;
 
+pub use envelope::Held;
 pub use publication::{FieldSource, Publication, When};
 pub use recent::Recent;
 pub use run::{CaptureError, CaptureOptions, Connector, State, Status, run, topics};

@@ -2,20 +2,22 @@
 //!
 //! The next batch is read from the source while the one before is on its way into the log. A checkpoint is written only when
 //! everything that its position covers is durable and every id that the read-back collected has been met again; the source forgets
-//! only with the leave that such a checkpoint gives.
+//! only with the leave that such a checkpoint gives. While a transaction is under way its newest event is kept back for the next poll's
+//! batches (it may be the last, which says how many there are), so the position may be that of an earlier poll.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lienthong_contract::event::header;
-use lienthong_contract::position::Lineage;
+use lienthong_contract::position::{Lineage, Position};
 use lienthong_contract::source::{PollLimit, Polled, Source};
 use lienthong_log::{Batch, CheckpointBody, Log, Writer, WriterError};
 use lienthong_telemetry::{Published, Tally};
 use tokio_util::sync::CancellationToken;
 
 use crate::encode::Encoder;
+use crate::envelope::Held;
 use crate::quarantine::Quarantined;
 use crate::run::{CaptureError, CaptureOptions, State, Status};
 use crate::trace::{Times, Traced, tell};
@@ -52,6 +54,15 @@ struct Read {
     /// When the oldest of its events was committed, microseconds.
     oldest: Option<i64>,
     traced: Vec<Traced>,
+    /// What the poll's position stands for.
+    stand: Stand,
+    held: Held,
+}
+
+/// A position with what belongs to it in a checkpoint.
+#[derive(Clone, Debug)]
+struct Stand {
+    position: Position,
     /// Counter behind the last `ce_sequence` of the batches.
     counter: u64,
     /// Every id that the read-back collected lies at or before this position.
@@ -66,13 +77,37 @@ struct Progress {
     beaten: bool,
     checkpoint_at: Instant,
     heartbeat_at: Option<Instant>,
+    /// The newest poll that was appended.
+    appended: Option<Stand>,
+    /// The newest poll of which everything is durable, if it is not in a checkpoint.
+    covered: Option<Stand>,
+}
+
+impl Progress {
+    /// A poll's batches are durable.
+    fn append(&mut self, read: &Read) {
+        let before = self.appended.replace(read.stand.clone());
+        self.rows += read.polled.rows;
+        match read.held {
+            Held::Nothing => self.covered = self.appended.clone(),
+            // What the one before had kept back came with this one.
+            Held::New => self.covered = before.or(self.covered.take()),
+            Held::Earlier => {}
+        }
+    }
 }
 
 impl Pump<'_> {
     /// Runs until `shutdown`, or with `once` until everything committed before the start is in the log.
     pub(crate) async fn run(mut self, shutdown: &CancellationToken) -> Result<(), CaptureError> {
-        let mut progress =
-            Progress { rows: 0, beaten: false, checkpoint_at: Instant::now(), heartbeat_at: None };
+        let mut progress = Progress {
+            rows: 0,
+            beaten: false,
+            checkpoint_at: Instant::now(),
+            heartbeat_at: None,
+            appended: None,
+            covered: None,
+        };
         let mut read = self.poll().await?;
         loop {
             let stopping = shutdown.is_cancelled() || (self.options.once && read.polled.caught_up);
@@ -83,13 +118,13 @@ impl Pump<'_> {
                 (append, Some(next))
             };
             self.count(&read, append);
-            progress.rows += read.polled.rows;
+            progress.append(&read);
             if read.polled.caught_up {
                 self.heartbeat(&mut progress, read.polled.source_time).await?;
             }
             self.report(|status| status.rounds += 1);
             // Behind the heartbeat: what a clean stop leaves behind the last checkpoint, retention would take away unseen.
-            self.checkpoint(&mut progress, &read, stopping).await?;
+            self.checkpoint(&mut progress, stopping).await?;
             if stopping {
                 return Ok(());
             }
@@ -130,42 +165,42 @@ impl Pump<'_> {
         if polled.caught_up {
             self.encoder.caught_up();
         }
+        let (batches, held) = self.encoder.take();
         let read = Read {
-            batches: self.encoder.take(),
+            batches,
+            held,
             asked,
             captured: std::mem::take(&mut self.encoder.captured),
             oldest: self.encoder.oldest.take(),
             traced: std::mem::take(&mut self.encoder.traced),
-            counter: self.encoder.counter(),
-            covers_collected: !self.encoder.owes(),
+            stand: Stand {
+                position: polled.position.clone(),
+                counter: self.encoder.counter(),
+                covers_collected: !self.encoder.owes(),
+            },
             polled,
         };
         Ok((append, read))
     }
 
-    /// Of what `read` covers; the poll after it may be under way already and is not part of it.
-    async fn checkpoint(
-        &mut self,
-        progress: &mut Progress,
-        read: &Read,
-        now: bool,
-    ) -> Result<(), CaptureError> {
+    /// Of what is durable; the poll after it may be under way already and is not part of it.
+    async fn checkpoint(&mut self, progress: &mut Progress, now: bool) -> Result<(), CaptureError> {
         let since = progress.checkpoint_at.elapsed();
         let due = now
             || progress.rows >= CHECKPOINT_ROWS
             || (progress.rows > 0 && since >= CHECKPOINT_INTERVAL)
             || (progress.beaten && since >= self.options.idle_checkpoint);
-        if !due || !read.covers_collected {
+        let Some(stand) = progress.covered.take_if(|stand| due && stand.covers_collected) else {
             return Ok(());
-        }
+        };
         let body = CheckpointBody {
-            position: read.polled.position.as_str().to_owned(),
+            position: stand.position.as_str().to_owned(),
             lineage: self.lineage.clone(),
             lineage_epoch: self.lineage_epoch,
-            counter: read.counter,
+            counter: stand.counter,
         };
         let _leave = self.writer.checkpoint(&body).await?;
-        self.source.forget(&read.polled.position).await?;
+        self.source.forget(&stand.position).await?;
         let retained = self.source.retained().await?;
         self.report(|status| status.retained = Some(retained));
         (progress.rows, progress.beaten) = (0, false);

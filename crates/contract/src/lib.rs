@@ -15,4 +15,4 @@ pub mod sink;
 pub mod source;
 pub mod target;
 
-pub use lienthong_schemas::{Cell, Decimal, counted, date};
+pub use lienthong_schemas::{Cell, Decimal, counted, date, digits};

@@ -88,6 +88,12 @@ pub struct BrokenValue {
 pub trait RowVisitor: Send {
     /// Takes one row. Everything needed of it must be copied before returning.
     fn row(&mut self, row: &RowChange<'_>);
+
+    /// A row of the transaction under way that was given out before the source was sought to where it is: it only counts.
+    fn passed(&mut self, _row: &RowChange<'_>) {}
+
+    /// Every row of the transaction under way has been given. Called by sources that give a [`Place`].
+    fn transaction_end(&mut self) {}
 }
 
 /// Bounds of one poll.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bumpalo::Bump;
+use lienthong_contract::digits;
 use lienthong_contract::keys::HashKey;
 use lienthong_contract::predicate::PredicateType;
 use lienthong_contract::source::{Place, Polled, RowChange, RowOp, RowVisitor, Side, SourceError};
@@ -57,6 +58,8 @@ pub(super) struct Session {
     given: Vec<(u64, u64)>,
     caught_up: bool,
     arena: Bump,
+    /// The id of the change at hand; reused.
+    id: String,
 }
 
 /// A transaction that has begun and not ended.
@@ -105,6 +108,7 @@ impl Session {
             given: Vec::new(),
             caught_up: false,
             arena: Bump::new(),
+            id: String::new(),
         }
     }
 
@@ -287,6 +291,7 @@ impl Session {
             }
             ReplicationEvent::Commit { end_lsn, .. } => {
                 let ended = self.open.take();
+                visitor.transaction_end();
                 let (_, position) = self.parts()?;
                 position.split = None;
                 let loading = position.snap.is_some();
@@ -353,14 +358,14 @@ impl Session {
         let Some(open) = &mut self.open else { return Err(unreadable("a row outside of a transaction")) };
         let index = open.messages;
         open.messages = index.saturating_add(1);
-        let (commit, given, skipped) = (open.commit, open.messages, index < open.skip);
-        if skipped {
-            return Ok(0);
-        }
+        let (commit, given, passed) = (open.commit, open.messages, index < open.skip);
         let rows = match self.tables.of(oid) {
-            Some(table) => self.row(&message, table, index, visitor)?,
+            Some(table) => self.row(&message, (table, index, passed), visitor)?,
             None => 0,
         };
+        if passed {
+            return Ok(0);
+        }
         self.parts()?.1.split = Some(Split { commit, given });
         Ok(rows)
     }
@@ -376,12 +381,11 @@ impl Session {
         }
     }
 
-    /// Gives out what happened to a row.
+    /// Gives out what happened to a row; one that was given out before only passes.
     fn row(
         &mut self,
         message: &Message<'_>,
-        table: usize,
-        index: u32,
+        (table, index, passed): (usize, u32, bool),
         visitor: &mut dyn RowVisitor,
     ) -> Result<usize, SourceError> {
         let of = &self.tables.all[table];
@@ -405,22 +409,24 @@ impl Session {
         for (at, Changed { op, before, after, broken }) in
             (0..).zip([Some(first), second].into_iter().flatten())
         {
-            let id = match at {
-                0 => format!("w{:016x}/{index}", open.commit),
-                _ => format!("w{:016x}/{index}.{at}", open.commit),
-            };
+            self.id.clear();
+            self.id.push('w');
+            digits::hex(open.commit, 16, &mut self.id);
+            self.id.push('/');
+            digits::decimal(u64::from(index), 1, &mut self.id);
+            if at > 0 {
+                self.id.push('.');
+                digits::decimal(u64::from(at), 1, &mut self.id);
+            }
             // A changed key is two changes, each with a place of its own.
             let place = Some(Place { lsn: open.commit, index: index.saturating_mul(2).saturating_add(at) });
-            visitor.row(&RowChange {
-                table,
-                op,
-                id: &id,
-                time: open.time,
-                place,
-                before,
-                after,
-                broken: &broken,
-            });
+            let (id, time, broken) = (&self.id, open.time, &broken);
+            let change = RowChange { table, op, id, time, place, before, after, broken };
+            if passed {
+                visitor.passed(&change);
+            } else {
+                visitor.row(&change);
+            }
             rows += 1;
         }
         Ok(rows)

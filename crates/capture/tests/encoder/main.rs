@@ -6,3 +6,4 @@ mod correlation;
 mod persons;
 mod quality;
 mod support;
+mod transactions;
