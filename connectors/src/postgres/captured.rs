@@ -42,8 +42,9 @@ impl Captured {
             .collect();
         let chunk = |condition: &str| {
             format!(
-                "select array[{}] as key, row_to_json(t.*)::text as row from only {} t {condition} order by {} limit $1",
+                "select array[{}] as key, row_to_json(t.*)::text as row from {}{} t {condition} order by {} limit $1",
                 texts.join(", "),
+                if table.kind == "p" { "" } else { "only " },
                 table.name.sql(),
                 keys.join(", ")
             )

@@ -74,6 +74,7 @@ pub(super) async fn check(
             checked.obstacles.push(format!("table {} does not exist", name.plain()));
             continue;
         };
+        checked.obstacles.extend(elsewhere(&table));
         checked.obstacles.extend(obstacles(&table, capture));
         let (may_select, sees_all) = rights(conn, &table).await.map_err(error)?;
         if !may_select {
@@ -114,15 +115,22 @@ pub(super) async fn rights(conn: &mut PgConnection, table: &Table) -> Result<(bo
     sqlx::query_as(sql).bind(table.oid).fetch_one(conn).await
 }
 
-/// What makes the table unfit for capture by statement triggers and chunks by key.
+/// Why the table's own triggers would not see all of its rows, if so.
+pub(super) fn elsewhere(table: &Table) -> Option<String> {
+    let name = table.name.plain();
+    if table.kind != "r" {
+        Some(format!("{name} is not a plain table; capture its partitions or the table behind it"))
+    } else if table.inherits {
+        Some(format!("{name} takes part in inheritance or partitioning"))
+    } else {
+        None
+    }
+}
+
+/// What makes the table unfit for being read in chunks by key.
 pub(super) fn obstacles(table: &Table, capture: &TableCapture) -> Vec<String> {
     let name = table.name.plain();
     let mut found = Vec::new();
-    if table.kind != "r" {
-        found.push(format!("{name} is not a plain table; capture its partitions or the table behind it"));
-    } else if table.inherits {
-        found.push(format!("{name} takes part in inheritance or partitioning"));
-    }
     for column in capture.columns.iter().chain(&capture.key) {
         if table.column(column).is_none() {
             found.push(format!("{name} has no column {column}"));

@@ -8,8 +8,9 @@ use sqlx::postgres::PgConnection;
 
 use super::super::catalogue::{self, Table};
 use super::super::error::source_error;
-use super::super::outbox_check::{obstacles, rights};
+use super::super::outbox_check::{elsewhere, obstacles, rights};
 use super::super::wal::types::{DESCRIBE, Described, Types};
+use super::partitions;
 use super::position::Member;
 use super::setup::LogNames;
 use crate::identifier::{TableName, quote};
@@ -105,6 +106,9 @@ pub(super) async fn check(
             continue;
         };
         let fix = "change the participant's tables and keys, or the tables themselves".to_owned();
+        if !partitions::is_root(&table) {
+            checked.obstacles.extend(elsewhere(&table).map(|problem| (problem, fix.clone())));
+        }
         checked
             .obstacles
             .extend(obstacles(&table, capture).into_iter().map(|problem| (problem, fix.clone())));
@@ -123,7 +127,9 @@ pub(super) async fn check(
                 .push((problem, format!("an administrator runs: alter role {} bypassrls", quote(&role))));
         }
         columns(conn, &table, capture, &mut checked).await.map_err(error)?;
-        identity(conn, &table, capture, &mut checked).await.map_err(error)?;
+        partitions::check(conn, (&table, capture), &names.publication, &mut checked.obstacles)
+            .await
+            .map_err(error)?;
         match published.get(&name.plain()) {
             Some(oid) => checked.members.push(Member { table: name.plain(), oid: *oid }),
             None => checked.missing.push(format!(
@@ -283,27 +289,4 @@ pub(super) async fn describe(conn: &mut PgConnection, oids: &[i64]) -> Result<Ve
         });
     }
     Ok(described)
-}
-
-/// A change must come with the row as it was: conditions and subjects are read from it, and what is stored out of line.
-async fn identity(
-    conn: &mut PgConnection,
-    table: &Table,
-    capture: &TableCapture,
-    checked: &mut Checked,
-) -> Result<(), sqlx::Error> {
-    let sql = "select c.relreplident = 'f' as whole, array(select a.attname::text from pg_catalog.pg_index i \
-         join pg_catalog.pg_attribute a on a.attrelid = i.indrelid and a.attnum = any (i.indkey) \
-         where i.indrelid = c.oid and case c.relreplident when 'd' then i.indisprimary when 'i' then i.indisreplident else false end) \
-         as columns from pg_catalog.pg_class c where c.oid = $1::bigint::oid";
-    let row = sqlx::query(sql).bind(table.oid).fetch_one(conn).await?;
-    let held: Vec<String> = row.try_get("columns")?;
-    if !row.try_get::<bool, _>("whole")? && !capture.columns.iter().all(|column| held.contains(column)) {
-        let (name, sql) = (table.name.plain(), table.name.sql());
-        checked.obstacles.push((
-            format!("the log does not hold rows of {name} as they were before a change"),
-            format!("alter table {sql} replica identity full"),
-        ));
-    }
-    Ok(())
 }

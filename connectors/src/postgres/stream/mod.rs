@@ -5,6 +5,7 @@ mod change;
 mod check;
 mod connection;
 mod load;
+mod partitions;
 mod position;
 mod removal;
 mod session;

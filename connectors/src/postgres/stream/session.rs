@@ -374,6 +374,9 @@ impl Session {
         let (Some(open), Some(plan)) = (&self.open, &of.plan) else {
             return Err(unread(of, Unreadable::Misfit));
         };
+        if let Some(partitions) = &of.partitions {
+            partitions.tell(&of.captured.name, message)?;
+        }
         self.arena.reset();
         let (first, second) = change::read(message, plan, (&of.keys, of.capture.columns.len()), &self.arena)
             .map_err(|reason| unread(of, reason))?;

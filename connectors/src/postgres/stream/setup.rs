@@ -41,7 +41,7 @@ pub(super) fn publication(names: &LogNames, captures: &[TableCapture]) -> String
             format!(
                 "  if not exists (select from pg_catalog.pg_publication_rel r join pg_catalog.pg_publication p on p.oid = r.prpubid\n      \
                  where p.pubname = {name} and r.prrelid = {regclass}::regclass) then\n    \
-                 lock table only {sql} in share row exclusive mode;\n    \
+                 lock table {sql} in share row exclusive mode;\n    \
                  alter publication {quoted} add table only {sql};\n  end if;\n"
             )
         })
