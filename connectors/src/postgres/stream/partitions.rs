@@ -28,7 +28,8 @@ pub(super) async fn check(
          c.relreplident = 'f' as whole, array(select a.attname::text from pg_catalog.pg_index i \
          join pg_catalog.pg_attribute a on a.attrelid = i.indrelid and a.attnum = any (i.indkey) \
          where i.indrelid = c.oid and case c.relreplident when 'd' then i.indisprimary when 'i' then i.indisreplident else false end) \
-         as columns from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace \
+         as columns, c.relreplident = 'd' and not exists (select from pg_catalog.pg_index i where i.indrelid = c.oid and i.indisprimary) \
+         as keyless from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace \
          where c.oid = $1::bigint::oid or c.oid in (select t.relid from pg_catalog.pg_partition_tree($1::bigint::oid::regclass) t \
          where t.isleaf) order by c.oid <> $1::bigint::oid, 1, 2";
     for row in sqlx::query(sql).bind(table.oid).fetch_all(&mut *conn).await? {
@@ -36,8 +37,12 @@ pub(super) async fn check(
         let held: Vec<String> = row.try_get("columns")?;
         let whole = row.try_get::<bool, _>("whole")?;
         if !whole && !capture.columns.iter().all(|column| held.contains(column)) {
+            let keyless = if row.try_get::<bool, _>("keyless")? { ", as it has no primary key" } else { "" };
             obstacles.push((
-                format!("the log does not hold rows of {} as they were before a change", place.plain()),
+                format!(
+                    "the log does not hold rows of {} as they were before a change{keyless}",
+                    place.plain()
+                ),
                 full(&place),
             ));
         }
