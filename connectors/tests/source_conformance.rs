@@ -23,6 +23,8 @@ mod changes;
 mod nested;
 #[path = "source_promises/postgres_cost.rs"]
 mod postgres_cost;
+#[path = "source_promises/postgres_grants.rs"]
+mod postgres_grants;
 #[path = "source_promises/postgres_identity.rs"]
 mod postgres_identity;
 #[path = "source_promises/postgres_log.rs"]

@@ -7,6 +7,7 @@ mod connection;
 mod load;
 mod partitions;
 mod position;
+mod published;
 mod removal;
 mod session;
 mod setup;
