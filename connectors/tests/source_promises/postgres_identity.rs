@@ -83,6 +83,15 @@ async fn composite_keys_of_quoted_names_beside_a_computed_column_are_followed() 
             reader.poll(limit).await?;
         }
         reader.catch_up(limit).await?;
+        // An insert of a changed key says which delete it goes on from, and nothing else does.
+        let mut linked = 0;
+        for (at, change) in reader.changes.iter().enumerate() {
+            let Some(from) = &change.moved_from else { continue };
+            let before = &reader.changes[at - 1];
+            assert_eq!((change.op, before.op, &before.id), (RowOp::Insert, RowOp::Delete, from));
+            linked += 1;
+        }
+        assert!((1..=2).contains(&linked), "{linked}");
         let mut replay = crate::publisher::Replay::default();
         replay.take(&publisher.tables, &reader.changes)?;
         let mut rows: Vec<_> = replay.rows.into_values().collect();

@@ -15,6 +15,7 @@ use lienthong_schemas::{Cell, FieldPath, MAX_SUBJECT_BYTES, date, frame, is_pers
 use lienthong_telemetry::{Tally, Traces};
 
 use crate::batches::Batches;
+use crate::causation::Causes;
 use crate::convert::{Rule, convert, partial_date, rule_of, split_list};
 use crate::correlation;
 use crate::publication::{Field, FieldSource, Publication, Subject, by_table};
@@ -75,6 +76,7 @@ pub struct Encoder {
     flag_text: String,
     /// The code of the case that the row at hand belongs to; reused.
     correlation: String,
+    causes: Causes,
     /// Rows that broke their contract and have not been taken.
     pub quarantined: Vec<Quarantined>,
     /// Time of capture for the rows to come, microseconds.
@@ -124,6 +126,7 @@ impl Encoder {
             flags: Vec::new(),
             flag_text: String::new(),
             correlation: String::new(),
+            causes: Causes::default(),
             quarantined: Vec::new(),
             recorded_time: 0,
             last_event_time: None,
@@ -256,11 +259,12 @@ impl Encoder {
         subjects: &[&str],
     ) -> Result<(), Broken> {
         let (records, traced) = (self.batches.of_change(), self.traced.len());
-        let counter = self.parts.counter;
+        let (counter, causes) = (self.parts.counter, self.causes.len());
         let sent = self.persons(index, row, operation, former, subjects);
         if sent.is_err() {
             self.batches.undo(records);
             self.traced.truncate(traced);
+            self.causes.undo(causes);
             self.parts.counter = counter;
         }
         for _ in records..self.batches.of_change() {
@@ -301,6 +305,9 @@ impl Encoder {
         let publications = Arc::clone(&self.parts.publications);
         let publication = &publications[event.publication];
         let id = self.id(publication, row, event.person, event.operation);
+        if event.operation == Operation::Delete {
+            self.causes.gone(event.publication, event.subject, &id);
+        }
         if self.parts.collected.remove(id.as_str()) {
             return Ok(());
         }
@@ -314,7 +321,9 @@ impl Encoder {
         date::format_timestamp(self.recorded_time, &mut recorded);
         let origin = self.tracer.origin(&id);
         let trace = origin.map(|origin| origin.context().header()).unwrap_or_default();
-        let mut headers: [(&'static str, &[u8]); 13] = [
+        let insert = row.moved_from.is_some() && event.operation == Operation::Insert;
+        let cause = if insert { self.causes.of(event.publication, event.subject) } else { "" };
+        let mut headers: [(&'static str, &[u8]); 14] = [
             (header::SPEC_VERSION, b"1.0"),
             (header::ID, id.as_bytes()),
             (header::SOURCE, self.parts.urn.as_bytes()),
@@ -328,9 +337,12 @@ impl Encoder {
             (header::QUALITY_FLAGS, self.flag_text.as_bytes()),
             (header::TRACE_PARENT, trace.as_bytes()),
             (header::CORRELATION_ID, self.correlation.as_bytes()),
+            (header::CAUSATION_ID, cause.as_bytes()),
         ];
-        // What is right has no flags, what is not traced says nothing of traces, what is of no case nothing of cases.
-        let optional = [!self.flag_text.is_empty(), origin.is_some(), !self.correlation.is_empty()];
+        // What is right has no flags, what is not traced says nothing of traces, what is of no case nothing of cases, what goes on
+        // from no other event nothing of that.
+        let optional =
+            [!self.flag_text.is_empty(), origin.is_some(), !self.correlation.is_empty(), !cause.is_empty()];
         let always = headers.len() - optional.len();
         let mut count = always;
         for (at, said) in (always..).zip(optional) {
@@ -409,6 +421,7 @@ impl Encoder {
 impl RowVisitor for Encoder {
     fn row(&mut self, row: &RowChange<'_>) {
         provoke::panic_at("capture", || provoke::texts(row.after.or(row.before).unwrap_or_default()));
+        self.causes.begin(row);
         self.last_event_time = self.last_event_time.max(Some(row.time));
         let indexes = self.by_table.get(&row.table).cloned().unwrap_or_default();
         let mut arena = std::mem::take(&mut self.arena);

@@ -139,6 +139,7 @@ fn headers() -> Value {
             "ce_writerepoch": text("Epoch of the writer; a record of a lower one than the partition's highest fence does not count."),
             "ce_qualityflags": text("What the source checks found odd: rule@field, joined by commas. Absent when nothing was; never a value."),
             "ce_correlationid": text("Code of the case that the record belongs to; absent when it belongs to none."),
+            "ce_causationid": text("Id of the delete under the former key that an insert goes on from, where the source can tell; absent otherwise."),
             "content-type": {"type": "string", "const": "application/avro"},
             "traceparent": text("W3C Trace Context of the change; absent when it is not traced."),
         },

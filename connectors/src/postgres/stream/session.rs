@@ -394,16 +394,16 @@ impl Session {
         for (at, Changed { op, before, after, broken }) in
             (0..).zip([Some(first), second].into_iter().flatten())
         {
-            let id = match at {
-                0 => format!("w{:016x}/{index}", open.commit),
-                _ => format!("w{:016x}/{index}.{at}", open.commit),
-            };
+            let first = format!("w{:016x}/{index}", open.commit);
+            let moved_from = (at > 0).then_some(first.as_str());
+            let id = moved_from.map_or_else(|| first.clone(), |first| format!("{first}.{at}"));
             // A changed key is two changes, each with a place of its own.
             let place = Some(Place { lsn: open.commit, index: index.saturating_mul(2).saturating_add(at) });
             visitor.row(&RowChange {
                 table,
                 op,
                 id: &id,
+                moved_from,
                 time: open.time,
                 place,
                 before,
@@ -476,6 +476,7 @@ impl Session {
                     table,
                     op,
                     id,
+                    moved_from: None,
                     time,
                     place,
                     before: None,

@@ -30,6 +30,7 @@ pub(crate) struct Sent {
     pub(crate) partition: i32,
     pub(crate) flags: Option<String>,
     pub(crate) correlation: Option<String>,
+    pub(crate) causation: Option<String>,
     /// The counter within `ce_sequence`.
     pub(crate) counter: u64,
     pub(crate) sequence: String,
@@ -43,6 +44,8 @@ pub(crate) struct Table {
     encoder: Encoder,
     /// Of the changes to come.
     pub(crate) place: Option<Place>,
+    /// Of the changes to come: their id, and that of the delete which they go on from.
+    pub(crate) named: (&'static str, Option<&'static str>),
 }
 
 /// A row: columns that are not null.
@@ -100,7 +103,7 @@ impl Table {
             collected: HashSet::new(),
             traces: lienthong_telemetry::Traces::default(),
         });
-        Self { schema, columns, encoder: encoder.unwrap(), place: None }
+        Self { schema, columns, encoder: encoder.unwrap(), place: None, named: ("41", None) }
     }
 
     /// One change, on the given instant.
@@ -119,7 +122,8 @@ impl Table {
         self.encoder.row(&RowChange {
             table: 0,
             op,
-            id: "41",
+            id: self.named.0,
+            moved_from: self.named.1,
             time: date::parse_timestamp(at).unwrap(),
             place: self.place,
             before: before.as_deref(),
@@ -146,6 +150,7 @@ impl Table {
                     partition: part.target.partition,
                     flags: header("ce_qualityflags"),
                     correlation: header("ce_correlationid"),
+                    causation: header("ce_causationid"),
                     counter: header("ce_sequence").unwrap().rsplit('-').next().unwrap().parse().unwrap(),
                     sequence: header("ce_sequence").unwrap(),
                     value: record.value.to_vec(),
