@@ -95,6 +95,7 @@ async fn a_role_that_may_see_the_captured_columns_alone_captures_from_end_to_end
 async fn each_right_that_is_missing_is_named_with_the_statement_that_gives_it() -> Result<()> {
     let (mut publisher, role, config) = stage().await?;
     publisher.prepare().await?;
+    let ddl = publisher.admin().ddl().await?;
     let open = async || open_source(&config, person(), &secret()).open().await;
     let expected = [
         format!("alter role \"{role}\" replication"),
@@ -110,6 +111,9 @@ async fn each_right_that_is_missing_is_named_with_the_statement_that_gives_it() 
             }
             other => bail!("{other:?}"),
         }
+        // What is printed for the administrator says the same, whoever the role is.
+        let printed = statement.replace(&format!("\"{role}\""), "<connector>").replace("on table", "on");
+        ensure!(ddl.contains(&format!("-- {printed};\n")), "{printed}: {ddl}");
         publisher.run(&[statement]).await?;
     }
     eventually(Duration::from_secs(10), async || Ok(open().await.is_ok())).await?;
