@@ -23,6 +23,10 @@ mod changes;
 mod nested;
 #[path = "source_promises/postgres_cost.rs"]
 mod postgres_cost;
+#[path = "source_promises/postgres_grants.rs"]
+mod postgres_grants;
+#[path = "source_promises/postgres_identity.rs"]
+mod postgres_identity;
 #[path = "source_promises/postgres_log.rs"]
 mod postgres_log;
 #[path = "source_promises/postgres_log_forms.rs"]
@@ -31,6 +35,8 @@ mod postgres_log_forms;
 mod postgres_nested;
 #[path = "source_promises/postgres_order.rs"]
 mod postgres_order;
+#[path = "source_promises/postgres_partitions.rs"]
+mod postgres_partitions;
 #[path = "source_promises/postgres_rights.rs"]
 mod postgres_rights;
 #[path = "source_promises/postgres_truncate.rs"]

@@ -4,7 +4,7 @@ use lienthong_contract::source::TableCapture;
 
 use super::catalogue::Table;
 use super::decode::{Needed, Reading};
-use crate::identifier::quote;
+use crate::identifier::{quote, quote_list};
 
 /// A captured table, ready to be read.
 pub(super) struct Captured {
@@ -40,10 +40,14 @@ impl Captured {
                 format!("${}::text::{cast}", at + 2)
             })
             .collect();
+        // Of a row no more than what is captured: the role may not see the rest.
+        let columns = quote_list("", capture.columns.iter().map(String::as_str));
         let chunk = |condition: &str| {
             format!(
-                "select array[{}] as key, row_to_json(t.*)::text as row from only {} t {condition} order by {} limit $1",
+                "select array[{}] as key, row_to_json(t.*)::text as row from (select {columns} from {}{}) t {condition} \
+                 order by {} limit $1",
                 texts.join(", "),
+                if table.kind == "p" { "" } else { "only " },
                 table.name.sql(),
                 keys.join(", ")
             )

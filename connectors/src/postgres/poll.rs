@@ -294,7 +294,17 @@ fn visit(text: &RowText<'_>, needed: &[Needed], arena: &Bump, visitor: &mut dyn 
         _ => return false,
     };
     let RowText { table, id, time, .. } = *text;
-    visitor.row(&RowChange { table, op, id, time, place: None, before, after, broken: &broken });
+    visitor.row(&RowChange {
+        table,
+        op,
+        id,
+        moved_from: None,
+        time,
+        place: None,
+        before,
+        after,
+        broken: &broken,
+    });
     true
 }
 

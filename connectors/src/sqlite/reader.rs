@@ -222,6 +222,7 @@ impl Reader {
             table: recorded.table,
             op,
             id,
+            moved_from: None,
             time: row.get(3)?,
             place: None,
             before: before.as_deref(),

@@ -15,6 +15,7 @@ use lienthong_schemas::{Cell, FieldPath, MAX_SUBJECT_BYTES, frame, is_person};
 use lienthong_telemetry::{Tally, Traces};
 
 use crate::batches::Batches;
+use crate::causation::Causes;
 use crate::convert::{Rule, convert, partial_date, rule_of, split_list};
 use crate::correlation;
 use crate::envelope::{Envelope, Held, Stamp, Transaction};
@@ -83,6 +84,7 @@ pub struct Encoder {
     pushed: bool,
     /// The row at hand was given out before: it only counts.
     passing: bool,
+    causes: Causes,
     /// Rows that broke their contract and have not been taken.
     pub quarantined: Vec<Quarantined>,
     /// Time of capture for the rows to come, microseconds.
@@ -138,6 +140,7 @@ impl Encoder {
             transaction: None,
             pushed: false,
             passing: false,
+            causes: Causes::default(),
             quarantined: Vec::new(),
             recorded_time: 0,
             last_event_time: None,
@@ -277,11 +280,12 @@ impl Encoder {
         subjects: &[&str],
     ) -> Result<(), Broken> {
         let (records, traced) = (self.batches.of_change(), self.traced.len());
-        let (counter, transaction) = (self.parts.counter, self.transaction);
+        let (counter, transaction, causes) = (self.parts.counter, self.transaction, self.causes.len());
         let sent = self.persons(index, row, operation, former, subjects);
         if sent.is_err() {
             self.batches.undo(records);
             self.traced.truncate(traced);
+            self.causes.undo(causes);
             (self.parts.counter, self.transaction) = (counter, transaction);
         }
         if self.passing {
@@ -343,6 +347,9 @@ impl Encoder {
             of.events += 1;
             (of.lsn, of.events)
         });
+        if event.operation == Operation::Delete {
+            self.causes.gone(event.publication, event.subject, id);
+        }
         if self.parts.collected.remove(id.as_str()) {
             return Ok(());
         }
@@ -361,7 +368,9 @@ impl Encoder {
         Stamp::set(recorded, self.recorded_time);
         let origin = self.tracer.origin(id);
         let trace = origin.map(|origin| origin.context().header()).unwrap_or_default();
-        let mut headers: [(&'static str, &[u8]); 15] = [
+        let insert = row.moved_from.is_some() && event.operation == Operation::Insert;
+        let cause = if insert { self.causes.of(event.publication, event.subject) } else { "" };
+        let mut headers: [(&'static str, &[u8]); 16] = [
             (header::SPEC_VERSION, b"1.0"),
             (header::ID, id.as_bytes()),
             (header::SOURCE, self.parts.urn.as_bytes()),
@@ -377,11 +386,19 @@ impl Encoder {
             (header::QUALITY_FLAGS, self.flag_text.as_bytes()),
             (header::TRACE_PARENT, trace.as_bytes()),
             (header::CORRELATION_ID, self.correlation.as_bytes()),
+            (header::CAUSATION_ID, cause.as_bytes()),
         ];
-        // What is right has no flags, what is not traced says nothing of traces, what is of no case nothing of cases.
+        // What is right has no flags, what is not traced says nothing of traces, what is of no case nothing of cases, what goes on
+        // from no other event nothing of that.
         let placed = number.is_some();
-        let optional =
-            [placed, placed, !self.flag_text.is_empty(), origin.is_some(), !self.correlation.is_empty()];
+        let optional = [
+            placed,
+            placed,
+            !self.flag_text.is_empty(),
+            origin.is_some(),
+            !self.correlation.is_empty(),
+            !cause.is_empty(),
+        ];
         let always = headers.len() - optional.len();
         let mut count = always;
         for (at, said) in (always..).zip(optional) {
@@ -471,6 +488,7 @@ impl Encoder {
 impl RowVisitor for Encoder {
     fn row(&mut self, row: &RowChange<'_>) {
         provoke::panic_at("capture", || provoke::texts(row.after.or(row.before).unwrap_or_default()));
+        self.causes.begin(row);
         self.last_event_time = self.last_event_time.max(Some(row.time));
         let lsn = row.place.filter(|_| row.op != RowOp::Snapshot).map(|place| place.lsn);
         if self.transaction.map(|of| of.lsn) != lsn {

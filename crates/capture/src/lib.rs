@@ -7,6 +7,7 @@
 //! **Invariant:** nothing here knows a kind of database or an engine of the log.
 
 mod batches;
+mod causation;
 pub mod convert;
 mod correlation;
 pub mod encode;

@@ -51,6 +51,8 @@ pub struct RowChange<'a> {
     /// Text that names this change uniquely and for ever within the source's lineage: the same change read again has
     /// the same text. A snapshot row's text is made from the run and a digest of the key, never from the key itself.
     pub id: &'a str,
+    /// Of an insert that a changed key made: the id of the delete that came just before it; `None` where the source cannot tell.
+    pub moved_from: Option<&'a str>,
     /// Commit time in microseconds since 1970 UTC; for a snapshot row the time of reading.
     pub time: i64,
     /// Orders the changes of one source row, whoever reads them and how often; `None` where the database keeps no such order, so that

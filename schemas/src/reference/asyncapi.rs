@@ -142,6 +142,7 @@ fn headers() -> Value {
             "ce_transactionid": text("The transaction that the change was made in; the same for all of its events. Absent where the source does not know it."),
             "ce_transactionorder": text("Which of the transaction's events it is, from 1 on, over all topics."),
             "ce_transactioncount": text("How many events the transaction has; only its last event says it."),
+            "ce_causationid": text("Id of the delete under the former key that an insert goes on from, where the source can tell; absent otherwise."),
             "content-type": {"type": "string", "const": "application/avro"},
             "traceparent": text("W3C Trace Context of the change; absent when it is not traced."),
         },

@@ -392,6 +392,9 @@ impl Session {
         let (Some(open), Some(plan)) = (&self.open, &of.plan) else {
             return Err(unread(of, Unreadable::Misfit));
         };
+        if let Some(partitions) = &of.partitions {
+            partitions.tell(&of.captured.name, message)?;
+        }
         self.arena.reset();
         let (first, second) = change::read(message, plan, (&of.keys, of.capture.columns.len()), &self.arena)
             .map_err(|reason| unread(of, reason))?;
@@ -414,14 +417,16 @@ impl Session {
             digits::hex(open.commit, 16, &mut self.id);
             self.id.push('/');
             digits::decimal(u64::from(index), 1, &mut self.id);
+            let first = self.id.len();
             if at > 0 {
                 self.id.push('.');
                 digits::decimal(u64::from(at), 1, &mut self.id);
             }
+            let moved_from = (at > 0).then_some(&self.id[..first]);
             // A changed key is two changes, each with a place of its own.
             let place = Some(Place { lsn: open.commit, index: index.saturating_mul(2).saturating_add(at) });
             let (id, time, broken) = (&self.id, open.time, &broken);
-            let change = RowChange { table, op, id, time, place, before, after, broken };
+            let change = RowChange { table, op, id, moved_from, time, place, before, after, broken };
             if passed {
                 visitor.passed(&change);
             } else {
@@ -493,6 +498,7 @@ impl Session {
                     table,
                     op,
                     id,
+                    moved_from: None,
                     time,
                     place,
                     before: None,

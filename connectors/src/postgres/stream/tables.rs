@@ -11,6 +11,7 @@ use super::super::wal::message::Relation;
 use super::super::wal::relation::{Difference, Plan};
 use super::super::wal::types::{Described, Types};
 use super::check;
+use super::partitions::{self, Partitions};
 
 /// One captured table.
 pub(super) struct StreamTable {
@@ -22,12 +23,16 @@ pub(super) struct StreamTable {
     oid: u32,
     /// How its rows are read, from the first description on.
     pub(super) plan: Option<Plan>,
+    /// Where its rows are, if not in itself.
+    pub(super) partitions: Option<Partitions>,
 }
 
 /// All of them, and the types of their columns.
 pub(super) struct Tables {
     pub(super) all: Vec<StreamTable>,
     described: Vec<Described>,
+    /// A root has been described, and what comes next describes the partition that its rows are of.
+    root: Option<usize>,
 }
 
 impl Tables {
@@ -43,8 +48,9 @@ impl Tables {
             oid: u32::try_from(table.oid).unwrap_or_default(),
             capture: capture.clone(),
             plan: None,
+            partitions: partitions::is_root(table).then(Partitions::default),
         });
-        Self { all: all.collect(), described }
+        Self { all: all.collect(), described, root: None }
     }
 
     /// Which of them has this number.
@@ -74,9 +80,20 @@ impl Tables {
         conn: &mut PgConnection,
         relation: &Relation<'_>,
     ) -> Result<Result<(), SourceError>, sqlx::Error> {
-        let Some(table) = self.of(relation.oid).and_then(|table| self.all.get_mut(table)) else {
-            return Ok(Ok(()));
+        let root = self.root.take();
+        let Some(at) = self.of(relation.oid) else {
+            if let Some(of) = root.map(|root| &mut self.all[root])
+                && let Some(partitions) = &mut of.partitions
+            {
+                partitions.describe(&of.capture, relation);
+                return Ok(Ok(()));
+            }
+            let roots = self.all.iter().filter(|table| table.partitions.is_some());
+            let roots: Vec<i64> = roots.map(|table| i64::from(table.oid)).collect();
+            return partitions::by_itself(conn, &roots, relation).await;
         };
+        let table = &mut self.all[at];
+        self.root = table.partitions.is_some().then_some(at);
         let known: Vec<Reading> = table.captured.needed.iter().map(|column| column.reading.clone()).collect();
         let plan =
             |described: &[Described]| Plan::new(&table.capture, relation, &Types::new(described), &known);

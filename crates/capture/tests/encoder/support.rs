@@ -1,6 +1,6 @@
 //! A table of one contract whose columns are its leaves, and an encoder over it.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bumpalo::Bump;
@@ -30,6 +30,7 @@ pub(crate) struct Sent {
     pub(crate) partition: i32,
     pub(crate) flags: Option<String>,
     pub(crate) correlation: Option<String>,
+    pub(crate) causation: Option<String>,
     /// The counter within `ce_sequence`.
     pub(crate) counter: u64,
     pub(crate) sequence: String,
@@ -45,6 +46,8 @@ pub(crate) struct Table {
     encoder: Encoder,
     /// Of the changes to come.
     pub(crate) place: Option<Place>,
+    /// Of the changes to come: their id, and that of the delete which they go on from.
+    pub(crate) named: (&'static str, Option<&'static str>),
 }
 
 /// A row: columns that are not null.
@@ -106,12 +109,12 @@ impl Table {
             collected: collected.iter().map(|id| Box::from(*id)).collect(),
             traces: lienthong_telemetry::Traces::default(),
         });
-        Self { schema, columns, encoder: encoder.unwrap(), place: None }
+        Self { schema, columns, encoder: encoder.unwrap(), place: None, named: ("41", None) }
     }
 
     /// One change, on the given instant.
     pub(crate) fn change(&mut self, at: &str, before: Option<Row<'_>>, after: Option<Row<'_>>) {
-        self.given(("41", false), at, before, after);
+        self.given((self.named.0, false), at, before, after);
     }
 
     /// One change under an id, or one that only passes.
@@ -137,6 +140,7 @@ impl Table {
             table: 0,
             op,
             id,
+            moved_from: self.named.1,
             time: date::parse_timestamp(at).unwrap(),
             place: self.place,
             before: before.as_deref(),
@@ -174,6 +178,7 @@ impl Table {
                     partition: part.target.partition,
                     flags: header("ce_qualityflags"),
                     correlation: header("ce_correlationid"),
+                    causation: header("ce_causationid"),
                     counter: header("ce_sequence").unwrap().rsplit('-').next().unwrap().parse().unwrap(),
                     sequence: header("ce_sequence").unwrap(),
                     transaction: ["id", "order", "count"]

@@ -53,7 +53,17 @@ fn change(
     before: Option<&[Cell<'_>]>,
     after: Option<&[Cell<'_>]>,
 ) {
-    encoder.row(&RowChange { table: 0, op, id, time: 1, place: None, before, after, broken: &[] });
+    encoder.row(&RowChange {
+        table: 0,
+        op,
+        id,
+        moved_from: None,
+        time: 1,
+        place: None,
+        before,
+        after,
+        broken: &[],
+    });
 }
 
 /// Operation and subject of each batch's records, by sequence.
