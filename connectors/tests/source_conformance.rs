@@ -29,6 +29,8 @@ mod postgres_log;
 mod postgres_nested;
 #[path = "source_promises/postgres_order.rs"]
 mod postgres_order;
+#[path = "source_promises/postgres_retained.rs"]
+mod postgres_retained;
 #[path = "source_promises/postgres_rights.rs"]
 mod postgres_rights;
 #[path = "source_promises/postgres_truncate.rs"]

@@ -9,32 +9,33 @@ use lienthong_testkit::postgres::TestDatabase;
 use crate::residents::{self, PARTICIPANT, Residents};
 use crate::site::{Engine, Site};
 
-struct FromLog {
+pub(crate) struct FromLog {
     // Before the database: what runs in it has ended when it goes.
-    site: Site,
-    subscriber: String,
-    owner: Residents,
-    publisher: TestDatabase,
+    pub(crate) site: Site,
+    pub(crate) subscriber: String,
+    pub(crate) owner: Residents,
+    pub(crate) publisher: TestDatabase,
     _folder: tempfile::TempDir,
 }
 
-async fn site() -> Result<FromLog> {
+/// A publisher whose `capture` says this besides the name of its slot.
+pub(crate) async fn site(besides: &str) -> Result<FromLog> {
     let (publisher, folder) = (TestDatabase::create().await?, tempfile::tempdir()?);
     let subscriber = format!("sqlite:{}", folder.path().join("subscriber.db").display());
     let site = Site::residence(Engine::Embedded, publisher.url(), &subscriber)?;
-    site.capture_from_log(publisher.name())?;
+    site.capture_from_log(&format!("{}{besides}", publisher.name()))?;
     let owner = Residents::create(publisher.url()).await?;
     residents::create_copy(&subscriber).await?;
     Ok(FromLog { site, subscriber, owner, publisher, _folder: folder })
 }
 
 impl FromLog {
-    fn said(&self, arguments: &[&str]) -> Result<(Option<i32>, String)> {
+    pub(crate) fn said(&self, arguments: &[&str]) -> Result<(Option<i32>, String)> {
         let output = self.site.run(arguments)?;
         Ok((output.status.code(), String::from_utf8([output.stdout, output.stderr].concat())?))
     }
 
-    async fn sql(&self, sql: &str) -> Result<Vec<Vec<Option<String>>>> {
+    pub(crate) async fn sql(&self, sql: &str) -> Result<Vec<Vec<Option<String>>>> {
         let mut database = Database::open(self.publisher.url()).await?;
         if sql.starts_with("select") {
             return database.rows(sql).await;
@@ -44,7 +45,7 @@ impl FromLog {
     }
 
     /// Publishes and delivers what there is; the copy must be what the owner has.
-    async fn deliver(&mut self) -> Result<()> {
+    pub(crate) async fn deliver(&mut self) -> Result<()> {
         self.site.succeed(&["connect", PARTICIPANT, "--once"])?;
         self.site.succeed(&["route", "--once"])?;
         let (expected, rows) = (self.owner.rows().await?, residents::copy(&self.subscriber).await?);
@@ -55,7 +56,7 @@ impl FromLog {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_written_in_postgresql_comes_by_its_log() -> Result<()> {
-    let mut this = site().await?;
+    let mut this = site("").await?;
     let prepare = ["connect", PARTICIPANT, "--prepare"];
     let (code, said) = this.said(&prepare)?;
     ensure!(

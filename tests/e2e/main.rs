@@ -19,6 +19,7 @@ mod quality;
 mod reader;
 mod registry;
 mod residents;
+mod retained_log;
 mod search;
 mod secure;
 mod served;

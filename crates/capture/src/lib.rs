@@ -14,6 +14,7 @@ pub mod publication;
 pub mod pump;
 pub mod quarantine;
 mod recent;
+mod retention;
 pub mod run;
 mod side;
 mod trace;
@@ -21,4 +22,5 @@ mod when;
 
 pub use publication::{FieldSource, Publication, When};
 pub use recent::Recent;
+pub use retention::Retained;
 pub use run::{CaptureError, CaptureOptions, Connector, State, Status, run, topics};

@@ -64,6 +64,11 @@ impl Checked {
         })
     }
 
+    /// Whether nothing is wrong but that there is no slot. Where there was one, changes are missing.
+    pub(super) fn lacks_only_the_slot(&self) -> bool {
+        self.obstacles.is_empty() && self.slot.is_none() && self.missing.len() == 1
+    }
+
     /// The error that names everything that is not as it should be.
     pub(super) fn complete(&self, source: &str) -> Result<(), SourceError> {
         self.no_obstacle()?;

@@ -7,6 +7,7 @@ mod connection;
 mod load;
 mod position;
 mod removal;
+mod retained;
 mod session;
 mod setup;
 mod source;
