@@ -9,33 +9,32 @@ use lienthong_testkit::postgres::TestDatabase;
 use crate::residents::{self, PARTICIPANT, Residents};
 use crate::site::{Engine, Site};
 
-pub(crate) struct FromLog {
+struct FromLog {
     // Before the database: what runs in it has ended when it goes.
-    pub(crate) site: Site,
-    pub(crate) subscriber: String,
-    pub(crate) owner: Residents,
-    pub(crate) publisher: TestDatabase,
+    site: Site,
+    subscriber: String,
+    owner: Residents,
+    publisher: TestDatabase,
     _folder: tempfile::TempDir,
 }
 
-/// A publisher whose `capture` says this besides the name of its slot.
-pub(crate) async fn site(besides: &str) -> Result<FromLog> {
+async fn site() -> Result<FromLog> {
     let (publisher, folder) = (TestDatabase::create().await?, tempfile::tempdir()?);
     let subscriber = format!("sqlite:{}", folder.path().join("subscriber.db").display());
     let site = Site::residence(Engine::Embedded, publisher.url(), &subscriber)?;
-    site.capture_from_log(&format!("{}{besides}", publisher.name()))?;
+    site.capture_from_log(publisher.name())?;
     let owner = Residents::create(publisher.url()).await?;
     residents::create_copy(&subscriber).await?;
     Ok(FromLog { site, subscriber, owner, publisher, _folder: folder })
 }
 
 impl FromLog {
-    pub(crate) fn said(&self, arguments: &[&str]) -> Result<(Option<i32>, String)> {
+    fn said(&self, arguments: &[&str]) -> Result<(Option<i32>, String)> {
         let output = self.site.run(arguments)?;
         Ok((output.status.code(), String::from_utf8([output.stdout, output.stderr].concat())?))
     }
 
-    pub(crate) async fn sql(&self, sql: &str) -> Result<Vec<Vec<Option<String>>>> {
+    async fn sql(&self, sql: &str) -> Result<Vec<Vec<Option<String>>>> {
         let mut database = Database::open(self.publisher.url()).await?;
         if sql.starts_with("select") {
             return database.rows(sql).await;
@@ -45,7 +44,7 @@ impl FromLog {
     }
 
     /// Publishes and delivers what there is; the copy must be what the owner has.
-    pub(crate) async fn deliver(&mut self) -> Result<()> {
+    async fn deliver(&mut self) -> Result<()> {
         self.site.succeed(&["connect", PARTICIPANT, "--once"])?;
         self.site.succeed(&["route", "--once"])?;
         let (expected, rows) = (self.owner.rows().await?, residents::copy(&self.subscriber).await?);
@@ -56,7 +55,7 @@ impl FromLog {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_written_in_postgresql_comes_by_its_log() -> Result<()> {
-    let mut this = site("").await?;
+    let mut this = site().await?;
     let prepare = ["connect", PARTICIPANT, "--prepare"];
     let (code, said) = this.said(&prepare)?;
     ensure!(

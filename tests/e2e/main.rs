@@ -1,6 +1,7 @@
 //! End to end: the binary as a user runs it, real databases and a real log. Each module's tests say what they promise.
 
 mod canary;
+mod check_online;
 mod commands;
 mod defects;
 mod demo;

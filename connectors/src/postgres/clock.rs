@@ -2,6 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use lienthong_contract::source::Finding;
 use sqlx::postgres::PgConnection;
 
 use super::session::{PATIENCE, within};
@@ -14,20 +15,30 @@ fn ahead(sent: i64, server: i64, answered: i64) -> i64 {
     if server > answered { server - answered } else { (server - sent).min(0) }
 }
 
-/// Warns where the clocks differ by more than is tolerated. Gives by how much the server's is ahead, microseconds.
-pub(super) async fn compare(conn: &mut PgConnection, name: &str) -> Result<i64, sqlx::Error> {
+/// By how much the server's clock is ahead of this machine's, microseconds.
+pub(super) async fn measure(conn: &mut PgConnection) -> Result<i64, sqlx::Error> {
     let sent = now();
     let sql = "select (extract(epoch from pg_catalog.clock_timestamp()) * 1000000)::bigint";
     let server: i64 = within(PATIENCE, sqlx::query_scalar(sql).fetch_one(conn)).await?;
-    let ahead = ahead(sent, server, now());
-    if let Some(told) = told(ahead) {
+    Ok(ahead(sent, server, now()))
+}
+
+/// Warns where the clocks differ by more than is tolerated.
+pub(super) async fn compare(conn: &mut PgConnection, name: &str) -> Result<(), sqlx::Error> {
+    if let Some(told) = told(measure(conn).await?) {
         tracing::warn!(participant = name, "{told}; ages in status and metrics are wrong by as much");
     }
-    Ok(ahead)
+    Ok(())
+}
+
+/// The same for `check --online`.
+pub(super) fn finding(ahead: i64) -> Option<Finding> {
+    let fix = "set both machines' clocks by the same time servers".to_owned();
+    told(ahead).map(|problem| Finding { problem, fix, halts: false })
 }
 
 /// A difference that is to be told.
-pub(super) fn told(ahead: i64) -> Option<String> {
+fn told(ahead: i64) -> Option<String> {
     let seconds = Duration::from_micros(ahead.unsigned_abs()).as_secs_f64();
     let way = if ahead < 0 { "behind" } else { "ahead of" };
     (ahead.saturating_abs() > TOLERATED)

@@ -123,6 +123,17 @@ pub struct ColumnInfo {
     pub nullable: bool,
 }
 
+/// Something about a database that keeps its changes from being captured, or deserves a look.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// What is wrong. Names only, no values.
+    pub problem: String,
+    /// A command or statement that mends it.
+    pub fix: String,
+    /// A connector does not start with it.
+    pub halts: bool,
+}
+
 /// A database that publishes.
 ///
 /// # Contract
@@ -196,7 +207,10 @@ pub trait SourceAdmin: Send {
     /// connector holds the source and, unless `lose`, while changes wait to be published. The lineage ends with it.
     async fn remove(&mut self, lose: bool) -> Result<(), SourceError>;
 
-    /// Columns of a captured table, for `check --online`.
+    /// All that a connector would refuse at its start, at once, and what deserves a look. Changes nothing, and disturbs no connector.
+    async fn findings(&mut self) -> Result<Vec<Finding>, SourceError>;
+
+    /// Columns of a captured table.
     async fn columns(&mut self, table: &str) -> Result<Vec<ColumnInfo>, SourceError>;
 }
 
