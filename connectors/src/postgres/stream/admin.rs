@@ -43,7 +43,7 @@ impl LogSourceAdmin {
                 problem,
                 fix: format!(
                     "run it by a role that owns the captured tables, may create in the database and may replicate, or let an \
-                     administrator run what `lienthong connect {} --prepare --print-ddl` prints",
+                     administrator run what `lienthong connect {} --print-ddl` prints",
                     self.name
                 ),
             },
