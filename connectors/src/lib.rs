@@ -18,6 +18,7 @@ use std::path::PathBuf;
 
 use lienthong_contract::keys::HashKey;
 use lienthong_contract::position::Position;
+use lienthong_contract::retained::LogBound;
 use lienthong_contract::sink::{Sink, SinkAdmin};
 use lienthong_contract::source::{Source, SourceAdmin, TableCapture};
 use lienthong_contract::target::TargetTable;
@@ -80,6 +81,8 @@ pub enum CaptureConfig {
         slot: String,
         /// The publication, a name of the database.
         publication: String,
+        /// How much of its log the server may keep for it.
+        bound: LogBound,
     },
 }
 
@@ -113,8 +116,9 @@ pub struct TargetConfig {
 pub fn open_source(config: &SourceConfig, tables: Vec<TableCapture>, secret: &HashKey) -> Box<dyn Source> {
     let (name, outbox) = (&config.name, config.capture.outbox());
     match (&config.database, &config.capture) {
-        (Database::Postgres { url }, CaptureConfig::Log { slot, publication }) => {
-            Box::new(postgres::LogSource::new(name, url, (slot, publication), tables, secret))
+        (Database::Postgres { url }, CaptureConfig::Log { slot, publication, bound }) => {
+            let names = (slot.as_str(), publication.as_str());
+            Box::new(postgres::LogSource::new(name, url, names, tables, secret).bounded(*bound))
         }
         (Database::Postgres { url }, CaptureConfig::Outbox { .. }) => {
             Box::new(postgres::PostgresSource::new(name, (url, outbox), tables))
@@ -140,7 +144,7 @@ pub fn is_stream_message(bytes: &[u8]) -> bool {
 pub fn source_admin(config: &SourceConfig, tables: Vec<TableCapture>) -> Box<dyn SourceAdmin> {
     let (name, outbox) = (&config.name, config.capture.outbox());
     match (&config.database, &config.capture) {
-        (Database::Postgres { url }, CaptureConfig::Log { slot, publication }) => {
+        (Database::Postgres { url }, CaptureConfig::Log { slot, publication, .. }) => {
             Box::new(postgres::LogSourceAdmin::new(name, url, (slot, publication), tables))
         }
         (Database::Postgres { url }, CaptureConfig::Outbox { .. }) => {

@@ -37,6 +37,8 @@ mod postgres_nested;
 mod postgres_order;
 #[path = "source_promises/postgres_partitions.rs"]
 mod postgres_partitions;
+#[path = "source_promises/postgres_retained.rs"]
+mod postgres_retained;
 #[path = "source_promises/postgres_rights.rs"]
 mod postgres_rights;
 #[path = "source_promises/postgres_truncate.rs"]

@@ -1,6 +1,7 @@
 //! End to end: the binary as a user runs it, real databases and a real log. Each module's tests say what they promise.
 
 mod canary;
+mod check_online;
 mod commands;
 mod defects;
 mod demo;
@@ -19,6 +20,7 @@ mod quality;
 mod reader;
 mod registry;
 mod residents;
+mod retained_log;
 mod search;
 mod secure;
 mod served;

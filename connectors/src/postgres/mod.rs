@@ -2,6 +2,7 @@
 
 mod captured;
 mod catalogue;
+mod clock;
 mod column_mode;
 mod decode;
 mod error;

@@ -1,6 +1,6 @@
 //! Whether what `prepare` makes is there, and whether the captured tables can be captured at all.
 
-use lienthong_contract::source::{SourceError, TableCapture};
+use lienthong_contract::source::{Finding, SourceError, TableCapture};
 use sqlx::Row as _;
 use sqlx::postgres::PgConnection;
 
@@ -23,23 +23,35 @@ pub(super) struct Checked {
     pub(super) missing: Vec<String>,
 }
 
+const FIX: &str = "change the participant's tables and keys, or the tables themselves";
+
 impl Checked {
+    /// Everything that a connector would refuse, each by itself.
+    pub(super) fn findings(&self, source: &str) -> Vec<Finding> {
+        let finding = |problem: &String, fix: &str| Finding {
+            problem: problem.clone(),
+            fix: fix.to_owned(),
+            halts: true,
+        };
+        let mut found: Vec<Finding> = self.obstacles.iter().map(|problem| finding(problem, FIX)).collect();
+        found.extend(self.missing.iter().map(|problem| finding(problem, &prepare(source))));
+        found
+            .extend(self.hidden.iter().map(|table| finding(&hidden(&self.role, table), &bypass(&self.role))));
+        found
+    }
+
     /// The error that names what `prepare` cannot mend.
     pub(super) fn no_obstacle(&self) -> Result<(), SourceError> {
         if !self.obstacles.is_empty() {
-            let fix = "change the participant's tables and keys, or the tables themselves".to_owned();
+            let fix = FIX.to_owned();
             let problem = [&self.obstacles[..], &self.missing].concat().join("; ");
             return Err(SourceError::NotPrepared { problem, fix });
         }
         if !self.hidden.is_empty() {
             // Whether a policy lets every row through cannot be told from its text.
             return Err(SourceError::NotPrepared {
-                problem: format!(
-                    "row-level security applies to the role {} on {}: rows would be missing without a word",
-                    self.role,
-                    self.hidden.join(", ")
-                ),
-                fix: format!("an administrator runs: alter role {} bypassrls", quote(&self.role)),
+                problem: hidden(&self.role, &self.hidden.join(", ")),
+                fix: bypass(&self.role),
             });
         }
         Ok(())
@@ -51,9 +63,20 @@ impl Checked {
         if self.missing.is_empty() {
             return Ok(self.tables);
         }
-        let fix = format!("lienthong connect {source} --prepare, run by a role that owns the tables");
-        Err(SourceError::NotPrepared { problem: self.missing.join("; "), fix })
+        Err(SourceError::NotPrepared { problem: self.missing.join("; "), fix: prepare(source) })
     }
+}
+
+fn prepare(source: &str) -> String {
+    format!("lienthong connect {source} --prepare, run by a role that owns the tables")
+}
+
+fn hidden(role: &str, tables: &str) -> String {
+    format!("row-level security applies to the role {role} on {tables}: rows would be missing without a word")
+}
+
+fn bypass(role: &str) -> String {
+    format!("an administrator runs: alter role {} bypassrls", quote(role))
 }
 
 /// Checks the outbox and every captured table.

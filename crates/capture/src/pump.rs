@@ -9,9 +9,11 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures::future::{Either, select};
 use lienthong_contract::event::header;
 use lienthong_contract::position::{Lineage, Position};
-use lienthong_contract::source::{PollLimit, Polled, Source};
+use lienthong_contract::retained::AtBound;
+use lienthong_contract::source::{PollLimit, Polled, Source, SourceError};
 use lienthong_log::{Batch, CheckpointBody, Log, Writer, WriterError};
 use lienthong_telemetry::{Published, Tally};
 use tokio_util::sync::CancellationToken;
@@ -19,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use crate::encode::Encoder;
 use crate::envelope::Held;
 use crate::quarantine::Quarantined;
+use crate::retention::Retention;
 use crate::run::{CaptureError, CaptureOptions, State, Status};
 use crate::trace::{Times, Traced, tell};
 
@@ -26,6 +29,9 @@ use crate::trace::{Times, Traced, tell};
 const CHECKPOINT_ROWS: usize = 50_000;
 /// A checkpoint of rows is due after so long: bounds what the source has to keep.
 const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(1);
+
+/// What is lost is put on record within so long, or not at all: the server's disk fills meanwhile.
+const RECORDED: Duration = Duration::from_secs(5);
 
 /// One writer's life.
 pub(crate) struct Pump<'a> {
@@ -37,6 +43,9 @@ pub(crate) struct Pump<'a> {
     /// Ids of the rows that this process has set aside: what no checkpoint covered is read again after every loss of a dependency. Never
     /// more than the limit.
     pub(crate) set_aside: &'a mut HashSet<String>,
+    pub(crate) retention: &'a mut Retention,
+    /// Position of the newest checkpoint.
+    pub(crate) covered: Option<Position>,
     pub(crate) lineage: Lineage,
     pub(crate) lineage_epoch: u32,
     pub(crate) options: &'a CaptureOptions,
@@ -80,7 +89,7 @@ struct Progress {
     /// The newest poll that was appended.
     appended: Option<Stand>,
     /// The newest poll of which everything is durable, if it is not in a checkpoint.
-    covered: Option<Stand>,
+    durable: Option<Stand>,
 }
 
 impl Progress {
@@ -89,9 +98,9 @@ impl Progress {
         let before = self.appended.replace(read.stand.clone());
         self.rows += read.polled.rows;
         match read.held {
-            Held::Nothing => self.covered = self.appended.clone(),
+            Held::Nothing => self.durable = self.appended.clone(),
             // What the one before had kept back came with this one.
-            Held::New => self.covered = before.or(self.covered.take()),
+            Held::New => self.durable = before.or(self.durable.take()),
             Held::Earlier => {}
         }
     }
@@ -100,19 +109,51 @@ impl Progress {
 impl Pump<'_> {
     /// Runs until `shutdown`, or with `once` until everything committed before the start is in the log.
     pub(crate) async fn run(mut self, shutdown: &CancellationToken) -> Result<(), CaptureError> {
+        match self.rounds(shutdown).await {
+            Err(CaptureError::Source(SourceError::LogFull(kept))) => {
+                if kept.bound.then == AtBound::DropSlot {
+                    self.record_gap().await?;
+                }
+                Err(SourceError::LogFull(kept).into())
+            }
+            ended => ended,
+        }
+    }
+
+    /// Puts it on record that what no checkpoint covers is given up, if the log takes it soon. Else the next start finds that the slot is gone.
+    async fn record_gap(&mut self) -> Result<(), CaptureError> {
+        let Some(position) = self.source.given_up(self.covered.as_ref())? else { return Ok(()) };
+        let body = self.body(&position, self.encoder.counter());
+        match tokio::time::timeout(RECORDED, self.writer.checkpoint(&body)).await {
+            Ok(Ok(_leave)) => tracing::error!(self.participant, "the gap is on record"),
+            // Another connector has the source's log to itself: what it keeps is not for this one to give up.
+            Ok(Err(fenced @ WriterError::Fenced { .. })) => return Err(fenced.into()),
+            Ok(Err(error)) => tracing::error!(self.participant, %error, "the gap could not be put on record"),
+            Err(_elapsed) => {
+                tracing::error!(
+                    self.participant,
+                    "the gap could not be put on record: the log does not answer"
+                );
+            }
+        }
+        Ok(())
+    }
+
+    async fn rounds(&mut self, shutdown: &CancellationToken) -> Result<(), CaptureError> {
         let mut progress = Progress {
             rows: 0,
             beaten: false,
             checkpoint_at: Instant::now(),
             heartbeat_at: None,
             appended: None,
-            covered: None,
+            durable: None,
         };
         let mut read = self.poll().await?;
         loop {
             let stopping = shutdown.is_cancelled() || (self.options.once && read.polled.caught_up);
             let (append, next) = if stopping || read.polled.caught_up {
-                (append(self.writer, &read.batches, self.options.clock).await?, None)
+                let append = append(self.writer, &read.batches, self.options.clock);
+                (self.retention.beside(self.source, self.status, append).await??, None)
             } else {
                 let (append, next) = self.append_and_poll(&read.batches).await?;
                 (append, Some(next))
@@ -128,6 +169,7 @@ impl Pump<'_> {
             if stopping {
                 return Ok(());
             }
+            self.retention.look(self.source, self.status).await?;
             if read.polled.caught_up {
                 self.report(|status| status.state = State::Live);
                 self.wait(shutdown).await?;
@@ -158,7 +200,15 @@ impl Pump<'_> {
         self.encoder.recorded_time = asked;
         let limit = PollLimit { rows: self.options.batch_rows };
         let append = append(self.writer, batches, self.options.clock);
-        let (appended, polled) = tokio::join!(append, self.source.poll(limit, &mut self.encoder));
+        let (appended, polled) = {
+            let polling = self.source.poll(limit, &mut self.encoder);
+            let (polled, rest) = meanwhile(Box::pin(append), polling).await;
+            let appended = match rest {
+                Either::Left(appended) => appended,
+                Either::Right(append) => self.retention.beside(self.source, self.status, append).await?,
+            };
+            (appended, polled)
+        };
         let append = appended?;
         let polled = polled?;
         self.publish_quarantined().await?;
@@ -190,16 +240,13 @@ impl Pump<'_> {
             || progress.rows >= CHECKPOINT_ROWS
             || (progress.rows > 0 && since >= CHECKPOINT_INTERVAL)
             || (progress.beaten && since >= self.options.idle_checkpoint);
-        let Some(stand) = progress.covered.take_if(|stand| due && stand.covers_collected) else {
+        let Some(stand) = progress.durable.take_if(|stand| due && stand.covers_collected) else {
             return Ok(());
         };
-        let body = CheckpointBody {
-            position: stand.position.as_str().to_owned(),
-            lineage: self.lineage.clone(),
-            lineage_epoch: self.lineage_epoch,
-            counter: stand.counter,
-        };
-        let _leave = self.writer.checkpoint(&body).await?;
+        let body = self.body(&stand.position, stand.counter);
+        let checkpoint = self.writer.checkpoint(&body);
+        let _leave = self.retention.beside(self.source, self.status, checkpoint).await??;
+        self.covered = Some(stand.position.clone());
         self.source.forget(&stand.position).await?;
         let retained = self.source.retained().await?;
         self.report(|status| status.retained = Some(retained));
@@ -208,15 +255,26 @@ impl Pump<'_> {
         Ok(())
     }
 
+    fn body(&self, position: &Position, counter: u64) -> CheckpointBody {
+        CheckpointBody {
+            position: position.as_str().to_owned(),
+            lineage: self.lineage.clone(),
+            lineage_epoch: self.lineage_epoch,
+            counter,
+        }
+    }
+
     async fn heartbeat(&mut self, progress: &mut Progress, time: i64) -> Result<(), CaptureError> {
         if progress.heartbeat_at.is_some_and(|at| at.elapsed() < self.options.heartbeat) {
             return Ok(());
         }
-        if self.writer.fenced().await? {
+        let asking = self.writer.fenced();
+        if self.retention.beside(self.source, self.status, asking).await?? {
             let participant = self.participant.to_owned();
             return Err(WriterError::Fenced { participant, claim: None }.into());
         }
-        self.writer.heartbeat(time).await?;
+        let beating = self.writer.heartbeat(time);
+        self.retention.beside(self.source, self.status, beating).await??;
         progress.heartbeat_at = Some(Instant::now());
         progress.beaten = true;
         self.report(|status| status.fresh_through = Some(time));
@@ -269,6 +327,17 @@ impl Pump<'_> {
 
     fn report(&self, change: impl FnOnce(&mut Status)) {
         self.status.send_modify(change);
+    }
+}
+
+/// Both side by side until `first` is done; gives what is left of `other`.
+async fn meanwhile<O: Future + Unpin, F: Future + Unpin>(
+    other: O,
+    first: F,
+) -> (F::Output, Either<O::Output, O>) {
+    match select(other, first).await {
+        Either::Left((done, first)) => (first.await, Either::Left(done)),
+        Either::Right((first, other)) => (first, Either::Right(other)),
     }
 }
 

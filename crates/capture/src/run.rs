@@ -9,7 +9,7 @@ use futures::FutureExt as _;
 use lienthong_contract::counted;
 use lienthong_contract::event::Lane;
 use lienthong_contract::participant::ParticipantId;
-use lienthong_contract::position::Lineage;
+use lienthong_contract::position::{Lineage, Position};
 use lienthong_contract::source::{Source, SourceError, TableCapture};
 use lienthong_log::{Log, LogError, Writer, WriterError};
 use lienthong_telemetry::{ConnectorMeters, Traces};
@@ -21,6 +21,7 @@ use crate::publication::Publication;
 use crate::pump::Pump;
 use crate::quarantine::QuarantineKeys;
 use crate::recent::Recent;
+use crate::retention::{Retained, Retention, act};
 use crate::when;
 
 /// One participant's connector, ready to run.
@@ -89,6 +90,8 @@ pub struct Status {
     pub quarantined: u64,
     /// Changes that the source keeps for the bus; `None` until it was asked.
     pub retained: Option<u64>,
+    /// What the source's server keeps of its log; `None` until it was looked at, and where there is no such log.
+    pub retained_log: Option<Retained>,
     /// Newest commit time appended, microseconds.
     pub last_event_time: Option<i64>,
     /// How late the batches of the last minute were.
@@ -106,6 +109,7 @@ impl Default for Status {
             events: 0,
             quarantined: 0,
             retained: None,
+            retained_log: None,
             last_event_time: None,
             recent: Recent::default(),
             fresh_through: None,
@@ -223,17 +227,22 @@ async fn sessions(
 ) -> Result<(), CaptureError> {
     let mut pause = FIRST_PAUSE;
     let mut away_since = None;
-    let mut set_aside = HashSet::new();
+    let (mut set_aside, mut retention) = (HashSet::new(), Retention::default());
     loop {
         let before = status.borrow().events;
         let begun = tokio::time::Instant::now();
         let ended = tokio::select! {
             biased;
-            ended = session(&mut connector, &mut set_aside, &options, status, &shutdown) => ended,
+            ended = session(&mut connector, (&mut set_aside, &mut retention), &options, status, &shutdown) => ended,
             () = overdue(&shutdown) => {
                 tracing::warn!(participant = %connector.participant, "a dependency is silent; what was under way is dropped");
                 Ok(())
             }
+        };
+        // What was ended for it is not under way any more.
+        let ended = match ended {
+            Err(CaptureError::Source(error)) => Err(act(connector.source.as_mut(), error).await.into()),
+            ended => ended,
         };
         let error = match ended {
             Err(error) if error.is_transient() => error,
@@ -280,19 +289,21 @@ struct Opened {
     encoder: Encoder,
     lineage: Lineage,
     lineage_epoch: u32,
+    /// Of the newest checkpoint.
+    covered: Option<Position>,
 }
 
 /// One writer's life.
 async fn session(
     connector: &mut Connector,
-    set_aside: &mut HashSet<String>,
+    (set_aside, retention): (&mut HashSet<String>, &mut Retention),
     options: &CaptureOptions,
     status: &watch::Sender<Status>,
     shutdown: &CancellationToken,
 ) -> Result<(), CaptureError> {
     // Nothing is under way before the first batch: the start may be dropped at once.
-    let Opened { mut writer, encoder, lineage, lineage_epoch } = tokio::select! {
-        opened = open(connector, options) => opened?,
+    let Opened { mut writer, encoder, lineage, lineage_epoch, covered } = tokio::select! {
+        opened = open(connector, options, (retention, status)) => opened?,
         () = shutdown.cancelled() => return Ok(()),
     };
     status.send_modify(|status| status.state = State::CatchingUp);
@@ -303,6 +314,8 @@ async fn session(
         log: connector.log.as_ref(),
         encoder,
         set_aside,
+        retention,
+        covered,
         lineage,
         lineage_epoch,
         options,
@@ -312,13 +325,24 @@ async fn session(
 }
 
 /// The source's own lock first, then the claim, so that a healthy holder is not fenced in vain.
-async fn open(connector: &mut Connector, options: &CaptureOptions) -> Result<Opened, CaptureError> {
+async fn open(
+    connector: &mut Connector,
+    options: &CaptureOptions,
+    (retention, status): (&mut Retention, &watch::Sender<Status>),
+) -> Result<Opened, CaptureError> {
     let lineage = connector.source.open().await?;
     let types = |table| connector.source.column_types(table);
     when::check(&connector.publications, &connector.tables, types)?;
-    let schema_ids = schema_ids(&connector.log, &connector.publications).await?;
+    // A log that is away fails at once, and the next session looks again.
+    retention.look(connector.source.as_mut(), status).await?;
     let topics = topics(&connector.publications);
-    let (writer, recovered) = connector.log.open_writer(&connector.participant, &topics).await?;
+    let claiming = async {
+        let schema_ids = schema_ids(&connector.log, &connector.publications).await?;
+        let (writer, recovered) = connector.log.open_writer(&connector.participant, &topics).await?;
+        Ok::<_, CaptureError>((schema_ids, writer, recovered))
+    };
+    let claimed = retention.beside(connector.source.as_mut(), status, claiming).await?;
+    let (schema_ids, writer, recovered) = claimed?;
     let checkpoint = recovered.checkpoint;
     if let Some((part, stored, present)) =
         checkpoint.as_ref().and_then(|checkpoint| checkpoint.lineage.difference(&lineage))
@@ -345,7 +369,7 @@ async fn open(connector: &mut Connector, options: &CaptureOptions) -> Result<Ope
         problem: format!("topic {topic} does not exist"),
         fix: "lienthong topics create".to_owned(),
     })?;
-    Ok(Opened { writer, encoder, lineage, lineage_epoch })
+    Ok(Opened { writer, encoder, lineage, lineage_epoch, covered: position })
 }
 
 /// Live and bulk topics of every family that is published.

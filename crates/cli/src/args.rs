@@ -105,10 +105,13 @@ fn seconds(text: &str) -> Result<Duration, String> {
 pub(crate) enum Command {
     /// Check every file of the site offline; all mistakes at once.
     #[command(after_help = "Examples:\n  lienthong check --site docs/examples/admin-units\n  \
-                      lienthong check agreements/vss.insurance.yaml")]
+                      lienthong check agreements/vss.insurance.yaml\n  lienthong check --online")]
     Check {
         /// Tell only of mistakes in these files and folders; of all without any.
         paths: Vec<PathBuf>,
+        /// Also look into every publishing database, and change nothing there: all that a connector would refuse, with what to run.
+        #[arg(long, conflicts_with = "paths")]
+        online: bool,
     },
     /// Publish one participant's changes.
     #[command(after_help = "Examples:\n  lienthong connect homeaffairs.admin-units --prepare\n  \

@@ -147,6 +147,7 @@ impl From<SourceError> for Failure {
             SourceError::NotPrepared { .. }
             | SourceError::Unpublished { .. }
             | SourceError::Gap { .. }
+            | SourceError::LogFull(_)
             | SourceError::ForeignPosition(_) => Code::Halted,
         };
         Self::new(code, error.to_string())

@@ -11,6 +11,7 @@ pub mod participant;
 pub mod position;
 pub mod predicate;
 pub mod provoke;
+pub mod retained;
 pub mod sink;
 pub mod source;
 pub mod target;

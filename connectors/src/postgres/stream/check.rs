@@ -1,6 +1,6 @@
 //! Whether what `prepare` makes is there, and whether server, role and tables allow capture from the log at all.
 
-use lienthong_contract::source::{SourceError, TableCapture};
+use lienthong_contract::source::{Finding, SourceError, TableCapture};
 use sqlx::Row as _;
 use sqlx::postgres::PgConnection;
 
@@ -55,6 +55,30 @@ impl Checked {
         Err(SourceError::NotPrepared { problem: problems.join("; "), fix: fixes.join("; ") })
     }
 
+    /// Everything that a connector would refuse, each by itself.
+    pub(super) fn findings(&self, source: &str) -> Vec<Finding> {
+        let halts = true;
+        let obstacles = self.obstacles.iter().cloned();
+        let mut found: Vec<Finding> =
+            obstacles.map(|(problem, fix)| Finding { problem, fix, halts }).collect();
+        let fix = prepare(source);
+        found.extend(self.missing.iter().map(|problem| Finding {
+            problem: problem.clone(),
+            fix: fix.clone(),
+            halts,
+        }));
+        if let Err(SourceError::NotPrepared { problem, fix }) = self.room() {
+            found.push(Finding { problem, fix, halts });
+        }
+        if self.slot.as_ref().is_some_and(|slot| slot.lost) {
+            let problem =
+                "the server has thrown away the log that the slot kept: changes are missing".to_owned();
+            let fix = format!("raise max_slot_wal_keep_size, and {}", crate::NEW_LINEAGE);
+            found.push(Finding { problem, fix, halts });
+        }
+        found
+    }
+
     /// The error that says that the slot cannot be made.
     pub(super) fn room(&self) -> Result<(), SourceError> {
         if self.slot.is_some() || self.free_slot {
@@ -66,17 +90,23 @@ impl Checked {
         })
     }
 
+    /// Whether nothing is wrong but that there is no slot. Where there was one, changes are missing.
+    pub(super) fn lacks_only_the_slot(&self) -> bool {
+        self.obstacles.is_empty() && self.slot.is_none() && self.missing.len() == 1
+    }
+
     /// The error that names everything that is not as it should be.
     pub(super) fn complete(&self, source: &str) -> Result<(), SourceError> {
         self.no_obstacle()?;
         if self.missing.is_empty() {
             return Ok(());
         }
-        let fix = format!(
-            "lienthong connect {source} --prepare, run by a role that owns the tables and may replicate"
-        );
-        Err(SourceError::NotPrepared { problem: self.missing.join("; "), fix })
+        Err(SourceError::NotPrepared { problem: self.missing.join("; "), fix: prepare(source) })
     }
+}
+
+fn prepare(source: &str) -> String {
+    format!("lienthong connect {source} --prepare, run by a role that owns the tables and may replicate")
 }
 
 /// Checks server, role, publication, slot and every captured table.

@@ -9,6 +9,7 @@ mod partitions;
 mod position;
 mod published;
 mod removal;
+mod retained;
 mod session;
 mod setup;
 mod source;

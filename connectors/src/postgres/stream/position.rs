@@ -70,12 +70,28 @@ pub(super) struct LogPosition {
     pub(super) loaded: Vec<Member>,
     /// The first load under way.
     pub(super) snap: Option<FirstLoad>,
+    /// What stands behind the set was given up when the log had come to here, as the server writes it: nothing goes on from it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) given_up: Option<String>,
 }
 
 impl LogPosition {
     /// Nothing of what the slot of `log` keeps from `end` on.
     pub(super) fn start(log: &str, end: u64) -> Self {
-        Self { v: FORM, log: log.to_owned(), end, split: None, loaded: Vec::new(), snap: None }
+        Self {
+            v: FORM,
+            log: log.to_owned(),
+            end,
+            split: None,
+            loaded: Vec::new(),
+            snap: None,
+            given_up: None,
+        }
+    }
+
+    /// The same, and what it does not cover has been given up when the log had come `to` there.
+    pub(super) fn giving_up(self, to: &str) -> Self {
+        Self { given_up: Some(to.to_owned()), ..self }
     }
 
     /// Reads the text of a position in `log`.

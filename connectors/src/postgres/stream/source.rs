@@ -6,16 +6,19 @@ use async_trait::async_trait;
 use lienthong_contract::keys::HashKey;
 use lienthong_contract::position::{Lineage, Position};
 use lienthong_contract::predicate::PredicateType;
+use lienthong_contract::retained::{LogBound, RetainedLog};
 use lienthong_contract::source::{PollLimit, Polled, RowVisitor, Source, SourceError, TableCapture};
 use sqlx::postgres::PgConnection;
 use sqlx::{Connection as _, Row as _};
 
+use super::super::clock;
 use super::super::error::source_error;
 use super::super::session::{self as connections, PATIENCE, within};
 use super::super::source::lock;
 use super::check::{self, Checked, Slot};
 use super::connection::{Form, Stream};
 use super::position::LogPosition;
+use super::retained;
 use super::session::Session;
 use super::setup::LogNames;
 use super::tables::Tables;
@@ -41,8 +44,13 @@ pub(crate) struct LogSource {
     log: String,
     /// How values are to come; text from then on where the server or a table could not do otherwise.
     form: Form,
-    /// The slot kept the log from here on when it was looked at.
-    confirmed: u64,
+    /// The slot kept the log from here on when it was looked at; `None` where it is gone.
+    confirmed: Option<u64>,
+    bound: LogBound,
+    /// When it was last looked what the server keeps.
+    looked: Option<tokio::time::Instant>,
+    /// End of the log at the last look, as the server writes it.
+    seen: String,
 }
 
 impl LogSource {
@@ -64,8 +72,17 @@ impl LogSource {
             left: false,
             log: String::new(),
             form: Form::Binary,
-            confirmed: 0,
+            confirmed: None,
+            bound: LogBound::default(),
+            looked: None,
+            seen: String::new(),
         }
+    }
+
+    /// With a bound of what the server may keep.
+    pub(crate) fn bounded(mut self, bound: LogBound) -> Self {
+        self.bound = bound;
+        self
     }
 
     fn error(&self, error: &sqlx::Error) -> SourceError {
@@ -109,18 +126,18 @@ impl LogSource {
         }
         let checked = loop {
             let checked = check::check(conn, &self.name, &self.names, &self.captures).await?;
-            checked.complete(&self.name)?;
+            // Whether a slot that is not there is missing or was never made, the position tells.
+            if !checked.lacks_only_the_slot() {
+                checked.complete(&self.name)?;
+            }
             match checked.slot.as_ref().and_then(|slot| slot.holder.clone()) {
                 None => break checked,
                 Some(_) if ours && tokio::time::Instant::now() < deadline => tokio::time::sleep(LOOK).await,
                 Some(holder) => return Err(SourceError::Held { holder }),
             }
         };
-        let (lost, confirmed) = match &checked.slot {
-            Some(Slot { lost, confirmed, .. }) => (*lost, *confirmed),
-            None => (false, 0),
-        };
-        if lost {
+        self.confirmed = checked.slot.as_ref().map(|slot| slot.confirmed);
+        if let Some(Slot { lost: true, confirmed, .. }) = checked.slot {
             return Err(SourceError::Gap {
                 gap: format!(
                     "the server has thrown away the log that slot {} kept, from {} on, with changes of {}",
@@ -131,7 +148,6 @@ impl LogSource {
                 fix: format!("raise max_slot_wal_keep_size, and {}", crate::NEW_LINEAGE),
             });
         }
-        self.confirmed = confirmed;
         let lineage = self.lineage(conn).await.map_err(|e| self.error(&e))?;
         Ok((checked, lineage))
     }
@@ -160,6 +176,7 @@ impl LogSource {
         let application = format!("lienthong connector {}", self.name);
         let mut conn =
             connections::connect_reader(&self.url, &application).await.map_err(|e| self.error(&e))?;
+        clock::compare(&mut conn, &self.name).await.map_err(|e| self.error(&e))?;
         // What is written to be read again waits for no standby.
         let local = sqlx::query("set synchronous_commit = local").execute(&mut conn).await;
         local.map_err(|e| self.error(&e))?;
@@ -187,7 +204,13 @@ impl LogSource {
         from: Option<&Position>,
     ) -> Result<LogPosition, SourceError> {
         let position = from.map(|from| LogPosition::parse(from, &self.log)).transpose()?;
-        let Some(position) = position else { return Ok(LogPosition::start(&self.log, self.confirmed)) };
+        let missing = || SourceError::NotPrepared {
+            problem: format!("replication slot {} does not exist", self.names.slot),
+            fix: format!("lienthong connect {} --prepare", self.name),
+        };
+        let Some(position) = position else {
+            return Ok(LogPosition::start(&self.log, self.confirmed.ok_or_else(missing)?));
+        };
         let sql = "select (pg_catalog.pg_current_wal_insert_lsn() - '0/0'::pg_lsn)::bigint";
         let asking = sqlx::query_scalar::<_, i64>(sql).fetch_one(&mut session.conn);
         let written = within(PATIENCE, asking).await.map_err(|e| self.error(&e))?.unsigned_abs();
@@ -197,12 +220,25 @@ impl LogSource {
                 fix: crate::NEW_LINEAGE.to_owned(),
             });
         }
-        if self.confirmed > position.end {
+        if let Some(to) = &position.given_up {
+            return Err(self.gave_up(&place(position.end), to));
+        }
+        let Some(confirmed) = self.confirmed else {
+            let gap = format!(
+                "slot {} is gone, and changes of {} from {} to {}, the end of the log, with it",
+                self.names.slot,
+                self.table_names(),
+                place(position.end),
+                place(written)
+            );
+            return Err(SourceError::Gap { gap, fix: crate::NEW_LINEAGE.to_owned() });
+        };
+        if confirmed > position.end {
             return Err(SourceError::Gap {
                 gap: format!(
                     "slot {} keeps the log from {} on, and changes of {} are wanted from {} on",
                     self.names.slot,
-                    place(self.confirmed),
+                    place(confirmed),
                     self.table_names(),
                     place(position.end)
                 ),
@@ -221,6 +257,46 @@ impl LogSource {
         Ok(position)
     }
 
+    fn gave_up(&self, from: &str, to: &str) -> SourceError {
+        SourceError::Gap {
+            gap: format!(
+                "what slot {} kept of {} from {from} to {to} was given up, since it had reached max_retained_wal",
+                self.names.slot,
+                self.table_names()
+            ),
+            fix: crate::NEW_LINEAGE.to_owned(),
+        }
+    }
+
+    /// Whoever gave the log up may have been killed before the slot was dropped. One that was made later begins behind it.
+    fn owes_the_drop(&self, from: Option<&Position>) -> bool {
+        let from = from.and_then(|from| LogPosition::parse(from, &self.log).ok());
+        from.is_some_and(|from| {
+            from.given_up.is_some() && self.confirmed.is_some_and(|confirmed| confirmed <= from.end)
+        })
+    }
+
+    /// Drops the slot. Whoever holds the source may not lose it.
+    async fn drop_slot(&mut self) -> Result<(), SourceError> {
+        if let Some(session) = self.session.take() {
+            self.leave(session).await;
+        }
+        let application = format!("lienthong connector {}", self.name);
+        let mut conn = connections::connect(&self.url, &application).await.map_err(|e| self.error(&e))?;
+        let deadline = tokio::time::Instant::now() + GIVEN_BACK;
+        while let Err(held) = lock(&mut conn, &self.names.lock()).await.map_err(|e| self.error(&e))? {
+            if tokio::time::Instant::now() >= deadline {
+                return Err(held);
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+        let dropped = retained::drop_slot(&mut conn, &self.names.slot, deadline).await;
+        if conn.close().await.is_err() {
+            tracing::debug!("a connection was gone before it was closed");
+        }
+        dropped.map_err(|e| self.error(&e))
+    }
+
     async fn begin(&mut self, session: &mut Session, from: Option<&Position>) -> Result<(), SourceError> {
         let mut position = self.sought(session, from).await?;
         // It follows from where the run began: a first load that was killed before its first position was stored gives its rows the
@@ -235,7 +311,7 @@ impl LogSource {
         let asking = sqlx::query_scalar::<_, i64>(sql).fetch_all(&mut session.conn);
         let running = within(PATIENCE, asking).await.map_err(|e| self.error(&e))?;
         let unsure = running.into_iter().filter_map(|xid| u32::try_from(xid).ok()).collect();
-        let places = (position.end, self.confirmed);
+        let places = (position.end, self.confirmed.unwrap_or_default());
         let stream = Stream::open(&self.name, &self.url, &self.names, places, self.form).await?;
         session.go_on(position, stream, unsure);
         Ok(())
@@ -270,6 +346,9 @@ impl Source for LogSource {
             Ok(()) => self.session = Some(session),
             Err(error) => {
                 self.leave(session).await;
+                if self.owes_the_drop(from) {
+                    self.drop_slot().await?;
+                }
                 return Err(error);
             }
         }
@@ -308,5 +387,49 @@ impl Source for LogSource {
 
     async fn retained(&mut self) -> Result<u64, SourceError> {
         self.session.as_ref().map(Session::retained).ok_or_else(|| self.not_open())
+    }
+
+    async fn retained_log(&mut self) -> Result<Option<RetainedLog>, SourceError> {
+        let Some(session) = &mut self.session else { return Ok(None) };
+        if self.looked.is_some_and(|at| at.elapsed() < retained::EVERY) {
+            return Ok(None);
+        }
+        let looking = retained::look(&mut session.conn, &self.names.slot);
+        let found = match within(PATIENCE, looking).await {
+            Ok(found) => found,
+            Err(error) => {
+                // A broken connection must not be used again.
+                if let Some(session) = self.session.take() {
+                    self.leave(session).await;
+                }
+                return Err(self.error(&error));
+            }
+        };
+        self.looked = Some(tokio::time::Instant::now());
+        let Some(found) = found else { return Ok(None) };
+        self.seen = place(found.written);
+        Ok(Some(RetainedLog {
+            source_name: self.name.clone(),
+            slot: self.names.slot.clone(),
+            tables: self.table_names(),
+            from: place(found.kept),
+            to: place(found.written),
+            bytes: found.written.saturating_sub(found.kept),
+            state: found.state,
+            safe: found.safe,
+            bound: self.bound,
+        }))
+    }
+
+    fn given_up(&self, from: Option<&Position>) -> Result<Option<Position>, SourceError> {
+        let from = match from {
+            Some(from) => LogPosition::parse(from, &self.log)?,
+            None => LogPosition::start(&self.log, self.confirmed.unwrap_or_default()),
+        };
+        from.giving_up(&self.seen).to_position().map(Some)
+    }
+
+    async fn give_up(&mut self) -> Result<(), SourceError> {
+        self.drop_slot().await
     }
 }

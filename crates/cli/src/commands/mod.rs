@@ -2,6 +2,7 @@
 
 mod acls;
 mod check;
+mod check_online;
 pub(crate) mod connect;
 mod demo;
 mod keys;
@@ -101,7 +102,8 @@ pub(crate) async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Keys { action: Keys::Pseudonym { subscriber } } => {
             keys::pseudonym(&Context::load(global, stop)?, subscriber)
         }
-        Command::Check { paths } => check::run(global, paths),
+        Command::Check { online: true, .. } => check_online::run(&Context::load(global, stop)?).await,
+        Command::Check { paths, .. } => check::run(global, paths),
         Command::Demo(options) => demo::run(global, options, stop).await,
         Command::Connect(options) => {
             let context = Context::load(global, stop)?;
