@@ -9,6 +9,7 @@ pub mod env;
 pub mod kafka;
 pub mod postgres;
 pub mod private_kafka;
+pub mod private_postgres;
 pub mod process;
 pub mod proxy;
 mod random;
