@@ -20,6 +20,8 @@ pub(super) struct Checked {
     pub(super) tables: Vec<Table>,
     /// Those of them that the publication has.
     pub(super) members: Vec<Member>,
+    /// The publication's number and the transaction that wrote it last.
+    pub(super) publication: Option<String>,
     /// The types of the captured columns.
     pub(super) types: Vec<Described>,
     /// What keeps a table from being captured whatever `prepare` does, with what mends it.
@@ -88,6 +90,7 @@ pub(super) async fn check(
     let mut checked = Checked {
         tables: Vec::new(),
         members: Vec::new(),
+        publication: None,
         types: Vec::new(),
         obstacles: Vec::new(),
         missing: Vec::new(),
@@ -205,13 +208,14 @@ async fn publication(
     checked: &mut Checked,
 ) -> Result<HashMap<String, i64>, sqlx::Error> {
     let name = &names.publication;
-    let sql = "select pubinsert and pubupdate and pubdelete and pubtruncate from pg_catalog.pg_publication where pubname = $1";
-    let Some(everything) = sqlx::query_scalar::<_, bool>(sql).bind(name).fetch_optional(&mut *conn).await?
-    else {
+    let sql = "select pubinsert and pubupdate and pubdelete and pubtruncate as everything, oid::text || '/' || xmin::text as version \
+         from pg_catalog.pg_publication where pubname = $1";
+    let Some(row) = sqlx::query(sql).bind(name).fetch_optional(&mut *conn).await? else {
         checked.missing.push(format!("publication {name} does not exist"));
         return Ok(HashMap::new());
     };
-    if !everything {
+    checked.publication = row.try_get("version")?;
+    if !row.try_get::<bool, _>("everything")? {
         let fix =
             format!("alter publication {} set (publish = 'insert, update, delete, truncate')", quote(name));
         checked.obstacles.push((format!("publication {name} does not publish every kind of change"), fix));

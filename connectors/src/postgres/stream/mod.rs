@@ -6,11 +6,13 @@ mod check;
 mod connection;
 mod load;
 mod position;
+mod proof;
 mod removal;
 mod session;
 mod setup;
 mod source;
 mod tables;
+mod timelines;
 mod visible;
 
 #[cfg(test)]

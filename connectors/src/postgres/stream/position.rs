@@ -7,6 +7,8 @@ use lienthong_contract::position::Position;
 use lienthong_contract::source::SourceError;
 use serde::{Deserialize, Serialize};
 
+use super::proof::Last;
+
 /// Version of the text's form.
 const FORM: u32 = 1;
 
@@ -70,12 +72,32 @@ pub(super) struct LogPosition {
     pub(super) loaded: Vec<Member>,
     /// The first load under way.
     pub(super) snap: Option<FirstLoad>,
+    /// The last transaction that came whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) last: Option<Last>,
+    /// The publication's number and the transaction that wrote it last: whoever edits it and puts it back leaves a trace there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) publication: Option<String>,
+    /// A lineage was accepted when the log stood here. What was committed before and cannot be read is passed over: the first load reads
+    /// all rows after that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) anew: Option<u64>,
 }
 
 impl LogPosition {
     /// Nothing of what the slot of `log` keeps from `end` on.
     pub(super) fn start(log: &str, end: u64) -> Self {
-        Self { v: FORM, log: log.to_owned(), end, split: None, loaded: Vec::new(), snap: None }
+        Self {
+            v: FORM,
+            log: log.to_owned(),
+            end,
+            split: None,
+            loaded: Vec::new(),
+            snap: None,
+            last: Some(Last { commit: end, xid: 0, time: 0 }),
+            publication: None,
+            anew: None,
+        }
     }
 
     /// Reads the text of a position in `log`.

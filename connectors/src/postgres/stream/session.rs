@@ -16,10 +16,11 @@ use super::super::error::source_error;
 use super::super::poll::snapshot_id;
 use super::super::session::{PATIENCE, within};
 use super::super::wal::message::{EPOCH_MICROS, Message};
-use super::change::{self, Changed, Unreadable};
+use super::change::{self, Changed, Unreadable, unread};
 use super::connection::{Stream, told};
 use super::load::Chunk;
 use super::position::{LogPosition, Member, Split};
+use super::proof::{Last, Other, Proof};
 use super::tables::Tables;
 
 /// How long a poll waits for the stream before it looks what keeps it.
@@ -43,6 +44,10 @@ pub(super) struct Session {
     position: Option<LogPosition>,
     /// Everything that was committed before this place has come. Between two transactions it is the end of the position.
     reached: u64,
+    /// Until it is done nothing is given out.
+    proof: Option<Proof>,
+    /// The transaction that is being read has been read before: it proves something, and that is all.
+    proving: bool,
     /// The transaction that is being read.
     open: Option<Open>,
     /// Came while somebody waited.
@@ -96,6 +101,8 @@ impl Session {
             secret,
             position: None,
             reached: 0,
+            proof: None,
+            proving: false,
             open: None,
             pending: None,
             chunk: None,
@@ -115,8 +122,14 @@ impl Session {
 
     /// Goes on from `position` with a stream from its end. Transactions of which it is not known whether they have been given out
     /// before are `unsure`: a first load waits until everybody sees how they ended.
-    pub(super) fn go_on(&mut self, position: LogPosition, stream: Stream, unsure: Vec<u32>) {
+    pub(super) fn go_on(
+        &mut self,
+        position: LogPosition,
+        (stream, proof): (Stream, Option<Proof>),
+        unsure: Vec<u32>,
+    ) {
         self.delivered = unsure;
+        self.proof = proof;
         self.reached = position.end;
         self.position = Some(position);
         self.stream = Some(stream);
@@ -174,11 +187,12 @@ impl Session {
             };
             look = Some(Look { time, written });
             let loading = self.parts()?.1.snap.is_some();
-            self.caught_up = self.open.is_none() && self.reached >= written && !loading;
+            let proven = self.proof.is_none();
+            self.caught_up = self.open.is_none() && self.reached >= written && !loading && proven;
             if self.caught_up || rows > 0 || began.elapsed() >= LONGEST {
                 break;
             }
-            if self.chunk.is_some() {
+            if self.chunk.is_some() || !proven {
                 self.beat().await?;
             }
             let waited = tokio::time::timeout(STEP, self.parts()?.0.next()).await;
@@ -254,9 +268,16 @@ impl Session {
 
     /// Everything before `end` has come, and a transaction is not under way.
     fn reach(&mut self, end: u64) -> Result<(), SourceError> {
+        if let Some(proof) = &self.proof {
+            if !proof.reached(end).map_err(|other| self.another_log(&other))? {
+                return Ok(());
+            }
+            self.proof = None;
+        }
         self.reached = self.reached.max(end);
         let reached = self.reached;
         let (_, position) = self.parts()?;
+        position.anew = position.anew.filter(|anew| *anew > reached);
         // One that was given out in part before still has to come.
         if position.split.is_none() {
             position.end = reached;
@@ -281,9 +302,15 @@ impl Session {
                 self.begin(final_lsn.as_u64(), xid, commit_time_micros)?;
             }
             ReplicationEvent::Commit { end_lsn, .. } => {
+                if std::mem::take(&mut self.proving) {
+                    return Ok(0);
+                }
                 let ended = self.open.take();
                 let (_, position) = self.parts()?;
                 position.split = None;
+                if let Some(Open { commit, time, xid, .. }) = ended {
+                    position.last = Some(Last { commit, xid, time });
+                }
                 let loading = position.snap.is_some();
                 self.delivered.extend(ended.filter(|_| loading).map(|open| open.xid));
                 self.reach(end_lsn.as_u64())?;
@@ -295,6 +322,15 @@ impl Session {
     }
 
     fn begin(&mut self, commit: u64, xid: u32, time: i64) -> Result<(), SourceError> {
+        let time = time.saturating_add(EPOCH_MICROS);
+        if let Some(proof) = &mut self.proof {
+            let read = proof.begin(Last { commit, xid, time });
+            if read.map_err(|other| self.another_log(&other))? {
+                self.proving = true;
+                return Ok(());
+            }
+            self.proof = None;
+        }
         let (_, position) = self.parts()?;
         let skip = match &position.split {
             Some(split) if split.commit == commit => split.given,
@@ -306,7 +342,6 @@ impl Session {
             }
             None => 0,
         };
-        let time = time.saturating_add(EPOCH_MICROS);
         self.open = Some(Open { commit, time, xid, messages: 0, skip });
         Ok(())
     }
@@ -317,17 +352,26 @@ impl Session {
             fix: "report this as a defect".to_owned(),
         };
         let message = Message::parse(data).map_err(|_| unreadable("a message"))?;
+        if self.proving && !matches!(message, Message::Relation(_)) {
+            return Ok(0);
+        }
         let oid = match &message {
             Message::Relation(relation) => {
                 let describing = self.tables.describe(&mut self.conn, relation);
-                return within(PATIENCE, describing)
-                    .await
-                    .map_err(|error| source_error(&self.name, &error))?
-                    .map(|()| 0);
+                let described =
+                    within(PATIENCE, describing).await.map_err(|error| source_error(&self.name, &error))?;
+                // As it was: what is captured now may have come later, and then another description does.
+                if self.proving {
+                    return Ok(0);
+                }
+                return self.or_passed_over(described.map(|()| 0));
             }
             Message::Truncate { relations, .. } => {
                 return match relations.iter().find_map(|oid| self.tables.of(*oid)) {
-                    Some(table) => Err(self.truncated(table)),
+                    Some(table) => {
+                        let told = Err(self.truncated(table));
+                        self.or_passed_over(told)
+                    }
                     None => Ok(0),
                 };
             }
@@ -344,11 +388,36 @@ impl Session {
             return Ok(0);
         }
         let rows = match self.tables.of(oid) {
-            Some(table) => self.row(&message, table, index, visitor)?,
+            Some(table) => {
+                let given = self.row(&message, table, index, visitor);
+                self.or_passed_over(given)?
+            }
             None => 0,
         };
         self.parts()?.1.split = Some(Split { commit, given });
         Ok(rows)
+    }
+
+    /// What cannot be told of a transaction from before the acceptance of this lineage: every row is read after it by the first load.
+    fn or_passed_over(&mut self, told: Result<usize, SourceError>) -> Result<usize, SourceError> {
+        let anew = self.position.as_ref().and_then(|position| position.anew);
+        match (told, &self.open) {
+            (Err(SourceError::Gap { gap, .. }), Some(open))
+                if anew.is_some_and(|anew| open.commit < anew) =>
+            {
+                tracing::warn!(source = self.name, gap, "passed over: its lineage has been accepted");
+                // A row of it that a chunk holds may be the one of before.
+                if let Some(chunk) = &mut self.chunk {
+                    chunk.spoiled = true;
+                }
+                Ok(0)
+            }
+            (told, _) => told,
+        }
+    }
+
+    fn another_log(&self, other: &Other) -> SourceError {
+        other.told(self.tables.all.iter().map(|table| table.captured.name.as_str()))
     }
 
     fn truncated(&self, table: usize) -> SourceError {
@@ -417,6 +486,7 @@ impl Session {
         let position = self.position.as_ref();
         self.chunk.is_none()
             && self.open.is_none()
+            && self.proof.is_none()
             && position.is_some_and(|position| position.snap.is_some() && position.split.is_none())
             && self.not_before.is_none_or(|at| Instant::now() >= at)
     }
@@ -519,21 +589,5 @@ fn moves(event: &ReplicationEvent) -> Option<u64> {
         // Its place is its end.
         ReplicationEvent::Message { transactional: false, lsn, .. } => Some(lsn.as_u64()),
         _ => None,
-    }
-}
-
-fn unread(of: &super::tables::StreamTable, reason: Unreadable) -> SourceError {
-    let name = &of.captured.name;
-    match reason {
-        Unreadable::NoBefore => SourceError::Gap {
-            gap: format!("the log has a change of {name} without the row as it was"),
-            fix: format!(
-                "set the replica identity of {name} to full, and start anew under another participant"
-            ),
-        },
-        Unreadable::Misfit => SourceError::Gap {
-            gap: format!("a row of {name} in the log cannot be read"),
-            fix: "report this as a defect".to_owned(),
-        },
     }
 }

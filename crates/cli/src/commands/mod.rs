@@ -1,6 +1,8 @@
 //! One module per command. What they share: the site, the log, the way to stop.
 
+mod accept;
 mod acls;
+mod audit;
 mod check;
 pub(crate) mod connect;
 mod demo;
