@@ -26,8 +26,9 @@ use lienthong_contract::target::TargetTable;
 pub use receipt::{ReceiptRow, chain_hash};
 pub use text::render;
 
-/// What to do about a source that cannot go on from its stored position.
-pub(crate) const NEW_LINEAGE: &str = "put the database of before in its place, or publish under a new participant until accepting a lineage is supported";
+/// What to do about a source that cannot go on from its stored position. Whoever tells it puts the participant in.
+pub(crate) const NEW_LINEAGE: &str =
+    "put the database of before in its place, or run `lienthong connect PARTICIPANT --accept-lineage REASON`";
 
 /// Name of the outbox table when the participant's YAML names none.
 pub const DEFAULT_OUTBOX: &str = "lienthong_outbox";

@@ -13,6 +13,7 @@ mod families;
 mod from_log;
 mod journey;
 mod kills;
+mod lineage;
 mod nation;
 mod observed;
 mod programs;

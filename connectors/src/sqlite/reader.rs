@@ -272,7 +272,12 @@ fn set_back(position: &OutboxPosition) -> SourceError {
 }
 
 fn unreadable(id: i64) -> SourceError {
-    SourceError::Gap { gap: format!("outbox row {id} cannot be read"), fix: crate::NEW_LINEAGE.to_owned() }
+    SourceError::Gap {
+        gap: format!("outbox row {id} cannot be read"),
+        fix:
+            "run `lienthong connect PARTICIPANT --accept-lineage REASON`, then delete that row of the outbox"
+                .to_owned(),
+    }
 }
 
 fn schema_version(conn: &Connection) -> rusqlite::Result<i64> {

@@ -2,7 +2,7 @@
 //!
 //! [`publication`] is a `publishes` entry of a ministry's YAML, compiled; [`encode`] turns one changed row into records (pure);
 //! [`pump`] polls, appends, checkpoints and lets the source forget; [`run`] starts it again when a dependency was away; `trace` tells of
-//! single events.
+//! single events; [`lineage`] guards what a position belongs to.
 //!
 //! **Invariant:** nothing here knows a kind of database or an engine of the log.
 
@@ -12,6 +12,7 @@ pub mod convert;
 mod correlation;
 pub mod encode;
 mod envelope;
+pub mod lineage;
 pub mod publication;
 pub mod pump;
 pub mod quarantine;

@@ -17,6 +17,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::encode::{Encoder, EncoderParts};
+use crate::lineage;
 use crate::publication::Publication;
 use crate::pump::Pump;
 use crate::quarantine::QuarantineKeys;
@@ -132,15 +133,29 @@ pub enum CaptureError {
     Log(#[from] LogError),
     /// The database is another one than the position was made in.
     #[error(
-        "the source's lineage has changed: {part} was {stored}, is {present}; fix: point the connector at the database it was capturing, or, if this one replaces it, publish under a new participant until accepting a lineage is supported"
+        "the source's lineage has changed: {part} was {stored}, is {present}; changes of {tables} from the last checkpoint on are missing; fix: point the connector at the database it was capturing, or, if this one replaces it, run `lienthong connect {participant} --accept-lineage REASON`"
     )]
     Lineage {
+        /// Whose.
+        participant: String,
+        /// The captured ones.
+        tables: String,
         /// Which part.
         part: String,
         /// Then.
         stored: String,
         /// Now.
         present: String,
+    },
+    /// There is no lineage to accept.
+    #[error(
+        "{participant}: {problem}, so there is no lineage to accept; fix: run `lienthong connect {participant}`"
+    )]
+    SameLineage {
+        /// Whose.
+        participant: String,
+        /// Why not.
+        problem: &'static str,
     },
     /// A condition does not suit the table as the database has it.
     #[error(
@@ -186,6 +201,7 @@ impl CaptureError {
             }
             Self::Writer(WriterError::Fenced { .. } | WriterError::Broken { .. })
             | Self::Lineage { .. }
+            | Self::SameLineage { .. }
             | Self::When { .. }
             | Self::QuarantineFull { .. }
             | Self::Defect => false,
@@ -303,9 +319,12 @@ async fn session(
 ) -> Result<(), CaptureError> {
     // Nothing is under way before the first batch: the start may be dropped at once.
     let Opened { mut writer, encoder, lineage, lineage_epoch, covered } = tokio::select! {
-        opened = open(connector, options, (retention, status)) => opened?,
+        opened = open(connector, options, (retention, status)) => {
+            opened.map_err(|error| lineage::naming(error, &connector.participant))?
+        }
         () = shutdown.cancelled() => return Ok(()),
     };
+    let participant = connector.participant.clone();
     status.send_modify(|status| status.state = State::CatchingUp);
     let pump = Pump {
         participant: connector.participant.as_str(),
@@ -321,7 +340,7 @@ async fn session(
         options,
         status,
     };
-    pump.run(shutdown).await
+    pump.run(shutdown).await.map_err(|error| lineage::naming(error, &participant))
 }
 
 /// The source's own lock first, then the claim, so that a healthy holder is not fenced in vain.
@@ -344,13 +363,8 @@ async fn open(
     let claimed = retention.beside(connector.source.as_mut(), status, claiming).await?;
     let (schema_ids, writer, recovered) = claimed?;
     let checkpoint = recovered.checkpoint;
-    if let Some((part, stored, present)) =
-        checkpoint.as_ref().and_then(|checkpoint| checkpoint.lineage.difference(&lineage))
-    {
-        return Err(CaptureError::Lineage { part, stored, present });
-    }
-    let position = checkpoint.as_ref().map(lienthong_log::CheckpointBody::position);
-    connector.source.seek(position.as_ref()).await?;
+    lineage::seek(connector, &lineage, checkpoint.as_ref()).await?;
+    let covered = checkpoint.as_ref().and_then(lienthong_log::CheckpointBody::position);
     let lineage_epoch = checkpoint.as_ref().map_or(1, |checkpoint| checkpoint.lineage_epoch);
     let encoder = Encoder::new(EncoderParts {
         urn: connector.participant.urn(),
@@ -369,7 +383,7 @@ async fn open(
         problem: format!("topic {topic} does not exist"),
         fix: "lienthong topics create".to_owned(),
     })?;
-    Ok(Opened { writer, encoder, lineage, lineage_epoch, covered: position })
+    Ok(Opened { writer, encoder, lineage, lineage_epoch, covered })
 }
 
 /// Live and bulk topics of every family that is published.

@@ -183,6 +183,7 @@ impl From<CaptureError> for Failure {
             CaptureError::Writer(error) => error.into(),
             CaptureError::Log(error) => error.into(),
             CaptureError::Lineage { .. }
+            | CaptureError::SameLineage { .. }
             | CaptureError::When { .. }
             | CaptureError::QuarantineFull { .. } => Self::new(Code::Halted, error.to_string()),
             CaptureError::Defect => Self::new(Code::Unexpected, error.to_string()),

@@ -168,6 +168,18 @@ pub trait Source: Send {
     /// before the claim in the log, and the position is known only after it.)
     async fn seek(&mut self, from: Option<&Position>) -> Result<(), SourceError>;
 
+    /// Whether an open source goes on from `from`, a position of the lineage `stored` that is no longer the present one: only where it
+    /// can be proven that nothing is missing. An error says what is.
+    async fn goes_on(&mut self, _stored: &Lineage, _from: &Position) -> Result<bool, SourceError> {
+        Ok(false)
+    }
+
+    /// Where whoever accepts the present lineage begins, after `open`: nothing counts as given out. What was committed before and cannot
+    /// be told any more is passed over, because the first load of every table comes behind it. `None`: as at the very first start.
+    async fn begin_anew(&mut self) -> Result<Option<Position>, SourceError> {
+        Ok(None)
+    }
+
     /// Gives out the next changes. Returns with `rows == 0` and `caught_up` when there is nothing new.
     async fn poll(&mut self, limit: PollLimit, visitor: &mut dyn RowVisitor) -> Result<Polled, SourceError>;
 

@@ -20,6 +20,8 @@ pub(super) struct Checked {
     pub(super) tables: Vec<Table>,
     /// Those of them that the publication has.
     pub(super) members: Vec<Member>,
+    /// The publication's number and the transaction that wrote it last.
+    pub(super) publication: Option<String>,
     /// The types of the captured columns.
     pub(super) types: Vec<Described>,
     /// Every value of the tables can come in binary form, and every captured one is read from it.
@@ -120,6 +122,7 @@ pub(super) async fn check(
     let mut checked = Checked {
         tables: Vec::new(),
         members: Vec::new(),
+        publication: None,
         types: Vec::new(),
         binary: true,
         obstacles: Vec::new(),

@@ -72,6 +72,23 @@ impl Stream {
         Ok(stream)
     }
 
+    /// The history of a timeline as the server keeps it, over a connection that reads no slot. A role that may replicate may ask for it.
+    pub(super) async fn history(
+        name: &str,
+        (url, names): (&str, &LogNames),
+        timeline: u32,
+    ) -> Result<String, SourceError> {
+        let error = |error: sqlx::Error| super::super::error::source_error(name, &error);
+        let config = config(name, url, names).map_err(error)?;
+        let mut client =
+            ReplicationClient::connect_gated(config).await.map_err(|error| told(name, &error))?;
+        let asked = tokio::time::timeout(BEGIN, client.timeline_history(timeline)).await;
+        let asked = asked.unwrap_or_else(|_| Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()));
+        client.abort();
+        let history = asked.map_err(|error| told(name, &error))?;
+        Ok(String::from_utf8_lossy(&history.content).into_owned())
+    }
+
     /// The next event; waits for it. To be given up at any time.
     pub(super) async fn next(&mut self) -> Result<ReplicationEvent, PgWireError> {
         let ended = || std::io::Error::from(std::io::ErrorKind::UnexpectedEof).into();

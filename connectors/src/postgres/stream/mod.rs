@@ -7,6 +7,7 @@ mod connection;
 mod load;
 mod partitions;
 mod position;
+mod proof;
 mod published;
 mod removal;
 mod retained;
@@ -14,6 +15,7 @@ mod session;
 mod setup;
 mod source;
 mod tables;
+mod timelines;
 mod visible;
 
 #[cfg(test)]

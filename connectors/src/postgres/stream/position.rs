@@ -7,6 +7,8 @@ use lienthong_contract::position::Position;
 use lienthong_contract::source::SourceError;
 use serde::{Deserialize, Serialize};
 
+use super::proof::Last;
+
 /// Version of the text's form.
 const FORM: u32 = 1;
 
@@ -73,6 +75,16 @@ pub(super) struct LogPosition {
     /// What stands behind the set was given up when the log had come to here, as the server writes it: nothing goes on from it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) given_up: Option<String>,
+    /// The last transaction that came whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) last: Option<Last>,
+    /// The publication's number and the transaction that wrote it last: whoever edits it and puts it back leaves a trace there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) publication: Option<String>,
+    /// A lineage was accepted when the log stood here. What was committed before and cannot be read is passed over: the first load reads
+    /// all rows after that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) anew: Option<u64>,
 }
 
 impl LogPosition {
@@ -85,6 +97,9 @@ impl LogPosition {
             split: None,
             loaded: Vec::new(),
             snap: None,
+            last: Some(Last { commit: end, xid: 0, time: 0 }),
+            publication: None,
+            anew: None,
             given_up: None,
         }
     }

@@ -59,13 +59,14 @@ pub(super) async fn read(
     checked: &mut Checked,
 ) -> Result<HashMap<String, Published>, sqlx::Error> {
     let name = &names.publication;
-    let sql = "select pubinsert and pubupdate and pubdelete and pubtruncate from pg_catalog.pg_publication where pubname = $1";
-    let Some(everything) = sqlx::query_scalar::<_, bool>(sql).bind(name).fetch_optional(&mut *conn).await?
-    else {
+    let sql = "select pubinsert and pubupdate and pubdelete and pubtruncate as everything, oid::text || '/' || xmin::text as version \
+         from pg_catalog.pg_publication where pubname = $1";
+    let Some(row) = sqlx::query(sql).bind(name).fetch_optional(&mut *conn).await? else {
         checked.missing.push(format!("publication {name} does not exist"));
         return Ok(HashMap::new());
     };
-    if !everything {
+    checked.publication = row.try_get("version")?;
+    if !row.try_get::<bool, _>("everything")? {
         let fix =
             format!("alter publication {} set (publish = 'insert, update, delete, truncate')", quote(name));
         checked.obstacles.push((format!("publication {name} does not publish every kind of change"), fix));

@@ -91,11 +91,14 @@ pub(super) fn publication(names: &LogNames, captures: &[TableCapture]) -> String
     )
 }
 
-/// Not to be run in a transaction that has written.
+/// Not to be run in a transaction that has written. A slot whose log the server has thrown away is made anew: nothing can be read from
+/// it, and a connector that has published from it will say what is missing.
 pub(super) fn slot(names: &LogNames) -> String {
     let slot = literal(&names.slot);
     format!(
-        "select pg_catalog.pg_create_logical_replication_slot({slot}, 'pgoutput')\n\
+        "select pg_catalog.pg_drop_replication_slot(slot_name) from pg_catalog.pg_replication_slots\n\
+         where slot_name = {slot} and wal_status = 'lost' and not active;\n\
+         select pg_catalog.pg_create_logical_replication_slot({slot}, 'pgoutput')\n\
          where not exists (select from pg_catalog.pg_replication_slots where slot_name = {slot})"
     )
 }

@@ -18,10 +18,12 @@ use super::super::source::lock;
 use super::check::{self, Checked, Slot};
 use super::connection::{Form, Stream};
 use super::position::LogPosition;
+use super::proof::Proof;
 use super::retained;
 use super::session::Session;
 use super::setup::LogNames;
 use super::tables::Tables;
+use super::timelines::{TIMELINE, Timelines};
 use crate::identifier::TableName;
 
 /// The server gives lock and slot back when it notices that their holder has gone.
@@ -46,6 +48,10 @@ pub(crate) struct LogSource {
     form: Form,
     /// The slot kept the log from here on when it was looked at; `None` where it is gone.
     confirmed: Option<u64>,
+    /// The publication as it was then.
+    publication: Option<String>,
+    /// What the server was when it was opened.
+    lineage: Option<Lineage>,
     bound: LogBound,
     /// When it was last looked what the server keeps.
     looked: Option<tokio::time::Instant>,
@@ -73,6 +79,8 @@ impl LogSource {
             log: String::new(),
             form: Form::Binary,
             confirmed: None,
+            publication: None,
+            lineage: None,
             bound: LogBound::default(),
             looked: None,
             seen: String::new(),
@@ -140,14 +148,15 @@ impl LogSource {
         if let Some(Slot { lost: true, confirmed, .. }) = checked.slot {
             return Err(SourceError::Gap {
                 gap: format!(
-                    "the server has thrown away the log that slot {} kept, from {} on, with changes of {}",
+                    "the server has thrown away the log that slot {} kept, from {} to where it is made anew, with changes of {}",
                     self.names.slot,
                     place(confirmed),
                     self.table_names()
                 ),
-                fix: format!("raise max_slot_wal_keep_size, and {}", crate::NEW_LINEAGE),
+                fix: format!("raise max_slot_wal_keep_size, {NEW_SLOT}"),
             });
         }
+        self.publication.clone_from(&checked.publication);
         let lineage = self.lineage(conn).await.map_err(|e| self.error(&e))?;
         Ok((checked, lineage))
     }
@@ -168,7 +177,7 @@ impl LogSource {
         parts.push(("database".to_owned(), row.try_get("database")?));
         parts.push(("slot".to_owned(), self.names.slot.clone()));
         self.log = parts.iter().map(|(_, part)| part.as_str()).collect::<Vec<_>>().join("/");
-        parts.push(("timeline".to_owned(), row.try_get("timeline")?));
+        parts.push((TIMELINE.to_owned(), row.try_get("timeline")?));
         Ok(Lineage { parts })
     }
 
@@ -197,6 +206,24 @@ impl LogSource {
         Ok((Session::new(&self.name, conn, tables, checked.members, self.secret.clone()), lineage))
     }
 
+    /// Where the log ends now.
+    async fn written(&mut self, session: &mut Session) -> Result<u64, SourceError> {
+        let sql = "select (pg_catalog.pg_current_wal_insert_lsn() - '0/0'::pg_lsn)::bigint";
+        let asking = sqlx::query_scalar::<_, i64>(sql).fetch_one(&mut session.conn);
+        Ok(within(PATIENCE, asking).await.map_err(|e| self.error(&e))?.unsigned_abs())
+    }
+
+    /// Nothing of what the slot keeps.
+    fn beginning(&self) -> Result<LogPosition, SourceError> {
+        let missing = || SourceError::NotPrepared {
+            problem: format!("replication slot {} does not exist", self.names.slot),
+            fix: format!("lienthong connect {} --prepare", self.name),
+        };
+        let mut position = LogPosition::start(&self.log, self.confirmed.ok_or_else(missing)?);
+        position.publication.clone_from(&self.publication);
+        Ok(position)
+    }
+
     /// The position to go on from, if the slot still has everything behind it.
     async fn sought(
         &mut self,
@@ -204,56 +231,47 @@ impl LogSource {
         from: Option<&Position>,
     ) -> Result<LogPosition, SourceError> {
         let position = from.map(|from| LogPosition::parse(from, &self.log)).transpose()?;
-        let missing = || SourceError::NotPrepared {
-            problem: format!("replication slot {} does not exist", self.names.slot),
-            fix: format!("lienthong connect {} --prepare", self.name),
-        };
-        let Some(position) = position else {
-            return Ok(LogPosition::start(&self.log, self.confirmed.ok_or_else(missing)?));
-        };
-        let sql = "select (pg_catalog.pg_current_wal_insert_lsn() - '0/0'::pg_lsn)::bigint";
-        let asking = sqlx::query_scalar::<_, i64>(sql).fetch_one(&mut session.conn);
-        let written = within(PATIENCE, asking).await.map_err(|e| self.error(&e))?.unsigned_abs();
+        let Some(mut position) = position else { return self.beginning() };
+        let written = self.written(session).await?;
+        let gap = |gap: String| Err(SourceError::Gap { gap, fix: crate::NEW_LINEAGE.to_owned() });
+        let (tables, publication) = (self.table_names(), &self.names.publication);
+        let (from, to) = (place(position.end), place(written));
         if position.end > written {
-            return Err(SourceError::Gap {
-                gap: "the stored position is ahead of the database, which has been set back to an earlier state".to_owned(),
-                fix: crate::NEW_LINEAGE.to_owned(),
-            });
+            return gap(format!(
+                "the stored position {from} is ahead of the database, which ends at {to} and has been set back to an earlier state: \
+                 changes of {tables} from {to} to {from} were published and are not in it"
+            ));
         }
         if let Some(to) = &position.given_up {
             return Err(self.gave_up(&place(position.end), to));
         }
         let Some(confirmed) = self.confirmed else {
-            let gap = format!(
-                "slot {} is gone, and changes of {} from {} to {}, the end of the log, with it",
-                self.names.slot,
-                self.table_names(),
-                place(position.end),
-                place(written)
-            );
-            return Err(SourceError::Gap { gap, fix: crate::NEW_LINEAGE.to_owned() });
+            let slot = &self.names.slot;
+            return Err(SourceError::Gap {
+                gap: format!(
+                    "slot {slot} is gone, and changes of {tables} from {from} to {to}, the end of the log, with it"
+                ),
+                fix: NEW_SLOT.to_owned(),
+            });
         };
         if confirmed > position.end {
-            return Err(SourceError::Gap {
-                gap: format!(
-                    "slot {} keeps the log from {} on, and changes of {} are wanted from {} on",
-                    self.names.slot,
-                    place(confirmed),
-                    self.table_names(),
-                    place(position.end)
-                ),
-                fix: crate::NEW_LINEAGE.to_owned(),
-            });
+            return gap(format!(
+                "slot {} keeps the log from {} on, and changes of {tables} are wanted from {from} on",
+                self.names.slot,
+                place(confirmed),
+            ));
         }
         if let Some(table) = position.replaced(&session.members) {
-            return Err(SourceError::Gap {
-                gap: format!(
-                    "{table} was made anew, or was out of publication {} for a time",
-                    self.names.publication
-                ),
-                fix: crate::NEW_LINEAGE.to_owned(),
-            });
+            return gap(format!(
+                "{table} was made anew, or was out of publication {publication} for a time: changes from {from} to {to} may not be in the log"
+            ));
         }
+        if position.publication.is_some() && position.publication != self.publication {
+            return gap(format!(
+                "publication {publication} was edited or made anew: changes of {tables} from {from} to {to} may not be in the log"
+            ));
+        }
+        position.publication.clone_from(&self.publication);
         Ok(position)
     }
 
@@ -264,7 +282,7 @@ impl LogSource {
                 self.names.slot,
                 self.table_names()
             ),
-            fix: crate::NEW_LINEAGE.to_owned(),
+            fix: NEW_SLOT.to_owned(),
         }
     }
 
@@ -311,15 +329,21 @@ impl LogSource {
         let asking = sqlx::query_scalar::<_, i64>(sql).fetch_all(&mut session.conn);
         let running = within(PATIENCE, asking).await.map_err(|e| self.error(&e))?;
         let unsure = running.into_iter().filter_map(|xid| u32::try_from(xid).ok()).collect();
-        let places = (position.end, self.confirmed.unwrap_or_default());
+        let confirmed = self.confirmed.unwrap_or_default();
+        let (from, proof) = Proof::new(position.last, confirmed, position.end);
+        let places = (from, confirmed);
         let stream = Stream::open(&self.name, &self.url, &self.names, places, self.form).await?;
-        session.go_on(position, stream, unsure);
+        session.go_on(position, (stream, proof), unsure);
         Ok(())
     }
 }
 
+/// What mends a slot whose log is gone.
+const NEW_SLOT: &str = "run `lienthong connect PARTICIPANT --prepare`, which makes the slot anew, and then \
+     `lienthong connect PARTICIPANT --accept-lineage REASON`";
+
 /// As the server writes it.
-fn place(lsn: u64) -> String {
+pub(super) fn place(lsn: u64) -> String {
     format!("{:X}/{:X}", lsn >> 32, lsn & 0xffff_ffff)
 }
 
@@ -333,11 +357,39 @@ impl Source for LogSource {
         let ours = std::mem::take(&mut self.left);
         let (session, lineage) = self.start(ours).await?;
         self.session = Some(session);
+        self.lineage = Some(lineage.clone());
         Ok(lineage)
     }
 
     fn column_types(&self, table: usize) -> Vec<PredicateType> {
         self.session.as_ref().map(|session| session.column_types(table)).unwrap_or_default()
+    }
+
+    async fn goes_on(&mut self, stored: &Lineage, from: &Position) -> Result<bool, SourceError> {
+        let (Some(present), position) = (&self.lineage, LogPosition::parse(from, &self.log)) else {
+            return Err(self.not_open());
+        };
+        let (Some(timelines), Ok(position)) = (Timelines::between(stored, present), position) else {
+            return Ok(false);
+        };
+        let history = Stream::history(&self.name, (&self.url, &self.names), timelines.present).await?;
+        timelines.prove(&history, &position, &self.table_names()).map(|()| true)
+    }
+
+    async fn begin_anew(&mut self) -> Result<Option<Position>, SourceError> {
+        let mut session = self.take_session()?;
+        match self.written(&mut session).await {
+            Ok(written) => {
+                self.session = Some(session);
+                let mut position = self.beginning()?;
+                position.anew = Some(written);
+                position.to_position().map(Some)
+            }
+            Err(error) => {
+                self.leave(session).await;
+                Err(error)
+            }
+        }
     }
 
     async fn seek(&mut self, from: Option<&Position>) -> Result<(), SourceError> {

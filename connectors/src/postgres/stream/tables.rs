@@ -98,6 +98,8 @@ impl Tables {
         let plan =
             |described: &[Described]| Plan::new(&table.capture, relation, &Types::new(described), &known);
         let (mut planned, mut differences) = plan(&self.described);
+        // Of a description that is refused no row may be read as the one before said.
+        table.plan = None;
         let unknown: Vec<i64> = differences
             .iter()
             .filter_map(|difference| match difference {
@@ -130,17 +132,17 @@ fn judge(table: &str, difference: &Difference) -> Result<(), SourceError> {
         }
         Difference::Missing(column) => (
             format!("the log has rows of {table} without the captured column {column}"),
-            "take the column out of the participant's file, or start anew under another participant",
+            "take the column out of the participant's file, or put it back and run `lienthong connect PARTICIPANT --accept-lineage REASON`",
         ),
         Difference::UnknownType(column, _) | Difference::Unreadable(column) => (
             format!("column {column} of {table} has a type that is not read from the log"),
-            "take the column out of the participant's file, or capture by an outbox under another participant",
+            "take the column out of the participant's file, or capture by an outbox and run `lienthong connect PARTICIPANT --accept-lineage REASON`",
         ),
         Difference::KeyOutsideIdentity(column) => (
             format!(
                 "the log does not hold column {column} of rows of {table} as they were, and it is part of the key"
             ),
-            "set the table's replica identity to full, and start anew under another participant",
+            "set the table's replica identity to full, and run `lienthong connect PARTICIPANT --accept-lineage REASON`",
         ),
     };
     Err(SourceError::Gap { gap: problem, fix: fix.to_owned() })

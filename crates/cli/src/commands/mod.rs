@@ -1,6 +1,8 @@
 //! One module per command. What they share: the site, the log, the way to stop.
 
+mod accept;
 mod acls;
+mod audit;
 mod check;
 mod check_online;
 pub(crate) mod connect;
