@@ -9,12 +9,14 @@ pub mod env;
 pub mod kafka;
 pub mod postgres;
 pub mod private_kafka;
+pub mod private_postgres;
 pub mod process;
 pub mod proxy;
 mod random;
 pub mod secure_kafka;
 pub mod tls_proxy;
 mod wait;
+pub mod workload;
 
 pub use random::seed;
 pub use wait::eventually;

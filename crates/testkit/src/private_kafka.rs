@@ -183,7 +183,7 @@ pub(crate) fn java(libs: &Path, memory: &str) -> Command {
 
 /// Two free ports below those that systems give to outgoing connections (32768 and above on Linux): nobody gets one by chance while
 /// the broker is down, not even a client that tries to reach it.
-fn free_addresses() -> Result<(SocketAddr, SocketAddr)> {
+pub(crate) fn free_addresses() -> Result<(SocketAddr, SocketAddr)> {
     let mut free = Vec::new();
     for _ in 0..1000 {
         let address = SocketAddr::from(([127, 0, 0, 1], rand::rng().random_range(10_000..32_000)));

@@ -112,7 +112,7 @@ impl Process {
     }
 
     /// The shell's own `kill`, which is there on every machine. The id cannot have been reused: the child is not reaped yet.
-    fn signal(&mut self, name: &str) -> Result<()> {
+    pub(crate) fn signal(&mut self, name: &str) -> Result<()> {
         ensure!(self.runs()?, "the process has ended already");
         let status =
             Command::new("sh").arg("-c").arg(format!("kill -{name} {}", self.child.id())).status()?;
