@@ -5,8 +5,9 @@
 
 use std::cell::Cell;
 use std::collections::HashMap;
+use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, anyhow, ensure};
 use lienthong_connectors::SourceConfig;
 use lienthong_contract::position::Position;
 use lienthong_contract::source::RowOp;
@@ -24,7 +25,11 @@ use crate::publisher::{Change, Publisher, Reader, Replay, capture};
 const SEEDS: u64 = 50;
 /// So many at a time.
 const LANES: usize = 4;
+/// Of one seed.
+const LONGEST: Duration = Duration::from_secs(120);
 const STEPS: u32 = 100;
+/// Characters of three bytes.
+const LARGE: u32 = 35_000;
 const TABLES: [&str; 2] = ["residence", "note"];
 
 const SETTINGS: [&str; 3] =
@@ -129,7 +134,7 @@ async fn one(server: &PrivatePostgres, seed: u64) -> Result<(Done, usize, usize)
         SourceConfig { name: "test.source".to_owned(), database: kind.database(), capture: kind.capture() };
     let mut publisher = Publisher { kind, owner, config, tables };
     publisher.run(&TABLES.map(create_table).each_ref().map(String::as_str)).await?;
-    let mut workload = Workload::new(&publisher.kind.url(), &TABLES, seed);
+    let mut workload = Workload::new(&publisher.kind.url(), &TABLES, LARGE, seed);
     for _ in 0..20 {
         workload.step().await?;
     }
@@ -169,7 +174,9 @@ async fn random_workloads_replay_to_the_tables_rows_for_fifty_seeds() -> Result<
     let lane = async |at: u64| {
         let mut told = Vec::new();
         for seed in (first + at..first + SEEDS).step_by(LANES) {
-            told.push(one(&server, seed).await.with_context(|| format!("LIENTHONG_TEST_SEED={seed}"))?);
+            let ended = tokio::time::timeout(LONGEST, one(&server, seed)).await;
+            let ended = ended.unwrap_or_else(|_| Err(anyhow!("it does not come to an end")));
+            told.push(ended.with_context(|| format!("LIENTHONG_TEST_SEED={seed}"))?);
         }
         anyhow::Ok(told)
     };

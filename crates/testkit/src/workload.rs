@@ -37,7 +37,7 @@ pub struct Done {
     pub prepared: u32,
     /// Changes of a table's form.
     pub tables_changed: u32,
-    /// Values of 100 kB.
+    /// Large values.
     pub large: u32,
     /// Statements that another session kept from being done.
     pub in_the_way: u32,
@@ -49,6 +49,7 @@ pub struct Done {
 pub struct Workload {
     url: String,
     tables: Vec<String>,
+    large: u32,
     seed: u64,
     random: StdRng,
     sessions: Vec<Session>,
@@ -70,12 +71,14 @@ pub fn create_table(name: &str) -> String {
 }
 
 impl Workload {
-    /// A workload on tables of the form of [`create_table`] that waits for nothing.
+    /// A workload on tables of the form of [`create_table`]; `large` is the length of its large values, in characters of
+    /// three bytes. Rows of more than two kilobytes keep them beside the table.
     #[must_use]
-    pub fn new(url: &str, tables: &[&str], seed: u64) -> Self {
+    pub fn new(url: &str, tables: &[&str], large: u32, seed: u64) -> Self {
         Self {
             url: url.to_owned(),
             tables: tables.iter().map(|&table| table.to_owned()).collect(),
+            large,
             seed,
             random: StdRng::seed_from_u64(seed),
             sessions: (0..SESSIONS).map(|_| Session::default()).collect(),
@@ -210,8 +213,8 @@ impl Workload {
         self.stamp += 1;
         let large = self.random.random_ratio(1, 10);
         self.done.large += u32::from(large);
-        let times = if large { 3200 } else { 0 };
-        format!("'{:08}' || repeat(md5('{0}'), {times})", self.stamp)
+        let times = if large { self.large } else { 0 };
+        format!("'{:08}' || repeat('ế', {times})", self.stamp)
     }
 
     /// Rows that nobody else has under way.
