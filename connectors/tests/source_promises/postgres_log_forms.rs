@@ -52,9 +52,7 @@ async fn a_column_that_has_no_binary_form_and_is_not_captured_keeps_no_row_back(
     publisher.run(&["insert into person values (4, 'Dũng', 0)"]).await?;
     assert_eq!(names(&rest(&mut reader, &begin).await?.0), ["Dũng"], "as text from then on");
     // Where it stands at the start already, nothing has to be begun again.
-    publisher
-        .run(&["alter table person add column rights aclitem[] default '{postgres=r/postgres}'"])
-        .await?;
+    publisher.run(&["alter table person add column rights aclitem[] default '{postgres=r/postgres}'"]).await?;
     let end = reader.position();
     drop(reader);
     let mut reader = publisher.reader(Some(&end)).await?;
