@@ -35,11 +35,14 @@ pub(crate) const EMPTY: &str = "truncate history";
 /// Operation, subject, and the street where the event is not only of a subject.
 type Told = (String, String, Option<String>);
 
+/// `topic/partition`, and the offset.
+type At = (String, i64);
+
 struct Event {
     file_no: String,
     /// `ce_sequence`, and whether it only tells that another subject goes on.
     order: (String, bool),
-    place: (String, i64),
+    place: At,
     told: Told,
 }
 
@@ -55,7 +58,7 @@ fn open(site: &Site, address: &str) -> Result<Box<dyn Log>> {
 }
 
 /// Values by place, as `tail` shows them.
-fn values(site: &Site) -> Result<BTreeMap<(String, i64), Value>> {
+fn values(site: &Site) -> Result<BTreeMap<At, Value>> {
     let output = site.run(&["tail", "residence", "--show-values", "--output", "json"])?;
     ensure!(output.status.success(), "tail ended with {}", output.status);
     let mut values = BTreeMap::new();
@@ -120,7 +123,7 @@ pub(crate) async fn check(site: &Site, address: &str, owner: &mut Database) -> R
     let count = found.len();
     found.retain(|event| event.told.0 != "snapshot");
     found.sort_by(|one, other| one.order.cmp(&other.order));
-    let mut log: BTreeMap<String, Vec<(Told, (String, i64))>> = BTreeMap::new();
+    let mut log: BTreeMap<String, Vec<(Told, At)>> = BTreeMap::new();
     for event in found {
         log.entry(event.file_no).or_default().push((event.told, event.place));
     }

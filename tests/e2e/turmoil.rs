@@ -15,6 +15,7 @@ use rand::{Rng as _, SeedableRng as _};
 use tokio::time::{Instant, sleep};
 
 use crate::history::{self, EMPTY};
+use crate::nation::check_receipts_against;
 use crate::residents;
 use crate::site::{Engine, Site, kafka_log, log_address};
 
@@ -93,6 +94,44 @@ async fn writers(subscriber: &mut Database) -> Result<u64> {
     Ok(rows.iter().flatten().flatten().next().map_or(Ok(0), |text| text.parse())?)
 }
 
+/// A site whose owner has some rows, and a history that is empty; nobody is at work.
+async fn prepared(
+    log: &str,
+    url: &str,
+    slot: &str,
+    subscriber: &str,
+    workload: &mut Workload,
+) -> Result<Site> {
+    let site = Site::residence_on(log, url, subscriber)?;
+    site.session("1s")?;
+    site.capture_from_log(slot)?;
+    let mut statements = vec![create_table("residence")];
+    statements.push("alter table residence replica identity full".to_owned());
+    statements.extend(history::KEEP.map(str::to_owned));
+    let mut owner = Database::open(url).await?;
+    owner.run(&statements).await?;
+    residents::create_copy(subscriber).await?;
+    for _ in 0..40 {
+        workload.step().await?;
+    }
+    workload.settle().await?;
+    site.prepare()?;
+    owner.run(&[EMPTY.to_owned()]).await?;
+    Ok(site)
+}
+
+/// Copy and log against the owner's tables, when everything has come.
+async fn ends_equal(site: &Site, log: &str, url: &str, subscriber: &str) -> Result<(usize, usize)> {
+    site.succeed(&["connect", residents::PARTICIPANT, "--once"])?;
+    site.succeed(&["route", "--once"])?;
+    let mut owner = Database::open(url).await?;
+    let expected = owner.rows("select file_no, pin, street from residence order by file_no").await?;
+    let rows = residents::copy(subscriber).await?;
+    ensure!(rows == expected, "{} rows where {} are expected, or others", rows.len(), expected.len());
+    check_receipts_against(site, "residence", subscriber).await?;
+    history::check(site, log, &mut owner).await
+}
+
 /// Gives the events that the log holds, and by how many connectors they were written.
 async fn turmoil(
     log: &str,
@@ -105,21 +144,8 @@ async fn turmoil(
     server.run(&[&format!("create database {name}")]).await?;
     let (url, subscriber) =
         (server.url_of(&name), format!("sqlite:{}", folder.path().join("subscriber.db").display()));
-    let site = Site::residence_on(log, &url, &subscriber)?;
-    site.session("1s")?;
-    site.capture_from_log(&name)?;
-    let mut statements = vec![create_table("residence")];
-    statements.push("alter table residence replica identity full".to_owned());
-    statements.extend(history::KEEP.map(str::to_owned));
-    Database::open(&url).await?.run(&statements).await?;
-    residents::create_copy(&subscriber).await?;
     let mut workload = Workload::new(&url, &["residence"], LARGE, seed);
-    for _ in 0..40 {
-        workload.step().await?;
-    }
-    workload.settle().await?;
-    site.prepare()?;
-    Database::open(&url).await?.run(&[EMPTY.to_owned()]).await?;
+    let site = prepared(log, &url, &name, &subscriber, &mut workload).await?;
     // Under way before the first load, and beyond it.
     workload.hold().await?;
     let mut blows = vec![Blow::Connector, Blow::Connector, Blow::Postgres, Blow::Router];
@@ -168,15 +194,8 @@ async fn turmoil(
     running.both_run()?;
     workload.settle().await?;
     drop(running);
-    site.succeed(&["connect", residents::PARTICIPANT, "--once"])?;
-    site.succeed(&["route", "--once"])?;
-    let mut owner = Database::open(&url).await?;
-    let expected = owner.rows("select file_no, pin, street from residence order by file_no").await?;
-    let rows = residents::copy(&subscriber).await?;
-    ensure!(rows == expected, "{} rows where {} are expected, or others", rows.len(), expected.len());
-    crate::nation::check_receipts_against(&site, "residence", &subscriber).await?;
     ensure!(workload.done.broken > 0, "no session was at work when its server was killed");
-    history::check(&site, log, &mut owner).await
+    ends_equal(&site, log, &url, &subscriber).await
 }
 
 async fn seeds(engine: Engine) -> Result<()> {
