@@ -31,6 +31,8 @@ mod postgres_identity;
 mod postgres_log;
 #[path = "source_promises/postgres_log_forms.rs"]
 mod postgres_log_forms;
+#[path = "source_promises/postgres_log_random.rs"]
+mod postgres_log_random;
 #[path = "source_promises/postgres_nested.rs"]
 mod postgres_nested;
 #[path = "source_promises/postgres_order.rs"]
