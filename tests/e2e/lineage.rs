@@ -172,9 +172,12 @@ async fn a_slot_table_or_publication_that_is_another_one_stops_the_connector_unt
 
     // A condition, a list of columns: told while they are there, and afterwards.
     let added = "insert into residence values ('HKadded', '001090099996', 'x')";
-    for (partly, written) in [("where (file_no <> 'HK000000')", change), ("(file_no, pin)", added)] {
+    for (partly, written, said) in [
+        ("where (file_no <> 'HK000000')", change, "has public.residence only in part"),
+        ("(file_no, pin)", added, "has only some columns of public.residence"),
+    ] {
         world.sql(&[&alter(&format!("set table residence {partly}")), written]).await?;
-        world.stops(&["has public.residence only in part", "alter publication"])?;
+        world.stops(&[said, "alter publication"])?;
         world.sql(&[&alter("set table residence")]).await?;
         world.stops(&["public.residence was made anew, or was out of publication", COMMAND])?;
         world.mended(2).await?;

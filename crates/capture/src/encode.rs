@@ -11,21 +11,25 @@ use lienthong_contract::{digits, provoke};
 use lienthong_log::record::NewRecord;
 use lienthong_log::{Batch, TopicPartition, murmur2};
 use lienthong_schemas::quality::Flag;
-use lienthong_schemas::{Cell, FieldPath, MAX_SUBJECT_BYTES, frame, is_person};
+use lienthong_schemas::{Cell, frame};
 use lienthong_telemetry::{Tally, Traces};
 
 use crate::batches::Batches;
 use crate::causation::Causes;
-use crate::convert::{Rule, convert, partial_date, rule_of, split_list};
+use crate::cells::event;
+use crate::convert::rule_of;
 use crate::correlation;
-use crate::envelope::{Envelope, Held, Stamp, Transaction};
-use crate::publication::{Field, FieldSource, Publication, Subject, by_table};
+use crate::envelope::{Envelope, Held, Transaction};
+use crate::publication::{Publication, by_table};
 use crate::quarantine::{QuarantineKeys, Quarantined};
 use crate::side::{Broken, Judge};
 use crate::trace::{Traced, Tracer};
 
 /// Stands for a field where a row's record is wrong as a whole.
 const RECORD: &str = "record";
+
+/// Headers that every event has, before those that some have.
+const ALWAYS: usize = 10;
 
 /// What an encoder is made from.
 #[derive(Debug)]
@@ -341,31 +345,20 @@ impl Encoder {
         event: &Event<'_>,
         envelope: &mut Envelope,
     ) -> Result<(), Broken> {
-        let Envelope { id, sequence, time, recorded, transaction, order } = envelope;
-        self.id(publication, row, event.person, event.operation, id);
+        self.id(publication, row, event.person, event.operation, &mut envelope.id);
         let number = self.transaction.as_mut().map(|of| {
             of.events += 1;
             (of.lsn, of.events)
         });
         if event.operation == Operation::Delete {
-            self.causes.gone(event.publication, event.subject, id);
+            self.causes.gone(event.publication, event.subject, &envelope.id);
         }
-        if self.parts.collected.remove(id.as_str()) {
+        if self.parts.collected.remove(envelope.id.as_str()) {
             return Ok(());
         }
-        let bulk = event.operation == Operation::Snapshot;
-        self.sequence(row, sequence);
-        transaction.clear();
-        order.clear();
-        if let Some((lsn, number)) = number {
-            transaction_id(self.parts.lineage_epoch, lsn, transaction);
-            digits::decimal(number, 1, order);
-        }
-        let (topic, partitions) = &self.lanes[event.publication][usize::from(bulk)];
-        let partition = murmur2::partition(event.subject.as_bytes(), *partitions);
-        let target = TopicPartition { topic: Arc::clone(topic), partition };
-        Stamp::set(time, row.time);
-        Stamp::set(recorded, self.recorded_time);
+        self.write(row, number, envelope);
+        let Envelope { id, sequence, time, recorded, transaction, order } = envelope;
+        let target = self.target(event);
         let origin = self.tracer.origin(id);
         let trace = origin.map(|origin| origin.context().header()).unwrap_or_default();
         let insert = row.moved_from.is_some() && event.operation == Operation::Insert;
@@ -390,19 +383,9 @@ impl Encoder {
         ];
         // What is right has no flags, what is not traced says nothing of traces, what is of no case nothing of cases, what goes on
         // from no other event nothing of that.
-        let placed = number.is_some();
-        let optional = [
-            placed,
-            placed,
-            !self.flag_text.is_empty(),
-            origin.is_some(),
-            !self.correlation.is_empty(),
-            !cause.is_empty(),
-        ];
-        let always = headers.len() - optional.len();
-        let mut count = always;
-        for (at, said) in (always..).zip(optional) {
-            if said {
+        let mut count = ALWAYS;
+        for at in ALWAYS..headers.len() {
+            if !headers[at].1.is_empty() {
                 headers.swap(count, at);
                 count += 1;
             }
@@ -423,6 +406,26 @@ impl Encoder {
             target,
         }));
         Ok(())
+    }
+
+    fn target(&self, event: &Event<'_>) -> TopicPartition {
+        let bulk = event.operation == Operation::Snapshot;
+        let (topic, partitions) = &self.lanes[event.publication][usize::from(bulk)];
+        let partition = murmur2::partition(event.subject.as_bytes(), *partitions);
+        TopicPartition { topic: Arc::clone(topic), partition }
+    }
+
+    /// The texts of the event's place and times.
+    fn write(&mut self, row: &RowChange<'_>, number: Option<(u64, u64)>, envelope: &mut Envelope) {
+        self.sequence(row, &mut envelope.sequence);
+        envelope.transaction.clear();
+        envelope.order.clear();
+        if let Some((lsn, number)) = number {
+            transaction_id(self.parts.lineage_epoch, lsn, &mut envelope.transaction);
+            digits::decimal(number, 1, &mut envelope.order);
+        }
+        envelope.time.set(row.time);
+        envelope.recorded.set(self.recorded_time);
     }
 
     /// By its place where the source knows it, so that it is the same whoever writes it; else the next.
@@ -545,69 +548,4 @@ fn describe(flags: &[Flag], publication: &Publication, out: &mut String) {
         // Writing to a String cannot fail.
         let _ = write!(out, "{comma}{}@{}", flag.rule.id, publication.fields[flag.slot].path);
     }
-}
-
-/// The event's cells, judged, and its subjects.
-fn event<'a>(
-    publication: &Publication,
-    row: &[Cell<'a>],
-    at: i64,
-    arena: &'a Bump,
-    flags: &mut Vec<Flag>,
-) -> Result<(&'a [Cell<'a>], &'a [&'a str]), Broken> {
-    let mut cells = bumpalo::collections::Vec::with_capacity_in(publication.fields.len(), arena);
-    for field in &publication.fields {
-        let cell = value(field, row, arena).map_err(|rule| (field.path.clone(), rule))?;
-        if cell.is_null() && !field.nullable {
-            return Err((field.path.clone(), "required-value-missing"));
-        }
-        cells.push(cell);
-    }
-    let cells = cells.into_bump_slice_mut();
-    publication
-        .quality
-        .judge(cells, at, arena, flags)
-        .map_err(|flag| (publication.fields[flag.slot].path.clone(), flag.rule.id))?;
-    let cells: &'a [Cell<'a>] = cells;
-    let mut subjects = bumpalo::collections::Vec::with_capacity_in(publication.subjects.len(), arena);
-    for index in 0..publication.subjects.len() {
-        let broken = |rule| ("subject".to_owned(), rule);
-        let subject = subject(publication, index, cells, arena).ok_or_else(|| broken("no-subject"))?;
-        if subject.len() > MAX_SUBJECT_BYTES {
-            return Err(broken("subject-too-long"));
-        }
-        subjects.push(subject);
-    }
-    Ok((cells, subjects.into_bump_slice()))
-}
-
-fn value<'a>(field: &Field, row: &[Cell<'a>], arena: &'a Bump) -> Result<Cell<'a>, Rule> {
-    match &field.source {
-        FieldSource::Column(column) => convert(row[*column], &field.kind, arena),
-        FieldSource::PartialDate { date, precision } => partial_date(row[*date], row[*precision], arena),
-        FieldSource::Constant(text) => convert(Cell::Str(arena.alloc_str(text)), &field.kind, arena),
-        FieldSource::List { column, separator } => split_list(row[*column], separator, arena),
-    }
-}
-
-/// One subject's key. A person without a number is known only as the first, the second .. of a record, so where a record
-/// has several persons the place stands behind its native key: two keys, never one for both.
-fn subject<'a>(
-    publication: &Publication,
-    index: usize,
-    cells: &[Cell<'a>],
-    arena: &'a Bump,
-) -> Option<&'a str> {
-    let Subject { rule, slots } = &publication.subjects[index];
-    let slots = rule.fields().iter().zip(slots);
-    let mut person = false;
-    let mut key = rule.subject(|path: &FieldPath| {
-        person = is_person(path);
-        slots.clone().find(|(field, _)| *field == path).map_or(Cell::Null, |(_, slot)| cells[*slot])
-    })?;
-    if publication.subjects.len() > 1 && !person {
-        // Writing to a String cannot fail.
-        let _ = write!(key, "/{}", index + 1);
-    }
-    Some(arena.alloc_str(&key))
 }

@@ -8,6 +8,7 @@
 
 mod batches;
 mod causation;
+mod cells;
 pub mod convert;
 mod correlation;
 pub mod encode;
