@@ -155,9 +155,10 @@ async fn turmoil(
     let mut known = 0;
     let mut running = Running::start(&site)?;
     for (at, blow) in blows.iter().enumerate() {
-        // Some connectors die after they have published, others perhaps before.
+        // The first connector dies after it has published, of the others some, and some perhaps before.
         let patience = Instant::now() + SOON;
-        while *blow == Blow::Connector && at % 2 == 0 && writers(&mut copy).await? == known {
+        let published = *blow == Blow::Connector && (known == 0 || at % 2 == 0);
+        while published && writers(&mut copy).await? == known {
             work(&mut workload, &mut random, 10..100).await?;
             ensure!(Instant::now() < patience, "nothing is delivered\n{}", site.said()?);
         }
@@ -216,7 +217,7 @@ async fn seeds(engine: Engine) -> Result<()> {
         let began = Instant::now();
         let (events, writers) = turmoil(&log, &mut server, kafka.as_mut(), seed).await?;
         println!("{events} events by {writers} connectors in {:?}", began.elapsed());
-        ensure!(events > 50 && writers > 1, "seed {seed}: {events} events by {writers} connectors");
+        ensure!(events > 30 && writers > 1, "seed {seed}: {events} events by {writers} connectors");
     }
     Ok(())
 }

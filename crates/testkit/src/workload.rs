@@ -37,7 +37,7 @@ pub struct Done {
     pub prepared: u32,
     /// Changes of a table's form.
     pub tables_changed: u32,
-    /// Large values.
+    /// Large values that were to be written.
     pub large: u32,
     /// Statements that another session kept from being done.
     pub in_the_way: u32,
