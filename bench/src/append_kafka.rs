@@ -32,13 +32,7 @@ pub(crate) async fn run() -> Result<()> {
         }
     }
     let (mut writer, _) = log.open_writer(&ParticipantId::new("bench.writer")?, &topics).await?;
-    let bare: ThreadedProducer<DefaultProducerContext> = ClientConfig::new()
-        .set("bootstrap.servers", &brokers)
-        .set("enable.idempotence", "true")
-        .set("acks", "all")
-        .set("compression.type", "lz4")
-        .set("linger.ms", "1")
-        .create()?;
+    let bare = bare()?;
 
     let batch = batch();
     let records = (BATCHES * batch.len()) as u64;
@@ -60,6 +54,37 @@ pub(crate) async fn run() -> Result<()> {
     pairs.report("kafka append", records, "record", 0.85);
     drop((writer, bare));
     crate::topics::delete(&prefix).await
+}
+
+fn bare() -> Result<ThreadedProducer<DefaultProducerContext>> {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", lienthong_testkit::env::kafka());
+    for (key, value) in
+        [("enable.idempotence", "true"), ("acks", "all"), ("compression.type", "lz4"), ("linger.ms", "1")]
+    {
+        config.set(key, value);
+    }
+    Ok(config.create()?)
+}
+
+/// Seconds for the bare append of at least so many records of the size of a row.
+pub(crate) async fn bare_seconds(records: u64) -> Result<f64> {
+    let prefix = lienthong_testkit::kafka::namespace();
+    let log = KafkaLog::connect(KafkaOptions {
+        prefix: prefix.clone(),
+        ..KafkaOptions::new(&lienthong_testkit::env::kafka(), &lienthong_testkit::env::registry())
+    })?;
+    let topic = "lt.bench.bulk";
+    log.create_topics(&[spec(topic, false)]).await?;
+    let (bare, batch) = (bare()?, batch());
+    let each = (BATCHES * batch.len()) as u64;
+    let times = records.div_ceil(each);
+    let mut seconds = 0.0;
+    for _ in 0..times {
+        seconds += send(&bare, &format!("{prefix}{topic}"), &batch)?;
+    }
+    crate::topics::delete(&prefix).await?;
+    Ok(seconds * records as f64 / (times * each) as f64)
 }
 
 fn spec(name: &str, compacted: bool) -> TopicSpec {

@@ -15,6 +15,8 @@ pub(crate) const LEDGER: &str = "ledger";
 /// Versions in a column of the row.
 pub(crate) const COLUMN: &str = "{column: lienthong_version}";
 
+const OUTBOX: &str = "{mode: outbox, table: lienthong_outbox}";
+
 const TABLE: &str = "create table residence (residence_file_no text primary key, pin text, household_id text,
     relation_to_head text, province_code text, district_code text, commune_code text, street text, unit_version date,
     valid_from date not null)";
@@ -23,7 +25,7 @@ const COPY: &str = "create table resident (file_no text primary key, pin text, h
 
 const MINISTRY: &str = r#"participant: mps.residence
 organisation: Ministry of Public Security
-source: {kind: KIND, url: "URL", capture: {mode: outbox, table: lienthong_outbox}}
+source: {kind: KIND, url: "URL", capture: CAPTURE}
 publishes:
   - event: residence.permanent.registered
     from: {table: residence, key: [residence_file_no]}
@@ -69,6 +71,17 @@ pub(crate) struct Fleet {
 impl Fleet {
     /// Tables, keys, topics, schemas, outbox: everything before the first event.
     pub(crate) async fn create(log: &str, publisher: &str, subscriber: &str, version: &str) -> Result<Self> {
+        Database::open(publisher).await?.run(&[TABLE.to_owned()]).await?;
+        Self::on(log, (publisher, OUTBOX), subscriber, version).await
+    }
+
+    /// The same over a publisher's table that is there already, captured as `capture` says.
+    pub(crate) async fn on(
+        log: &str,
+        (publisher, capture): (&str, &str),
+        subscriber: &str,
+        version: &str,
+    ) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         let fleet = Self { folder, publisher: publisher.to_owned(), subscriber: subscriber.to_owned() };
         let schemas = Path::new(env!("CARGO_MANIFEST_DIR")).join("../schemas/avro").canonicalize()?;
@@ -83,11 +96,13 @@ impl Fleet {
         std::fs::write(fleet.path("lienthong.yaml"), yaml)?;
         let fill = |text: &str, url: &str| {
             let kind = if url.starts_with("sqlite") { "sqlite" } else { "postgres" };
-            text.replace("KIND", kind).replace("URL", url).replace("VERSION", version)
+            text.replace("KIND", kind)
+                .replace("URL", url)
+                .replace("VERSION", version)
+                .replace("CAPTURE", capture)
         };
         std::fs::write(fleet.path("ministries/mps.residence.yaml"), fill(MINISTRY, publisher))?;
         std::fs::write(fleet.path("agreements/mps.population.yaml"), fill(AGREEMENT, subscriber))?;
-        Database::open(publisher).await?.run(&[TABLE.to_owned()]).await?;
         let mut target = Database::open(subscriber).await?;
         target.run(&[COPY.to_owned()]).await?;
         if version != LEDGER {
@@ -154,6 +169,13 @@ impl Service {
     /// Largest resident size so far, MiB.
     pub(crate) fn peak(&self) -> f64 {
         crate::proc::peak_of(self.child.id())
+    }
+
+    /// Whether it still runs; fails when it ended otherwise than well.
+    pub(crate) fn runs(&mut self) -> Result<bool> {
+        let ended = self.child.try_wait()?;
+        ensure!(ended.is_none_or(|status| status.success()), "a service ended with {ended:?}");
+        Ok(ended.is_none())
     }
 
     /// Fails when the service has ended by itself.

@@ -1,6 +1,7 @@
 //! `make bench`: each figure is a ratio of paired, interleaved runs with its median, and the machine's load beside it.
 //!
-//! `lienthong-bench codec | append-embedded | append-kafka | drain [EVENTS] | latency | all`; `drain 1000000` shows the memory bounds.
+//! `lienthong-bench codec | append-embedded | append-kafka | drain [EVENTS] | latency | wal [EVENTS] | wal-latency | wal-whole | wal-load [ROWS] | all`; `drain
+//! 1000000` shows the memory bounds, and `wal-whole` that of one transaction of two million rows.
 
 mod append_embedded;
 mod append_kafka;
@@ -11,6 +12,7 @@ mod paired;
 mod path;
 mod proc;
 mod topics;
+mod wal;
 
 use anyhow::{Result, bail};
 
@@ -32,9 +34,12 @@ async fn main() -> Result<()> {
         "append-embedded" => append_embedded::run().await?,
         "append-kafka" => append_kafka::run().await?,
         "drain" => {
-            let events = std::env::args().nth(2).map_or(Ok(EVENTS), |text| text.parse())?;
-            path::drain(events).await?;
+            path::drain(number(EVENTS)?).await?;
         }
+        "wal" => wal::backlog(number(1_000_000)?).await?,
+        "wal-latency" => wal::latency().await?,
+        "wal-whole" => wal::whole(number(2_000_000)?).await?,
+        "wal-load" => wal::load(number(1_000_000)?).await?,
         "latency" => path::latency(RATE, SECONDS).await?,
         "all" => {
             codec::run()?;
@@ -42,10 +47,21 @@ async fn main() -> Result<()> {
             append_kafka::run().await?;
             path::drain(EVENTS).await?;
             path::latency(RATE, SECONDS).await?;
+            wal::backlog(1_000_000).await?;
+            wal::latency().await?;
+            wal::whole(2_000_000).await?;
+            wal::load(1_000_000).await?;
         }
         other => {
-            bail!("there is no bench {other}: codec, append-embedded, append-kafka, drain, latency, all")
+            bail!(
+                "there is no bench {other}: codec, append-embedded, append-kafka, drain, latency, wal, wal-latency, wal-whole, wal-load, all"
+            )
         }
     }
     Ok(())
+}
+
+/// The second argument.
+fn number(usual: u64) -> Result<u64> {
+    Ok(std::env::args().nth(2).map_or(Ok(usual), |text| text.parse())?)
 }

@@ -10,6 +10,14 @@ pub(crate) fn cpu_of(pid: u32) -> f64 {
     ticks(&format!("/proc/{pid}/stat")).map_or(0.0, |(_, ticks)| ticks as f64 / TICKS)
 }
 
+/// CPU seconds of the children that this process has reaped.
+pub(crate) fn cpu_of_reaped() -> f64 {
+    let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
+    let reaped = fields.split_whitespace().skip(13).take(2);
+    reaped.filter_map(|field| field.parse::<f64>().ok()).sum::<f64>() / TICKS
+}
+
 /// CPU seconds of all processes of that name, with the children that they have reaped.
 pub(crate) fn cpu_of_all(name: &str) -> f64 {
     let processes = fs::read_dir("/proc").into_iter().flatten().flatten();

@@ -19,6 +19,7 @@ use std::path::PathBuf;
 
 use lienthong_contract::keys::HashKey;
 use lienthong_contract::position::Position;
+use lienthong_contract::retained::LogBound;
 use lienthong_contract::sink::{Sink, SinkAdmin};
 use lienthong_contract::source::{Source, SourceAdmin, TableCapture};
 use lienthong_contract::target::TargetTable;
@@ -26,8 +27,9 @@ use lienthong_contract::target::TargetTable;
 pub use receipt::{ReceiptRow, chain_hash};
 pub use text::render;
 
-/// What to do about a source that cannot go on from its stored position.
-pub(crate) const NEW_LINEAGE: &str = "put the database of before in its place, or publish under a new participant until accepting a lineage is supported";
+/// What to do about a source that cannot go on from its stored position. Whoever tells it puts the participant in.
+pub(crate) const NEW_LINEAGE: &str =
+    "put the database of before in its place, or run `lienthong connect PARTICIPANT --accept-lineage REASON`";
 
 /// Name of the outbox table when the participant's YAML names none.
 pub const DEFAULT_OUTBOX: &str = "lienthong_outbox";
@@ -81,6 +83,8 @@ pub enum CaptureConfig {
         slot: String,
         /// The publication, a name of the database.
         publication: String,
+        /// How much of its log the server may keep for it.
+        bound: LogBound,
     },
 }
 
@@ -114,8 +118,9 @@ pub struct TargetConfig {
 pub fn open_source(config: &SourceConfig, tables: Vec<TableCapture>, secret: &HashKey) -> Box<dyn Source> {
     let (name, outbox) = (&config.name, config.capture.outbox());
     match (&config.database, &config.capture) {
-        (Database::Postgres { url }, CaptureConfig::Log { slot, publication }) => {
-            Box::new(postgres::LogSource::new(name, url, (slot, publication), tables, secret))
+        (Database::Postgres { url }, CaptureConfig::Log { slot, publication, bound }) => {
+            let names = (slot.as_str(), publication.as_str());
+            Box::new(postgres::LogSource::new(name, url, names, tables, secret).bounded(*bound))
         }
         (Database::Postgres { url }, CaptureConfig::Outbox { .. }) => {
             Box::new(postgres::PostgresSource::new(name, (url, outbox), tables))
@@ -147,7 +152,7 @@ pub fn is_stream_message(bytes: &[u8]) -> bool {
 pub fn source_admin(config: &SourceConfig, tables: Vec<TableCapture>) -> Box<dyn SourceAdmin> {
     let (name, outbox) = (&config.name, config.capture.outbox());
     match (&config.database, &config.capture) {
-        (Database::Postgres { url }, CaptureConfig::Log { slot, publication }) => {
+        (Database::Postgres { url }, CaptureConfig::Log { slot, publication, .. }) => {
             Box::new(postgres::LogSourceAdmin::new(name, url, (slot, publication), tables))
         }
         (Database::Postgres { url }, CaptureConfig::Outbox { .. }) => {

@@ -27,12 +27,24 @@ mod changes;
 mod nested;
 #[path = "source_promises/postgres_cost.rs"]
 mod postgres_cost;
+#[path = "source_promises/postgres_grants.rs"]
+mod postgres_grants;
+#[path = "source_promises/postgres_identity.rs"]
+mod postgres_identity;
 #[path = "source_promises/postgres_log.rs"]
 mod postgres_log;
+#[path = "source_promises/postgres_log_forms.rs"]
+mod postgres_log_forms;
+#[path = "source_promises/postgres_log_random.rs"]
+mod postgres_log_random;
 #[path = "source_promises/postgres_nested.rs"]
 mod postgres_nested;
 #[path = "source_promises/postgres_order.rs"]
 mod postgres_order;
+#[path = "source_promises/postgres_partitions.rs"]
+mod postgres_partitions;
+#[path = "source_promises/postgres_retained.rs"]
+mod postgres_retained;
 #[path = "source_promises/postgres_rights.rs"]
 mod postgres_rights;
 #[path = "source_promises/postgres_truncate.rs"]

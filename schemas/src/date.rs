@@ -5,6 +5,8 @@
 
 use std::fmt::Write as _;
 
+use crate::digits::decimal;
+
 /// Microseconds of one day.
 pub const MICROS_PER_DAY: i64 = 86_400_000_000;
 
@@ -55,11 +57,15 @@ pub fn days_in_month(year: i32, month: u32) -> u32 {
 /// Appends `2026-09-07`. Years outside 0..=9999 get a sign and six digits at least, as ISO 8601 asks.
 pub fn format_date(days: i32, out: &mut String) {
     let (year, month, day) = civil_from_days(days);
-    // Writing to a String cannot fail.
-    let _ = match year {
-        0..=9999 => write!(out, "{year:04}-{month:02}-{day:02}"),
-        _ => write!(out, "{year:+07}-{month:02}-{day:02}"),
-    };
+    match u64::try_from(year) {
+        Ok(year) if year <= 9_999 => decimal(year, 4, out),
+        // Writing to a String cannot fail.
+        _ => drop(write!(out, "{year:+07}")),
+    }
+    for part in [month, day] {
+        out.push('-');
+        decimal(u64::from(part), 2, out);
+    }
 }
 
 /// Reads what [`format_date`] writes; the date must exist.
@@ -87,15 +93,18 @@ pub fn parse_date(text: &str) -> Option<i32> {
 pub fn format_timestamp(micros: i64, out: &mut String) {
     format_date(micros.div_euclid(MICROS_PER_DAY) as i32, out);
     let of_day = micros.rem_euclid(MICROS_PER_DAY);
+    let of_day = of_day.unsigned_abs();
     let seconds = of_day / 1_000_000;
-    let _ = write!(
-        out,
-        "T{:02}:{:02}:{:02}.{:06}Z",
-        seconds / 3_600,
-        seconds / 60 % 60,
-        seconds % 60,
-        of_day % 1_000_000
-    );
+    for (before, part, width) in [
+        ('T', seconds / 3_600, 2),
+        (':', seconds / 60 % 60, 2),
+        (':', seconds % 60, 2),
+        ('.', of_day % 1_000_000, 6),
+    ] {
+        out.push(before);
+        decimal(part, width, out);
+    }
+    out.push('Z');
 }
 
 /// Reads an RFC 3339 time with `Z` or an offset. Digits beyond the microsecond are cut off, towards the

@@ -54,6 +54,7 @@ mod decimal;
 pub mod decode;
 mod defaults;
 pub mod diff;
+pub mod digits;
 pub mod edtf;
 pub mod encode;
 mod fault;

@@ -1,8 +1,12 @@
 //! A publisher that is captured from the log of its PostgreSQL server, by the binary from beginning to end.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
+use lienthong_contract::sink::OffsetState;
+use lienthong_log::embedded::EmbeddedLog;
+use lienthong_log::{Log as _, TopicPartition};
 use lienthong_testkit::database::Database;
 use lienthong_testkit::postgres::TestDatabase;
 
@@ -43,6 +47,37 @@ impl FromLog {
         Ok(Vec::new())
     }
 
+    /// The newest transaction in the log has so many events, which say so.
+    async fn one_transaction_of(&self, events: u64) -> Result<()> {
+        let log = EmbeddedLog::open(self.site.path("var/lienthong.db"))?;
+        let mut transactions: BTreeMap<String, Vec<(u64, Option<u64>)>> = BTreeMap::new();
+        for partition in 0.. {
+            let source = TopicPartition { topic: "lt.residence.live".into(), partition };
+            let Ok(marks) = log.watermarks(&source).await else { break };
+            let mut state = OffsetState::START;
+            while state.next_offset < marks.high {
+                let batch = log.read(&source, state, 1 << 20).await?;
+                state = lienthong_log::marks::state_after(&state, &batch);
+                for entry in &batch.entries {
+                    let record = batch.record(entry)?;
+                    let text = |name: &str| record.header(name).map(std::str::from_utf8).transpose();
+                    let number = |name: &str| anyhow::Ok(text(name)?.map(str::parse::<u64>).transpose()?);
+                    let order = number("ce_transactionorder")?;
+                    if let (Some(id), Some(order)) = (text("ce_transactionid")?, order) {
+                        let of = transactions.entry(id.to_owned()).or_default();
+                        of.push((order, number("ce_transactioncount")?));
+                    }
+                }
+            }
+        }
+        let (_, mut newest) = transactions.pop_last().context("a transaction")?;
+        newest.sort_unstable();
+        let expected: Vec<_> =
+            (1..=events).map(|order| (order, (order == events).then_some(events))).collect();
+        ensure!(newest == expected, "{} events, or others", newest.len());
+        Ok(())
+    }
+
     /// Publishes and delivers what there is; the copy must be what the owner has.
     async fn deliver(&mut self) -> Result<()> {
         self.site.succeed(&["connect", PARTICIPANT, "--once"])?;
@@ -79,8 +114,10 @@ async fn what_is_written_in_postgresql_comes_by_its_log() -> Result<()> {
         this.sql(change).await?;
         this.deliver().await.context(change)?;
     }
-    let output = this.site.run(&["tail", "residence", "--output", "json"])?;
-    ensure!(output.status.success(), "tail ended with {}", output.status);
+    this.sql("insert into residence select 'HKmany' || n, '001' || lpad(n::text, 9, '0'), 'many' from generate_series(1, 2500) n")
+        .await?;
+    this.deliver().await?;
+    this.one_transaction_of(2_500).await?;
 
     // Nothing to do takes no time.
     let began = Instant::now();

@@ -1,6 +1,7 @@
 //! End to end: the binary as a user runs it, real databases and a real log. Each module's tests say what they promise.
 
 mod canary;
+mod check_online;
 mod commands;
 mod defects;
 mod demo;
@@ -10,8 +11,10 @@ mod envelope;
 mod examples;
 mod families;
 mod from_log;
+mod history;
 mod journey;
 mod kills;
+mod lineage;
 mod nation;
 mod observed;
 mod programs;
@@ -19,6 +22,7 @@ mod quality;
 mod reader;
 mod registry;
 mod residents;
+mod retained_log;
 mod search;
 mod secure;
 mod served;
@@ -28,6 +32,7 @@ mod snapshot;
 mod stops;
 mod stranger;
 mod traces;
+mod turmoil;
 mod tutorial;
 mod unprepare;
 mod zombies;

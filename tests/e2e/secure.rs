@@ -297,7 +297,6 @@ async fn nobody_writes_what_is_not_theirs(guarded: &Guarded) -> Result<()> {
         anyhow::Ok(())
     };
     let puts = [
-        (PARTICIPANT, "lt.audit"),
         (PARTICIPANT, "lt.receipts"),
         ("lienthong.router", "lt.positions"),
         ("lienthong.router", "lt.audit"),

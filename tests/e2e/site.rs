@@ -93,7 +93,8 @@ impl Site {
         site.publisher(residents::PARTICIPANT)
     }
 
-    /// Captures [`Site::residence`] from the log of the publisher's server from now on; slots are the whole server's.
+    /// Captures [`Site::residence`] from the log of the publisher's server from now on; slots are the whole server's. Other keys may follow
+    /// the slot's name.
     pub(crate) fn capture_from_log(&self, slot: &str) -> Result<()> {
         let file = "ministries/mps.residence.yaml";
         let text = std::fs::read_to_string(self.path(file))?;

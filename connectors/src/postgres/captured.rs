@@ -4,7 +4,7 @@ use lienthong_contract::source::TableCapture;
 
 use super::catalogue::Table;
 use super::decode::{Needed, Reading};
-use crate::identifier::quote;
+use crate::identifier::{quote, quote_list};
 
 /// A captured table, ready to be read.
 pub(super) struct Captured {
@@ -43,7 +43,10 @@ impl Captured {
         let casts: Vec<String> = capture.key.iter().map(|name| cast(name)).collect();
         let after: Vec<String> =
             casts.iter().enumerate().map(|(at, cast)| format!("${}::text::{cast}", at + 2)).collect();
-        let from = format!("from only {} t", table.name.sql());
+        // Of a row no more than what is captured: the role may not see the rest.
+        let columns = quote_list("", capture.columns.iter().map(String::as_str));
+        let only = if table.kind == "p" { "" } else { "only " };
+        let from = format!("from (select {columns} from {only}{}) t", table.name.sql());
         let select =
             format!("select array[{}] as key, row_to_json(t.*)::text as row {from}", texts.join(", "));
         let chunk = |condition: &str| format!("{select} {condition} order by {} limit $1", keys.join(", "));

@@ -32,8 +32,10 @@ pub(super) struct Table {
     pub(super) name: TableName,
     /// The table's oid.
     pub(super) oid: i64,
-    /// `r` for a plain table.
+    /// `r` for a plain table, `p` for one whose rows are in partitions.
     pub(super) kind: String,
+    /// Whether it is a partition itself.
+    pub(super) partition: bool,
     /// Whether it takes part in inheritance or partitioning.
     pub(super) inherits: bool,
     /// Columns in the table's order.
@@ -56,7 +58,7 @@ impl Table {
     }
 }
 
-const TABLE: &str = "select c.oid::bigint as oid, c.relkind::text as kind, \
+const TABLE: &str = "select c.oid::bigint as oid, c.relkind::text as kind, c.relispartition as partition, \
      c.relispartition or exists (select from pg_catalog.pg_inherits i where c.oid in (i.inhrelid, i.inhparent)) as inherits \
      from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace \
      where n.nspname = $1 and c.relname = $2 and c.relkind in ('r', 'p', 'v', 'm', 'f')";
@@ -116,6 +118,7 @@ pub(super) async fn table(conn: &mut PgConnection, name: &TableName) -> Result<O
         name: name.clone(),
         oid,
         kind: found.try_get("kind")?,
+        partition: found.try_get("partition")?,
         inherits: found.try_get("inherits")?,
         columns,
         unique,

@@ -3,6 +3,7 @@
 mod asked;
 mod captured;
 mod catalogue;
+mod clock;
 mod column_mode;
 mod decode;
 mod error;

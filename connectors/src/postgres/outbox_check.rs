@@ -1,6 +1,6 @@
 //! Whether what `prepare` makes is there, and whether the captured tables can be captured at all.
 
-use lienthong_contract::source::{SourceError, TableCapture};
+use lienthong_contract::source::{Finding, SourceError, TableCapture};
 use sqlx::Row as _;
 use sqlx::postgres::PgConnection;
 
@@ -23,23 +23,35 @@ pub(super) struct Checked {
     pub(super) missing: Vec<String>,
 }
 
+const FIX: &str = "change the participant's tables and keys, or the tables themselves";
+
 impl Checked {
+    /// Everything that a connector would refuse, each by itself.
+    pub(super) fn findings(&self, source: &str) -> Vec<Finding> {
+        let finding = |problem: &String, fix: &str| Finding {
+            problem: problem.clone(),
+            fix: fix.to_owned(),
+            halts: true,
+        };
+        let mut found: Vec<Finding> = self.obstacles.iter().map(|problem| finding(problem, FIX)).collect();
+        found.extend(self.missing.iter().map(|problem| finding(problem, &prepare(source))));
+        found
+            .extend(self.hidden.iter().map(|table| finding(&hidden(&self.role, table), &bypass(&self.role))));
+        found
+    }
+
     /// The error that names what `prepare` cannot mend.
     pub(super) fn no_obstacle(&self) -> Result<(), SourceError> {
         if !self.obstacles.is_empty() {
-            let fix = "change the participant's tables and keys, or the tables themselves".to_owned();
+            let fix = FIX.to_owned();
             let problem = [&self.obstacles[..], &self.missing].concat().join("; ");
             return Err(SourceError::NotPrepared { problem, fix });
         }
         if !self.hidden.is_empty() {
             // Whether a policy lets every row through cannot be told from its text.
             return Err(SourceError::NotPrepared {
-                problem: format!(
-                    "row-level security applies to the role {} on {}: rows would be missing without a word",
-                    self.role,
-                    self.hidden.join(", ")
-                ),
-                fix: format!("an administrator runs: alter role {} bypassrls", quote(&self.role)),
+                problem: hidden(&self.role, &self.hidden.join(", ")),
+                fix: bypass(&self.role),
             });
         }
         Ok(())
@@ -51,9 +63,20 @@ impl Checked {
         if self.missing.is_empty() {
             return Ok(self.tables);
         }
-        let fix = format!("lienthong connect {source} --prepare, run by a role that owns the tables");
-        Err(SourceError::NotPrepared { problem: self.missing.join("; "), fix })
+        Err(SourceError::NotPrepared { problem: self.missing.join("; "), fix: prepare(source) })
     }
+}
+
+fn prepare(source: &str) -> String {
+    format!("lienthong connect {source} --prepare, run by a role that owns the tables")
+}
+
+fn hidden(role: &str, tables: &str) -> String {
+    format!("row-level security applies to the role {role} on {tables}: rows would be missing without a word")
+}
+
+fn bypass(role: &str) -> String {
+    format!("an administrator runs: alter role {} bypassrls", quote(role))
 }
 
 /// Checks the outbox and every captured table.
@@ -74,12 +97,13 @@ pub(super) async fn check(
             checked.obstacles.push(format!("table {} does not exist", name.plain()));
             continue;
         };
+        checked.obstacles.extend(elsewhere(&table));
         checked.obstacles.extend(obstacles(&table, capture));
-        let (may_select, sees_all) = rights(conn, &table).await.map_err(error)?;
-        if !may_select {
+        let rights = rights(conn, &table, capture).await.map_err(error)?;
+        if !rights.schema || !rights.hidden.is_empty() {
             checked.missing.push(format!("the right to select from {}", name.plain()));
         }
-        if !sees_all {
+        if !rights.all_rows {
             checked.hidden.push(name.plain());
         }
         checked.missing.extend(triggers(conn, names, &table, capture).await.map_err(error)?);
@@ -107,22 +131,51 @@ async fn outbox(conn: &mut PgConnection, names: &OutboxNames) -> Result<Vec<Stri
     Ok(missing)
 }
 
-/// Whether the role may read the table, and whether it then sees every row.
-pub(super) async fn rights(conn: &mut PgConnection, table: &Table) -> Result<(bool, bool), sqlx::Error> {
-    let sql = "select pg_catalog.has_table_privilege($1::bigint::oid, 'select'), \
-         not pg_catalog.row_security_active($1::bigint::oid)";
-    sqlx::query_as(sql).bind(table.oid).fetch_one(conn).await
+/// What the role may do with a table.
+pub(super) struct Rights {
+    /// Whether it may use the schema.
+    pub(super) schema: bool,
+    /// Captured columns that it may not read.
+    pub(super) hidden: Vec<String>,
+    /// Whether it sees every row.
+    pub(super) all_rows: bool,
 }
 
-/// What makes the table unfit for capture by statement triggers and chunks by key.
+/// Rights on single columns do as well as one on the whole table.
+pub(super) async fn rights(
+    conn: &mut PgConnection,
+    table: &Table,
+    capture: &TableCapture,
+) -> Result<Rights, sqlx::Error> {
+    let sql = "select pg_catalog.has_schema_privilege(c.relnamespace, 'usage') as schema, \
+         not pg_catalog.row_security_active(c.oid) as all_rows, \
+         array(select a.attname::text from pg_catalog.pg_attribute a where a.attrelid = c.oid and a.attname = any ($2) \
+             and not a.attisdropped and not pg_catalog.has_column_privilege(c.oid, a.attnum, 'select') order by a.attnum) as hidden \
+         from pg_catalog.pg_class c where c.oid = $1::bigint::oid";
+    let row = sqlx::query(sql).bind(table.oid).bind(&capture.columns).fetch_one(conn).await?;
+    Ok(Rights {
+        schema: row.try_get("schema")?,
+        hidden: row.try_get("hidden")?,
+        all_rows: row.try_get("all_rows")?,
+    })
+}
+
+/// Why the table's own triggers would not see all of its rows, if so.
+pub(super) fn elsewhere(table: &Table) -> Option<String> {
+    let name = table.name.plain();
+    if table.kind != "r" {
+        Some(format!("{name} is not a plain table; capture its partitions or the table behind it"))
+    } else if table.inherits {
+        Some(format!("{name} takes part in inheritance or partitioning"))
+    } else {
+        None
+    }
+}
+
+/// What makes the table unfit for being read in chunks by key.
 pub(super) fn obstacles(table: &Table, capture: &TableCapture) -> Vec<String> {
     let name = table.name.plain();
     let mut found = Vec::new();
-    if table.kind != "r" {
-        found.push(format!("{name} is not a plain table; capture its partitions or the table behind it"));
-    } else if table.inherits {
-        found.push(format!("{name} takes part in inheritance or partitioning"));
-    }
     for column in capture.columns.iter().chain(&capture.key) {
         if table.column(column).is_none() {
             found.push(format!("{name} has no column {column}"));

@@ -220,7 +220,8 @@ impl Session {
             if !visit(&change, &self.tables[table].needed, &self.arena, visitor) {
                 return Ok(Err(SourceError::Gap {
                     gap: format!("outbox row {id} of {rel} cannot be read"),
-                    fix: format!("take a new first load of {rel}"),
+                    fix: "run `lienthong connect PARTICIPANT --accept-lineage REASON`, then delete that row of the outbox"
+                        .to_owned(),
                 }));
             }
             given += 1;
@@ -294,7 +295,17 @@ fn visit(text: &RowText<'_>, needed: &[Needed], arena: &Bump, visitor: &mut dyn 
         _ => return false,
     };
     let RowText { table, id, time, .. } = *text;
-    visitor.row(&RowChange { table, op, id, time, place: None, before, after, broken: &broken });
+    visitor.row(&RowChange {
+        table,
+        op,
+        id,
+        moved_from: None,
+        time,
+        place: None,
+        before,
+        after,
+        broken: &broken,
+    });
     true
 }
 
@@ -321,6 +332,7 @@ fn no_gap(position: &OutboxPosition, lost: i64) -> Result<(), SourceError> {
     }
     Err(SourceError::Gap {
         gap: format!("{} statements could not be recorded in the outbox", (lost - position.lost).abs()),
-        fix: "mend the outbox (the server's log names the cause), then take a new first load".to_owned(),
+        fix: "mend the outbox (the server's log names the cause), then run `lienthong connect PARTICIPANT --accept-lineage REASON`"
+            .to_owned(),
     })
 }

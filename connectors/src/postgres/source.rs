@@ -11,6 +11,7 @@ use sqlx::postgres::{PgConnection, PgListener, PgPoolOptions};
 use sqlx::{Connection as _, Row as _};
 
 use super::captured::Captured;
+use super::clock;
 use super::error::{describe, source_error};
 use super::outbox_check;
 use super::outbox_ddl::OutboxNames;
@@ -65,6 +66,7 @@ impl PostgresSource {
     async fn start(&mut self) -> Result<(Session, Lineage), SourceError> {
         let application = format!("lienthong connector {}", self.name);
         let mut conn = session::connect_reader(&self.url, &application).await.map_err(|e| self.error(&e))?;
+        clock::compare(&mut conn, &self.name).await.map_err(|e| self.error(&e))?;
         let (captured, lineage, secret) = match self.look(&mut conn).await {
             Ok(found) => found,
             Err(error) => {

@@ -1,13 +1,13 @@
 //! The administrator's side of an outbox source.
 
 use async_trait::async_trait;
-use lienthong_contract::source::{ColumnInfo, SourceAdmin, SourceError, TableCapture};
+use lienthong_contract::source::{ColumnInfo, Finding, SourceAdmin, SourceError, TableCapture};
 use sqlx::postgres::PgConnection;
 use sqlx::{Connection as _, Executor as _};
 
 use super::error::source_error;
 use super::outbox_ddl::{OutboxNames, ddl};
-use super::{catalogue, outbox_check, outbox_removal, session};
+use super::{catalogue, clock, outbox_check, outbox_removal, session};
 use crate::identifier::safe;
 
 /// Makes and describes the outbox; connects per call.
@@ -58,6 +58,15 @@ impl SourceAdmin for PostgresSourceAdmin {
     async fn remove(&mut self, lose: bool) -> Result<(), SourceError> {
         let mut conn = self.connect().await?;
         outbox_removal::remove(&mut conn, &self.name, &self.names, lose).await
+    }
+
+    async fn findings(&mut self) -> Result<Vec<Finding>, SourceError> {
+        let mut conn = self.connect().await?;
+        let ahead = clock::measure(&mut conn).await.map_err(|e| source_error(&self.name, &e))?;
+        let checked = outbox_check::check(&mut conn, &self.name, &self.names, &self.captures).await?;
+        let mut found = checked.findings(&self.name);
+        found.extend(clock::finding(ahead));
+        Ok(found)
     }
 
     async fn columns(&mut self, table: &str) -> Result<Vec<ColumnInfo>, SourceError> {

@@ -106,6 +106,7 @@ impl Loader {
             table: given.table,
             op: RowOp::Snapshot,
             id: &snapshot_id(given.secret, load, named_by),
+            moved_from: None,
             time: given.time,
             place: None,
             before: None,

@@ -1,7 +1,7 @@
 //! What a file has of an outbox and what it lacks: `prepare` runs the statements, `open` wants nothing missing.
 
 use lienthong_contract::counted;
-use lienthong_contract::source::{SourceError, TableCapture};
+use lienthong_contract::source::{Finding, SourceError, TableCapture};
 use rusqlite::{Connection, OptionalExtension as _};
 
 use super::catalogue::{self, Table};
@@ -29,6 +29,8 @@ pub(super) struct Plan {
     statements: Vec<String>,
 }
 
+const FIX: &str = "change the participant's tables and keys, or the tables themselves";
+
 impl Plan {
     /// The statements of `prepare`, to be run in one transaction.
     pub(super) fn sql(&self) -> String {
@@ -37,15 +39,26 @@ impl Plan {
         format!("{remarks}{}", self.statements.concat())
     }
 
+    /// Each obstacle, each thing that is missing, and each remark.
+    pub(super) fn findings(&self, source: &str) -> Vec<Finding> {
+        let finding = |problem: &String, fix: &str, halts: bool| Finding {
+            problem: problem.clone(),
+            fix: fix.to_owned(),
+            halts,
+        };
+        let obstacles = self.obstacles.iter().map(|problem| finding(problem, FIX, true));
+        let prepare = prepare(source);
+        let missing = self.missing.iter().map(|problem| finding(problem, &prepare, true));
+        let remarks = self.remarks.iter().map(|remark| finding(remark, "nothing has to be done", false));
+        obstacles.chain(missing).chain(remarks).collect()
+    }
+
     /// The error that names every obstacle.
     pub(super) fn no_obstacle(&self) -> Result<(), SourceError> {
         if self.obstacles.is_empty() {
             return Ok(());
         }
-        Err(SourceError::NotPrepared {
-            problem: self.obstacles.join("; "),
-            fix: "change the participant's tables and keys, or the tables themselves".to_owned(),
-        })
+        Err(SourceError::NotPrepared { problem: self.obstacles.join("; "), fix: FIX.to_owned() })
     }
 
     /// The error that names everything that is wrong.

@@ -222,6 +222,7 @@ impl Reader {
             table: recorded.table,
             op,
             id,
+            moved_from: None,
             time: row.get(3)?,
             place: None,
             before: before.as_deref(),
@@ -271,7 +272,12 @@ fn set_back(position: &OutboxPosition) -> SourceError {
 }
 
 fn unreadable(id: i64) -> SourceError {
-    SourceError::Gap { gap: format!("outbox row {id} cannot be read"), fix: crate::NEW_LINEAGE.to_owned() }
+    SourceError::Gap {
+        gap: format!("outbox row {id} cannot be read"),
+        fix:
+            "run `lienthong connect PARTICIPANT --accept-lineage REASON`, then delete that row of the outbox"
+                .to_owned(),
+    }
 }
 
 fn schema_version(conn: &Connection) -> rusqlite::Result<i64> {

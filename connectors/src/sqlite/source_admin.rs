@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
-use lienthong_contract::source::{ColumnInfo, SourceAdmin, SourceError, TableCapture};
+use lienthong_contract::source::{ColumnInfo, Finding, SourceAdmin, SourceError, TableCapture};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::error::source_error;
@@ -85,6 +85,13 @@ impl SourceAdmin for SqliteSourceAdmin {
 
     async fn remove(&mut self, lose: bool) -> Result<(), SourceError> {
         blocking::run(|| self.take_away(lose))
+    }
+
+    async fn findings(&mut self) -> Result<Vec<Finding>, SourceError> {
+        blocking::run(|| {
+            let found = plan(&self.connect()?, &self.names, &self.captures).map_err(|e| self.error(&e))?;
+            Ok(found.findings(&self.name))
+        })
     }
 
     async fn columns(&mut self, table: &str) -> Result<Vec<ColumnInfo>, SourceError> {

@@ -352,8 +352,10 @@ async fn a_slot_that_was_made_anew_does_not_hide_what_was_missed() -> Result<()>
     drop(reader);
     let mut server = PgConnection::connect(publisher.kind.there().admin_url()).await?;
     server.execute(AssertSqlSafe(drop_slots(publisher.kind.there().name()))).await?;
-    let told = publisher.source().open().await;
-    refused(told, &["replication slot", "does not exist"])?;
+    let told = publisher.reader(None).await.err().context("there is no slot")?;
+    refused(Err::<(), _>(told.downcast()?), &["replication slot", "does not exist", "--prepare"])?;
+    let told = publisher.reader(Some(&end)).await.err().context("a slot is missing that was there")?;
+    refused(Err::<(), _>(told.downcast()?), &["is gone", "public.person", "the end of the log"])?;
     let mut owner = Database::open(&publisher.kind.url()).await?;
     owner.run(&["update person set rev = 1".to_owned()]).await?;
     publisher.prepare().await?;

@@ -27,7 +27,8 @@ impl Kind for PostgresLog {
 
     fn capture(&self) -> CaptureConfig {
         let slot = self.0.0.name().to_owned();
-        CaptureConfig::Log { slot, publication: "Lên mạng".to_owned() }
+        let bound = lienthong_contract::retained::LogBound::default();
+        CaptureConfig::Log { slot, publication: "Lên mạng".to_owned(), bound }
     }
 
     async fn make_fit(&self, tables: &[TableCapture]) -> Result<()> {

@@ -34,6 +34,9 @@ pub(crate) struct Batches {
     change: Vec<Pushed>,
     /// Table and place of the change before, where it was a deletion.
     gone: Option<(usize, Place)>,
+    /// The newest change that has records, in the open batch; its row's digest.
+    last: Vec<Pushed>,
+    last_row: u64,
     digests: RandomState,
 }
 
@@ -72,24 +75,44 @@ impl Batches {
         let place = if elsewhere { self.split() } else { place };
         self.gone = (op == RowOp::Delete).then_some((table, place));
         self.rows.insert(row, place);
+        std::mem::swap(&mut self.last, &mut self.change);
         self.change.clear();
+        self.last_row = row;
+    }
+
+    /// Gives the newest record one more header, if it is still here.
+    pub(crate) fn add_to_last(&mut self, name: &str, value: &str) {
+        if let Some(last) = self.last.last() {
+            self.open.add_header(last, name, value.as_bytes());
+        }
     }
 
     /// Moves the change under way into a batch of its own.
     fn split(&mut self) -> Place {
-        let later = self.open.split_off(&self.change);
+        let later = self.open.split_off(&mut self.change);
         self.cut.push(std::mem::replace(&mut self.open, later));
         self.rows.clear();
         self.gone = None;
         if self.open.parts.len() == 1 { Place::One(0) } else { Place::Several }
     }
 
-    /// Everything since the last call, in the order in which it must become durable; no batch is empty.
-    pub(crate) fn take(&mut self) -> Vec<Batch> {
-        self.rows.clear();
-        self.gone = None;
+    /// Everything since the last call, in the order in which it must become durable; no batch is empty. With `hold` the newest change
+    /// stays.
+    pub(crate) fn take(&mut self, hold: bool) -> Vec<Batch> {
+        let held = if hold { self.open.split_off(&mut self.last) } else { Batch::default() };
         let mut all = std::mem::take(&mut self.cut);
-        all.extend(Some(std::mem::take(&mut self.open)).filter(|batch| !batch.is_empty()));
+        all.extend(Some(std::mem::replace(&mut self.open, held)).filter(|batch| !batch.is_empty()));
+        self.rows.clear();
+        match place(&self.last).filter(|_| hold) {
+            Some(place) => {
+                self.rows.insert(self.last_row, place);
+                self.gone = self.gone.map(|(table, _)| (table, place));
+            }
+            None => {
+                self.last.clear();
+                self.gone = None;
+            }
+        }
         all
     }
 }

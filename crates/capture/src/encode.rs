@@ -5,25 +5,31 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use bumpalo::Bump;
-use lienthong_contract::event::{Lane, Operation, header, log_sequence, outbox_sequence};
-use lienthong_contract::provoke;
+use lienthong_contract::event::{Lane, Operation, header, log_sequence, outbox_sequence, transaction_id};
 use lienthong_contract::source::{BrokenValue, RowChange, RowOp, RowVisitor, Side, TableCapture};
+use lienthong_contract::{digits, provoke};
 use lienthong_log::record::NewRecord;
 use lienthong_log::{Batch, TopicPartition, murmur2};
 use lienthong_schemas::quality::Flag;
-use lienthong_schemas::{Cell, FieldPath, MAX_SUBJECT_BYTES, date, frame, is_person};
+use lienthong_schemas::{Cell, frame};
 use lienthong_telemetry::{Tally, Traces};
 
 use crate::batches::Batches;
-use crate::convert::{Rule, convert, partial_date, rule_of, split_list};
+use crate::causation::Causes;
+use crate::cells::event;
+use crate::convert::rule_of;
 use crate::correlation;
-use crate::publication::{Field, FieldSource, Publication, Subject, by_table};
+use crate::envelope::{Envelope, Held, Transaction};
+use crate::publication::{Publication, by_table};
 use crate::quarantine::{QuarantineKeys, Quarantined};
 use crate::side::{Broken, Judge};
 use crate::trace::{Traced, Tracer};
 
 /// Stands for a field where a row's record is wrong as a whole.
 const RECORD: &str = "record";
+
+/// Headers that every event has, before those that some have.
+const ALWAYS: usize = 10;
 
 /// What an encoder is made from.
 #[derive(Debug)]
@@ -56,7 +62,8 @@ pub struct EncoderParts {
 #[derive(Debug)]
 pub struct Encoder {
     parts: EncoderParts,
-    by_table: BTreeMap<usize, Vec<usize>>,
+    /// Entries of each table.
+    by_table: Vec<Arc<[usize]>>,
     lanes: Vec<[(Arc<str>, i32); 2]>,
     arena: Bump,
     value: Vec<u8>,
@@ -77,6 +84,13 @@ pub struct Encoder {
     correlation: String,
     /// The only event that rows become now.
     only: Option<String>,
+    envelope: Envelope,
+    transaction: Option<Transaction>,
+    /// An event was pushed since the batches were taken.
+    pushed: bool,
+    /// The row at hand was given out before: it only counts.
+    passing: bool,
+    causes: Causes,
     /// Rows that broke their contract and have not been taken.
     pub quarantined: Vec<Quarantined>,
     /// Time of capture for the rows to come, microseconds.
@@ -108,7 +122,9 @@ impl Encoder {
             .iter()
             .map(|entry| Ok([lane(&entry.stem, Lane::Live)?, lane(&entry.stem, Lane::Bulk)?]))
             .collect::<Result<_, String>>()?;
-        let by_table = by_table(&parts.publications);
+        let entries = by_table(&parts.publications);
+        let of = |table| entries.get(&table).cloned().unwrap_or_default().into();
+        let by_table = (0..parts.tables.len()).map(of).collect();
         let tracer = Tracer::new(parts.traces.clone(), &parts.keys.subject);
         let keys = parts.tables.iter().map(key_places).collect();
         Ok(Self {
@@ -127,6 +143,11 @@ impl Encoder {
             flag_text: String::new(),
             correlation: String::new(),
             only: None,
+            envelope: Envelope::default(),
+            transaction: None,
+            pushed: false,
+            passing: false,
+            causes: Causes::default(),
             quarantined: Vec::new(),
             recorded_time: 0,
             last_event_time: None,
@@ -139,9 +160,16 @@ impl Encoder {
         self.parts.counter
     }
 
-    /// Records encoded since the last call: batches, each of which must be durable before the next is sent.
-    pub fn take(&mut self) -> Vec<Batch> {
-        self.batches.take()
+    /// Records encoded since the last call: batches, each of which must be durable before the next is sent. While a transaction is
+    /// under way its newest change is kept back: it may be the last.
+    pub fn take(&mut self) -> (Vec<Batch>, Held) {
+        let hold = self.transaction.is_some_and(|of| of.pushed > 0 && of.pushed == of.events);
+        let held = match (hold, std::mem::take(&mut self.pushed)) {
+            (false, _) => Held::Nothing,
+            (true, true) => Held::New,
+            (true, false) => Held::Earlier,
+        };
+        (self.batches.take(hold), held)
     }
 
     /// Whether ids collected by the read-back have not been met yet: no checkpoint may be written.
@@ -259,12 +287,16 @@ impl Encoder {
         subjects: &[&str],
     ) -> Result<(), Broken> {
         let (records, traced) = (self.batches.of_change(), self.traced.len());
-        let counter = self.parts.counter;
+        let (counter, transaction, causes) = (self.parts.counter, self.transaction, self.causes.len());
         let sent = self.persons(index, row, operation, former, subjects);
         if sent.is_err() {
             self.batches.undo(records);
             self.traced.truncate(traced);
-            self.parts.counter = counter;
+            self.causes.undo(causes);
+            (self.parts.counter, self.transaction) = (counter, transaction);
+        }
+        if self.passing {
+            return sent;
         }
         for _ in records..self.batches.of_change() {
             self.captured.between(row.time, self.recorded_time);
@@ -303,21 +335,38 @@ impl Encoder {
     fn emit(&mut self, row: &RowChange<'_>, event: &Event<'_>) -> Result<(), Broken> {
         let publications = Arc::clone(&self.parts.publications);
         let publication = &publications[event.publication];
-        let id = self.id(publication, row, event.person, event.operation);
-        if self.parts.collected.remove(id.as_str()) {
+        let mut envelope = std::mem::take(&mut self.envelope);
+        let sent = self.put(publication, row, event, &mut envelope);
+        self.envelope = envelope;
+        sent
+    }
+
+    fn put(
+        &mut self,
+        publication: &Publication,
+        row: &RowChange<'_>,
+        event: &Event<'_>,
+        envelope: &mut Envelope,
+    ) -> Result<(), Broken> {
+        self.id(publication, row, event.person, event.operation, &mut envelope.id);
+        let number = self.transaction.as_mut().map(|of| {
+            of.events += 1;
+            (of.lsn, of.events)
+        });
+        if event.operation == Operation::Delete {
+            self.causes.gone(event.publication, event.subject, &envelope.id);
+        }
+        if self.parts.collected.remove(envelope.id.as_str()) {
             return Ok(());
         }
-        let bulk = event.operation == Operation::Snapshot;
-        let sequence = self.sequence(row);
-        let (topic, partitions) = &self.lanes[event.publication][usize::from(bulk)];
-        let partition = murmur2::partition(event.subject.as_bytes(), *partitions);
-        let target = TopicPartition { topic: Arc::clone(topic), partition };
-        let (mut time, mut recorded) = (String::with_capacity(27), String::with_capacity(27));
-        date::format_timestamp(row.time, &mut time);
-        date::format_timestamp(self.recorded_time, &mut recorded);
-        let origin = self.tracer.origin(&id);
+        self.write(row, number, envelope);
+        let Envelope { id, sequence, time, recorded, transaction, order } = envelope;
+        let target = self.target(event);
+        let origin = self.tracer.origin(id);
         let trace = origin.map(|origin| origin.context().header()).unwrap_or_default();
-        let mut headers: [(&'static str, &[u8]); 13] = [
+        let insert = row.moved_from.is_some() && event.operation == Operation::Insert;
+        let cause = if insert { self.causes.of(event.publication, event.subject) } else { "" };
+        let mut headers: [(&'static str, &[u8]); 16] = [
             (header::SPEC_VERSION, b"1.0"),
             (header::ID, id.as_bytes()),
             (header::SOURCE, self.parts.urn.as_bytes()),
@@ -328,16 +377,18 @@ impl Encoder {
             (header::OPERATION, event.operation.as_str().as_bytes()),
             (header::SEQUENCE, sequence.as_bytes()),
             (header::CONTENT_TYPE, header::AVRO.as_bytes()),
+            (header::TRANSACTION_ID, transaction.as_bytes()),
+            (header::TRANSACTION_ORDER, order.as_bytes()),
             (header::QUALITY_FLAGS, self.flag_text.as_bytes()),
             (header::TRACE_PARENT, trace.as_bytes()),
             (header::CORRELATION_ID, self.correlation.as_bytes()),
+            (header::CAUSATION_ID, cause.as_bytes()),
         ];
-        // What is right has no flags, what is not traced says nothing of traces, what is of no case nothing of cases.
-        let optional = [!self.flag_text.is_empty(), origin.is_some(), !self.correlation.is_empty()];
-        let always = headers.len() - optional.len();
-        let mut count = always;
-        for (at, said) in (always..).zip(optional) {
-            if said {
+        // What is right has no flags, what is not traced says nothing of traces, what is of no case nothing of cases, what goes on
+        // from no other event nothing of that.
+        let mut count = ALWAYS;
+        for at in ALWAYS..headers.len() {
+            if !headers[at].1.is_empty() {
                 headers.swap(count, at);
                 count += 1;
             }
@@ -346,6 +397,10 @@ impl Encoder {
         let record = NewRecord { key: event.subject.as_bytes(), headers, value: &self.value, time: row.time };
         let pushed = self.batches.push(&target, &record);
         pushed.map_err(|_| (RECORD.to_owned(), "record-too-long"))?;
+        self.pushed = true;
+        if let (Some(of), Some((_, number))) = (&mut self.transaction, number) {
+            of.pushed = number;
+        }
         self.traced.extend(origin.map(|origin| Traced {
             origin,
             committed: row.time,
@@ -356,14 +411,35 @@ impl Encoder {
         Ok(())
     }
 
+    fn target(&self, event: &Event<'_>) -> TopicPartition {
+        let bulk = event.operation == Operation::Snapshot;
+        let (topic, partitions) = &self.lanes[event.publication][usize::from(bulk)];
+        let partition = murmur2::partition(event.subject.as_bytes(), *partitions);
+        TopicPartition { topic: Arc::clone(topic), partition }
+    }
+
+    /// The texts of the event's place and times.
+    fn write(&mut self, row: &RowChange<'_>, number: Option<(u64, u64)>, envelope: &mut Envelope) {
+        self.sequence(row, &mut envelope.sequence);
+        envelope.transaction.clear();
+        envelope.order.clear();
+        if let Some((lsn, number)) = number {
+            transaction_id(self.parts.lineage_epoch, lsn, &mut envelope.transaction);
+            digits::decimal(number, 1, &mut envelope.order);
+        }
+        envelope.time.set(row.time);
+        envelope.recorded.set(self.recorded_time);
+    }
+
     /// By its place where the source knows it, so that it is the same whoever writes it; else the next.
-    fn sequence(&mut self, row: &RowChange<'_>) -> String {
+    fn sequence(&mut self, row: &RowChange<'_>, out: &mut String) {
+        out.clear();
         let lineage = self.parts.lineage_epoch;
         if let Some(place) = row.place {
-            return log_sequence(lineage, place.lsn, place.index);
+            return log_sequence(lineage, place.lsn, place.index, out);
         }
         self.parts.counter += 1;
-        outbox_sequence(lineage, self.parts.writer_epoch, self.parts.counter)
+        outbox_sequence(lineage, self.parts.writer_epoch, self.parts.counter, out);
     }
 
     /// A pure function of lineage, change, entry, person and whether the event only moves a subject.
@@ -373,17 +449,19 @@ impl Encoder {
         row: &RowChange<'_>,
         person: Option<usize>,
         operation: Operation,
-    ) -> String {
-        let mut id = String::with_capacity(row.id.len() + 14);
-        // Writing to a String cannot fail.
-        let _ = write!(id, "{}-{}-{}", self.parts.lineage_epoch, row.id, publication.entry);
+        id: &mut String,
+    ) {
+        id.clear();
+        digits::decimal(u64::from(self.parts.lineage_epoch), 1, id);
+        id.extend(["-", row.id, "-"]);
+        digits::decimal(publication.entry as u64, 1, id);
         if let Some(person) = person {
-            let _ = write!(id, ".{person}");
+            id.push('.');
+            digits::decimal(person as u64, 1, id);
         }
         if operation == Operation::Rekey {
             id.push('r');
         }
-        id
     }
 
     fn quarantine(
@@ -393,7 +471,11 @@ impl Encoder {
         cells: &[Cell<'_>],
         (column, rule): Broken,
     ) {
-        let id = self.id(publication, row, None, Operation::Insert);
+        if self.passing {
+            return;
+        }
+        let mut id = String::with_capacity(row.id.len() + 14);
+        self.id(publication, row, None, Operation::Insert, &mut id);
         let table = &self.parts.tables[row.table];
         let key: Vec<Cell<'_>> = self.keys[row.table].iter().map(|index| cells[*index]).collect();
         self.quarantined.push(Quarantined {
@@ -412,16 +494,23 @@ impl Encoder {
 impl RowVisitor for Encoder {
     fn row(&mut self, row: &RowChange<'_>) {
         provoke::panic_at("capture", || provoke::texts(row.after.or(row.before).unwrap_or_default()));
+        self.causes.begin(row);
         self.last_event_time = self.last_event_time.max(Some(row.time));
-        let indexes = self.by_table.get(&row.table).cloned().unwrap_or_default();
+        let lsn = row.place.filter(|_| row.op != RowOp::Snapshot).map(|place| place.lsn);
+        if self.transaction.map(|of| of.lsn) != lsn {
+            self.transaction = lsn.map(|lsn| Transaction { lsn, events: 0, pushed: 0 });
+        }
+        let indexes = self.by_table.get(row.table).map(Arc::clone).unwrap_or_default();
         let mut arena = std::mem::take(&mut self.arena);
-        for index in indexes {
-            let event = &self.parts.publications[index].event;
+        for index in indexes.iter() {
+            let event = &self.parts.publications[*index].event;
             if self.only.as_ref().is_none_or(|only| only == event) {
-                self.publication(index, row, &arena);
+                self.publication(*index, row, &arena);
             }
         }
-        if let Some(cells) = row.after.or(row.before) {
+        if self.passing {
+            self.batches.undo(0);
+        } else if let Some(cells) = row.after.or(row.before) {
             let key = self.keys[row.table].iter().map(|index| &cells[*index]);
             self.batches.change_done(row.table, row.op, key);
         }
@@ -431,6 +520,28 @@ impl RowVisitor for Encoder {
 
     fn asked(&mut self, event: Option<&str>) {
         self.only = event.map(str::to_owned);
+    }
+
+    fn passed(&mut self, row: &RowChange<'_>) {
+        let (traced, pushed, newest) = (self.traced.len(), self.pushed, self.last_event_time);
+        self.passing = true;
+        self.row(row);
+        self.passing = false;
+        self.traced.truncate(traced);
+        (self.pushed, self.last_event_time) = (pushed, newest);
+        if let Some(of) = &mut self.transaction {
+            of.pushed = 0;
+        }
+    }
+
+    fn transaction_end(&mut self) {
+        let Some(Transaction { events, pushed, .. }) = self.transaction.take() else { return };
+        // Where the last one stood in the log already, it says so there.
+        if pushed > 0 && pushed == events {
+            self.envelope.order.clear();
+            digits::decimal(events, 1, &mut self.envelope.order);
+            self.batches.add_to_last(header::TRANSACTION_COUNT, &self.envelope.order);
+        }
     }
 }
 
@@ -447,69 +558,4 @@ fn describe(flags: &[Flag], publication: &Publication, out: &mut String) {
         // Writing to a String cannot fail.
         let _ = write!(out, "{comma}{}@{}", flag.rule.id, publication.fields[flag.slot].path);
     }
-}
-
-/// The event's cells, judged, and its subjects.
-fn event<'a>(
-    publication: &Publication,
-    row: &[Cell<'a>],
-    at: i64,
-    arena: &'a Bump,
-    flags: &mut Vec<Flag>,
-) -> Result<(&'a [Cell<'a>], &'a [&'a str]), Broken> {
-    let mut cells = bumpalo::collections::Vec::with_capacity_in(publication.fields.len(), arena);
-    for field in &publication.fields {
-        let cell = value(field, row, arena).map_err(|rule| (field.path.clone(), rule))?;
-        if cell.is_null() && !field.nullable {
-            return Err((field.path.clone(), "required-value-missing"));
-        }
-        cells.push(cell);
-    }
-    let cells = cells.into_bump_slice_mut();
-    publication
-        .quality
-        .judge(cells, at, arena, flags)
-        .map_err(|flag| (publication.fields[flag.slot].path.clone(), flag.rule.id))?;
-    let cells: &'a [Cell<'a>] = cells;
-    let mut subjects = bumpalo::collections::Vec::with_capacity_in(publication.subjects.len(), arena);
-    for index in 0..publication.subjects.len() {
-        let broken = |rule| ("subject".to_owned(), rule);
-        let subject = subject(publication, index, cells, arena).ok_or_else(|| broken("no-subject"))?;
-        if subject.len() > MAX_SUBJECT_BYTES {
-            return Err(broken("subject-too-long"));
-        }
-        subjects.push(subject);
-    }
-    Ok((cells, subjects.into_bump_slice()))
-}
-
-fn value<'a>(field: &Field, row: &[Cell<'a>], arena: &'a Bump) -> Result<Cell<'a>, Rule> {
-    match &field.source {
-        FieldSource::Column(column) => convert(row[*column], &field.kind, arena),
-        FieldSource::PartialDate { date, precision } => partial_date(row[*date], row[*precision], arena),
-        FieldSource::Constant(text) => convert(Cell::Str(arena.alloc_str(text)), &field.kind, arena),
-        FieldSource::List { column, separator } => split_list(row[*column], separator, arena),
-    }
-}
-
-/// One subject's key. A person without a number is known only as the first, the second .. of a record, so where a record
-/// has several persons the place stands behind its native key: two keys, never one for both.
-fn subject<'a>(
-    publication: &Publication,
-    index: usize,
-    cells: &[Cell<'a>],
-    arena: &'a Bump,
-) -> Option<&'a str> {
-    let Subject { rule, slots } = &publication.subjects[index];
-    let slots = rule.fields().iter().zip(slots);
-    let mut person = false;
-    let mut key = rule.subject(|path: &FieldPath| {
-        person = is_person(path);
-        slots.clone().find(|(field, _)| *field == path).map_or(Cell::Null, |(_, slot)| cells[*slot])
-    })?;
-    if publication.subjects.len() > 1 && !person {
-        // Writing to a String cannot fail.
-        let _ = write!(key, "/{}", index + 1);
-    }
-    Some(arena.alloc_str(&key))
 }

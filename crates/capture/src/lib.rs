@@ -2,25 +2,32 @@
 //!
 //! [`publication`] is a `publishes` entry of a ministry's YAML, compiled; [`encode`] turns one changed row into records (pure);
 //! [`pump`] polls, appends, checkpoints and lets the source forget; [`run`] starts it again when a dependency was away; `trace` tells of
-//! single events.
+//! single events; [`lineage`] guards what a position belongs to.
 //!
 //! **Invariant:** nothing here knows a kind of database or an engine of the log.
 
 mod batches;
+mod causation;
+mod cells;
 pub mod convert;
 mod correlation;
 pub mod encode;
+mod envelope;
+pub mod lineage;
 pub mod publication;
 pub mod pump;
 pub mod quarantine;
 mod recent;
 pub mod requests;
+mod retention;
 pub mod run;
 mod side;
 mod trace;
 mod when;
 
+pub use envelope::Held;
 pub use lienthong_contract::load::{LoadProgress, Wanted};
 pub use publication::{FieldSource, Publication, When};
 pub use recent::Recent;
+pub use retention::Retained;
 pub use run::{CaptureError, CaptureOptions, Connector, State, Status, run, topics};

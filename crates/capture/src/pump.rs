@@ -2,23 +2,28 @@
 //!
 //! The next batch is read from the source while the one before is on its way into the log. A checkpoint is written only when
 //! everything that its position covers is durable and every id that the read-back collected has been met again; the source forgets
-//! only with the leave that such a checkpoint gives.
+//! only with the leave that such a checkpoint gives. While a transaction is under way its newest event is kept back for the next poll's
+//! batches (it may be the last, which says how many there are), so the position may be that of an earlier poll.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures::future::{Either, select};
 use lienthong_contract::event::header;
 use lienthong_contract::load::LoadProgress;
-use lienthong_contract::position::Lineage;
-use lienthong_contract::source::{PollLimit, Polled, Source};
+use lienthong_contract::position::{Lineage, Position};
+use lienthong_contract::retained::AtBound;
+use lienthong_contract::source::{PollLimit, Polled, Source, SourceError};
 use lienthong_log::{Batch, CheckpointBody, Log, Writer, WriterError};
 use lienthong_telemetry::{Published, Tally};
 use tokio_util::sync::CancellationToken;
 
 use crate::encode::Encoder;
+use crate::envelope::Held;
 use crate::quarantine::Quarantined;
 use crate::requests::{Numbered, Requests};
+use crate::retention::Retention;
 use crate::run::{CaptureError, CaptureOptions, State, Status};
 use crate::trace::{self, Times, Traced};
 
@@ -28,6 +33,9 @@ const CHECKPOINT_ROWS: usize = 50_000;
 const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(1);
 /// So many requests for rows are told of.
 const LOADS_TOLD: usize = 32;
+
+/// What is lost is put on record within so long, or not at all: the server's disk fills meanwhile.
+const RECORDED: Duration = Duration::from_secs(5);
 
 /// One writer's life.
 pub(crate) struct Pump<'a> {
@@ -39,6 +47,9 @@ pub(crate) struct Pump<'a> {
     /// Ids of the rows that this process has set aside: what no checkpoint covered is read again after every loss of a dependency. Never
     /// more than the limit.
     pub(crate) set_aside: &'a mut HashSet<String>,
+    pub(crate) retention: &'a mut Retention,
+    /// Position of the newest checkpoint.
+    pub(crate) covered: Option<Position>,
     pub(crate) lineage: Lineage,
     pub(crate) lineage_epoch: u32,
     /// Where the source can give rows that somebody asks for.
@@ -60,6 +71,21 @@ struct Read {
     /// When the oldest of its events was committed, microseconds.
     oldest: Option<i64>,
     traced: Vec<Traced>,
+    /// What the poll's position stands for.
+    stand: Stand,
+    held: Held,
+    /// How far the newest request for rows is with it.
+    load: Option<LoadProgress>,
+    /// Number of the first request that is not served as a whole.
+    served: Option<i64>,
+    /// Rows that were asked for are still to come.
+    loading: bool,
+}
+
+/// A position with what belongs to it in a checkpoint.
+#[derive(Clone, Debug)]
+struct Stand {
+    position: Position,
     /// Counter behind the last `ce_sequence` of the batches.
     counter: u64,
     /// Every id that the read-back collected lies at or before this position.
@@ -80,35 +106,93 @@ struct Progress {
     beaten: bool,
     checkpoint_at: Instant,
     heartbeat_at: Option<Instant>,
+    /// The newest poll that was appended.
+    appended: Option<Stand>,
+    /// The newest poll of which everything is durable, if it is not in a checkpoint.
+    durable: Option<Stand>,
+}
+
+impl Progress {
+    /// A poll's batches are durable.
+    fn append(&mut self, read: &Read) {
+        let before = self.appended.replace(read.stand.clone());
+        self.rows += read.polled.rows;
+        match read.held {
+            Held::Nothing => self.durable = self.appended.clone(),
+            // What the one before had kept back came with this one.
+            Held::New => self.durable = before.or(self.durable.take()),
+            Held::Earlier => {}
+        }
+    }
 }
 
 impl Pump<'_> {
     /// Runs until `shutdown`, or with `once` until everything committed before the start is in the log.
     pub(crate) async fn run(mut self, shutdown: &CancellationToken) -> Result<(), CaptureError> {
-        let mut progress =
-            Progress { rows: 0, beaten: false, checkpoint_at: Instant::now(), heartbeat_at: None };
+        match self.rounds(shutdown).await {
+            Err(CaptureError::Source(SourceError::LogFull(kept))) => {
+                if kept.bound.then == AtBound::DropSlot {
+                    self.record_gap().await?;
+                }
+                Err(SourceError::LogFull(kept).into())
+            }
+            ended => ended,
+        }
+    }
+
+    /// Puts it on record that what no checkpoint covers is given up, if the log takes it soon. Else the next start finds that the slot is gone.
+    async fn record_gap(&mut self) -> Result<(), CaptureError> {
+        let Some(position) = self.source.given_up(self.covered.as_ref())? else { return Ok(()) };
+        let body = self.body(&position, self.encoder.counter());
+        match tokio::time::timeout(RECORDED, self.writer.checkpoint(&body)).await {
+            Ok(Ok(_leave)) => tracing::error!(self.participant, "the gap is on record"),
+            // Another connector has the source's log to itself: what it keeps is not for this one to give up.
+            Ok(Err(fenced @ WriterError::Fenced { .. })) => return Err(fenced.into()),
+            Ok(Err(error)) => tracing::error!(self.participant, %error, "the gap could not be put on record"),
+            Err(_elapsed) => {
+                tracing::error!(
+                    self.participant,
+                    "the gap could not be put on record: the log does not answer"
+                );
+            }
+        }
+        Ok(())
+    }
+
+    async fn rounds(&mut self, shutdown: &CancellationToken) -> Result<(), CaptureError> {
+        let mut progress = Progress {
+            rows: 0,
+            beaten: false,
+            checkpoint_at: Instant::now(),
+            heartbeat_at: None,
+            appended: None,
+            durable: None,
+        };
         let mut read = self.poll().await?;
         loop {
             let stopping =
                 shutdown.is_cancelled() || (self.options.once && read.polled.caught_up && !read.loading);
             let (append, next) = if stopping || read.polled.caught_up {
-                (append(self.writer, &read.batches, self.options.clock).await?, None)
+                let append = append(self.writer, &read.batches, self.options.clock);
+                (self.retention.beside(self.source, self.status, append).await??, None)
             } else {
                 let (append, next) = self.append_and_poll(&read.batches).await?;
                 (append, Some(next))
             };
             self.count(&read, append);
+            progress.append(&read);
             // A position that has moved over keys without rows is worth a checkpoint as well.
-            progress.rows += read.polled.rows + usize::from(self.tell_load(&read));
+            progress.rows += usize::from(self.tell_load(&read));
             if read.polled.caught_up {
                 self.heartbeat(&mut progress, read.polled.source_time).await?;
             }
             self.report(|status| status.rounds += 1);
             // Behind the heartbeat: what a clean stop leaves behind the last checkpoint, retention would take away unseen.
-            self.checkpoint(&mut progress, &read, stopping).await?;
+            self.checkpoint(&mut progress, stopping).await?;
             if stopping {
                 return Ok(());
             }
+            self.retention.look(self.source, self.status).await?;
             if read.polled.caught_up {
                 self.report(|status| status.state = State::Live);
                 self.wait(shutdown).await?;
@@ -140,7 +224,15 @@ impl Pump<'_> {
         self.begin_load().await?;
         let limit = PollLimit { rows: self.options.batch_rows };
         let append = append(self.writer, batches, self.options.clock);
-        let (appended, polled) = tokio::join!(append, self.source.poll(limit, &mut self.encoder));
+        let (appended, polled) = {
+            let polling = self.source.poll(limit, &mut self.encoder);
+            let (polled, rest) = meanwhile(Box::pin(append), polling).await;
+            let appended = match rest {
+                Either::Left(appended) => appended,
+                Either::Right(append) => self.retention.beside(self.source, self.status, append).await?,
+            };
+            (appended, polled)
+        };
         let append = appended?;
         let polled = polled?;
         self.publish_quarantined().await?;
@@ -150,14 +242,19 @@ impl Pump<'_> {
         if polled.caught_up && !loading {
             self.encoder.caught_up();
         }
+        let (batches, held) = self.encoder.take();
         let read = Read {
-            batches: self.encoder.take(),
+            batches,
+            held,
             asked,
             captured: std::mem::take(&mut self.encoder.captured),
             oldest: self.encoder.oldest.take(),
             traced: std::mem::take(&mut self.encoder.traced),
-            counter: self.encoder.counter(),
-            covers_collected: !self.encoder.owes(),
+            stand: Stand {
+                position: polled.position.clone(),
+                counter: self.encoder.counter(),
+                covers_collected: !self.encoder.owes(),
+            },
             load,
             served: self.source.served(),
             loading,
@@ -199,29 +296,21 @@ impl Pump<'_> {
         true
     }
 
-    /// Of what `read` covers; the poll after it may be under way already and is not part of it.
-    async fn checkpoint(
-        &mut self,
-        progress: &mut Progress,
-        read: &Read,
-        now: bool,
-    ) -> Result<(), CaptureError> {
+    /// Of what is durable; the poll after it may be under way already and is not part of it.
+    async fn checkpoint(&mut self, progress: &mut Progress, now: bool) -> Result<(), CaptureError> {
         let since = progress.checkpoint_at.elapsed();
         let due = now
             || progress.rows >= CHECKPOINT_ROWS
             || (progress.rows > 0 && since >= CHECKPOINT_INTERVAL)
             || (progress.beaten && since >= self.options.idle_checkpoint);
-        if !due || !read.covers_collected {
+        let Some(stand) = progress.durable.take_if(|stand| due && stand.covers_collected) else {
             return Ok(());
-        }
-        let body = CheckpointBody {
-            position: read.polled.position.as_str().to_owned(),
-            lineage: self.lineage.clone(),
-            lineage_epoch: self.lineage_epoch,
-            counter: read.counter,
         };
-        let _leave = self.writer.checkpoint(&body).await?;
-        self.source.forget(&read.polled.position).await?;
+        let body = self.body(&stand.position, stand.counter);
+        let checkpoint = self.writer.checkpoint(&body);
+        let _leave = self.retention.beside(self.source, self.status, checkpoint).await??;
+        self.covered = Some(stand.position.clone());
+        self.source.forget(&stand.position).await?;
         let retained = self.source.retained().await?;
         self.report(|status| status.retained = Some(retained));
         (progress.rows, progress.beaten) = (0, false);
@@ -229,15 +318,26 @@ impl Pump<'_> {
         Ok(())
     }
 
+    fn body(&self, position: &Position, counter: u64) -> CheckpointBody {
+        CheckpointBody {
+            position: position.as_str().to_owned(),
+            lineage: self.lineage.clone(),
+            lineage_epoch: self.lineage_epoch,
+            counter,
+        }
+    }
+
     async fn heartbeat(&mut self, progress: &mut Progress, time: i64) -> Result<(), CaptureError> {
         if progress.heartbeat_at.is_some_and(|at| at.elapsed() < self.options.heartbeat) {
             return Ok(());
         }
-        if self.writer.fenced().await? {
+        let asking = self.writer.fenced();
+        if self.retention.beside(self.source, self.status, asking).await?? {
             let participant = self.participant.to_owned();
             return Err(WriterError::Fenced { participant, claim: None }.into());
         }
-        self.writer.heartbeat(time).await?;
+        let beating = self.writer.heartbeat(time);
+        self.retention.beside(self.source, self.status, beating).await??;
         progress.heartbeat_at = Some(Instant::now());
         progress.beaten = true;
         self.report(|status| status.fresh_through = Some(time));
@@ -304,6 +404,17 @@ fn tell(loads: &mut Vec<LoadProgress>, load: &LoadProgress) {
         loads.remove(0);
     }
     loads.push(load.clone());
+}
+
+/// Both side by side until `first` is done; gives what is left of `other`.
+async fn meanwhile<O: Future + Unpin, F: Future + Unpin>(
+    other: O,
+    first: F,
+) -> (F::Output, Either<O::Output, O>) {
+    match select(other, first).await {
+        Either::Left((done, first)) => (first.await, Either::Left(done)),
+        Either::Right((first, other)) => (first, Either::Right(other)),
+    }
 }
 
 /// Begin and end, microseconds. Nothing to append asks nothing of the log.

@@ -10,7 +10,7 @@ use lienthong_contract::counted;
 use lienthong_contract::event::Lane;
 use lienthong_contract::load::LoadProgress;
 use lienthong_contract::participant::ParticipantId;
-use lienthong_contract::position::Lineage;
+use lienthong_contract::position::{Lineage, Position};
 use lienthong_contract::source::{Source, SourceError, TableCapture};
 use lienthong_log::{Log, LogError, Writer, WriterError};
 use lienthong_telemetry::{ConnectorMeters, Traces};
@@ -18,11 +18,13 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::encode::{Encoder, EncoderParts};
+use crate::lineage;
 use crate::publication::Publication;
 use crate::pump::Pump;
 use crate::quarantine::QuarantineKeys;
 use crate::recent::Recent;
 use crate::requests::{Offer, Requests};
+use crate::retention::{Retained, Retention, act};
 use crate::when;
 
 /// One participant's connector, ready to run.
@@ -91,6 +93,8 @@ pub struct Status {
     pub quarantined: u64,
     /// Changes that the source keeps for the bus; `None` until it was asked.
     pub retained: Option<u64>,
+    /// What the source's server keeps of its log; `None` until it was looked at, and where there is no such log.
+    pub retained_log: Option<Retained>,
     /// Newest commit time appended, microseconds.
     pub last_event_time: Option<i64>,
     /// How late the batches of the last minute were.
@@ -112,6 +116,7 @@ impl Default for Status {
             events: 0,
             quarantined: 0,
             retained: None,
+            retained_log: None,
             last_event_time: None,
             recent: Recent::default(),
             fresh_through: None,
@@ -136,15 +141,29 @@ pub enum CaptureError {
     Log(#[from] LogError),
     /// The database is another one than the position was made in.
     #[error(
-        "the source's lineage has changed: {part} was {stored}, is {present}; fix: point the connector at the database it was capturing, or, if this one replaces it, publish under a new participant until accepting a lineage is supported"
+        "the source's lineage has changed: {part} was {stored}, is {present}; changes of {tables} from the last checkpoint on are missing; fix: point the connector at the database it was capturing, or, if this one replaces it, run `lienthong connect {participant} --accept-lineage REASON`"
     )]
     Lineage {
+        /// Whose.
+        participant: String,
+        /// The captured ones.
+        tables: String,
         /// Which part.
         part: String,
         /// Then.
         stored: String,
         /// Now.
         present: String,
+    },
+    /// There is no lineage to accept.
+    #[error(
+        "{participant}: {problem}, so there is no lineage to accept; fix: run `lienthong connect {participant}`"
+    )]
+    SameLineage {
+        /// Whose.
+        participant: String,
+        /// Why not.
+        problem: &'static str,
     },
     /// A condition does not suit the table as the database has it.
     #[error(
@@ -190,6 +209,7 @@ impl CaptureError {
             }
             Self::Writer(WriterError::Fenced { .. } | WriterError::Broken { .. })
             | Self::Lineage { .. }
+            | Self::SameLineage { .. }
             | Self::When { .. }
             | Self::QuarantineFull { .. }
             | Self::Defect => false,
@@ -231,17 +251,22 @@ async fn sessions(
 ) -> Result<(), CaptureError> {
     let mut pause = FIRST_PAUSE;
     let mut away_since = None;
-    let mut set_aside = HashSet::new();
+    let (mut set_aside, mut retention) = (HashSet::new(), Retention::default());
     loop {
         let before = status.borrow().events;
         let begun = tokio::time::Instant::now();
         let ended = tokio::select! {
             biased;
-            ended = session(&mut connector, &mut set_aside, &options, status, &shutdown) => ended,
+            ended = session(&mut connector, (&mut set_aside, &mut retention), &options, status, &shutdown) => ended,
             () = overdue(&shutdown) => {
                 tracing::warn!(participant = %connector.participant, "a dependency is silent; what was under way is dropped");
                 Ok(())
             }
+        };
+        // What was ended for it is not under way any more.
+        let ended = match ended {
+            Err(CaptureError::Source(error)) => Err(act(connector.source.as_mut(), error).await.into()),
+            ended => ended,
         };
         let error = match ended {
             Err(error) if error.is_transient() => error,
@@ -288,22 +313,27 @@ struct Opened {
     encoder: Encoder,
     lineage: Lineage,
     lineage_epoch: u32,
+    /// Of the newest checkpoint.
+    covered: Option<Position>,
     requests: Option<Requests>,
 }
 
 /// One writer's life.
 async fn session(
     connector: &mut Connector,
-    set_aside: &mut HashSet<String>,
+    (set_aside, retention): (&mut HashSet<String>, &mut Retention),
     options: &CaptureOptions,
     status: &watch::Sender<Status>,
     shutdown: &CancellationToken,
 ) -> Result<(), CaptureError> {
     // Nothing is under way before the first batch: the start may be dropped at once.
-    let Opened { mut writer, encoder, lineage, lineage_epoch, requests } = tokio::select! {
-        opened = open(connector, options) => opened?,
+    let Opened { mut writer, encoder, lineage, lineage_epoch, covered, requests } = tokio::select! {
+        opened = open(connector, options, (retention, status)) => {
+            opened.map_err(|error| lineage::naming(error, &connector.participant))?
+        }
         () = shutdown.cancelled() => return Ok(()),
     };
+    let participant = connector.participant.clone();
     status.send_modify(|status| status.state = State::CatchingUp);
     let pump = Pump {
         participant: connector.participant.as_str(),
@@ -312,6 +342,8 @@ async fn session(
         log: connector.log.as_ref(),
         encoder,
         set_aside,
+        retention,
+        covered,
         lineage,
         lineage_epoch,
         requests,
@@ -319,25 +351,31 @@ async fn session(
         options,
         status,
     };
-    pump.run(shutdown).await
+    pump.run(shutdown).await.map_err(|error| lineage::naming(error, &participant))
 }
 
 /// The source's own lock first, then the claim, so that a healthy holder is not fenced in vain.
-async fn open(connector: &mut Connector, options: &CaptureOptions) -> Result<Opened, CaptureError> {
+async fn open(
+    connector: &mut Connector,
+    options: &CaptureOptions,
+    (retention, status): (&mut Retention, &watch::Sender<Status>),
+) -> Result<Opened, CaptureError> {
     let lineage = connector.source.open().await?;
     let types = |table| connector.source.column_types(table);
     when::check(&connector.publications, &connector.tables, types)?;
-    let schema_ids = schema_ids(&connector.log, &connector.publications).await?;
+    // A log that is away fails at once, and the next session looks again.
+    retention.look(connector.source.as_mut(), status).await?;
     let topics = topics(&connector.publications);
-    let (writer, recovered) = connector.log.open_writer(&connector.participant, &topics).await?;
+    let claiming = async {
+        let schema_ids = schema_ids(&connector.log, &connector.publications).await?;
+        let (writer, recovered) = connector.log.open_writer(&connector.participant, &topics).await?;
+        Ok::<_, CaptureError>((schema_ids, writer, recovered))
+    };
+    let claimed = retention.beside(connector.source.as_mut(), status, claiming).await?;
+    let (schema_ids, writer, recovered) = claimed?;
     let checkpoint = recovered.checkpoint;
-    if let Some((part, stored, present)) =
-        checkpoint.as_ref().and_then(|checkpoint| checkpoint.lineage.difference(&lineage))
-    {
-        return Err(CaptureError::Lineage { part, stored, present });
-    }
-    let position = checkpoint.as_ref().map(lienthong_log::CheckpointBody::position);
-    connector.source.seek(position.as_ref()).await?;
+    lineage::seek(connector, &lineage, checkpoint.as_ref()).await?;
+    let covered = checkpoint.as_ref().and_then(lienthong_log::CheckpointBody::position);
     let requests = match connector.source.served() {
         Some(next) => Some(Requests::open(Arc::clone(&connector.log), offer(connector), next).await?),
         None => None,
@@ -360,7 +398,7 @@ async fn open(connector: &mut Connector, options: &CaptureOptions) -> Result<Ope
         problem: format!("topic {topic} does not exist"),
         fix: "lienthong topics create".to_owned(),
     })?;
-    Ok(Opened { writer, encoder, lineage, lineage_epoch, requests })
+    Ok(Opened { writer, encoder, lineage, lineage_epoch, covered, requests })
 }
 
 fn offer(connector: &Connector) -> Offer {

@@ -106,14 +106,18 @@ fn seconds(text: &str) -> Result<Duration, String> {
 pub(crate) enum Command {
     /// Check every file of the site offline; all mistakes at once.
     #[command(after_help = "Examples:\n  lienthong check --site docs/examples/admin-units\n  \
-                      lienthong check agreements/vss.insurance.yaml")]
+                      lienthong check agreements/vss.insurance.yaml\n  lienthong check --online")]
     Check {
         /// Tell only of mistakes in these files and folders; of all without any.
         paths: Vec<PathBuf>,
+        /// Also look into every publishing database, and change nothing there: all that a connector would refuse, with what to run.
+        #[arg(long, conflicts_with = "paths")]
+        online: bool,
     },
     /// Publish one participant's changes.
     #[command(after_help = "Examples:\n  lienthong connect homeaffairs.admin-units --prepare\n  \
-                      lienthong connect homeaffairs.admin-units --once")]
+                      lienthong connect homeaffairs.admin-units --once\n  \
+                      lienthong connect homeaffairs.admin-units --accept-lineage 'restored from the backup of Sunday'")]
     Connect(Connect),
     /// Deliver to all or the named subscribers.
     #[command(after_help = "Examples:\n  lienthong route --prepare\n  lienthong route vss.insurance --once")]
@@ -195,12 +199,20 @@ pub(crate) struct Connect {
     /// Print what --prepare (or --unprepare) would run, for an administrator, then stop.
     #[arg(long, conflicts_with = "once")]
     pub(crate) print_ddl: bool,
+    /// Accept that the database is another one than before, or that changes are missing: publish all rows anew, then stop. The reason is audited.
+    #[arg(long, value_name = "REASON", conflicts_with_all = ["once", "prepare", "unprepare", "print_ddl"], value_parser = reason)]
+    pub(crate) accept_lineage: Option<String>,
     /// Seconds between heartbeats.
     #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds)]
     pub(crate) heartbeat: Duration,
     /// Serve /metrics, /healthz and /readyz here instead of at the site's address; off: nowhere.
     #[arg(long, value_name = "ADDRESS", value_parser = metrics_address)]
     pub(crate) metrics: Option<MetricsAddress>,
+}
+
+fn reason(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    if text.is_empty() { Err("say why".to_owned()) } else { Ok(text.to_owned()) }
 }
 
 /// `route`.

@@ -147,6 +147,7 @@ impl From<SourceError> for Failure {
             SourceError::NotPrepared { .. }
             | SourceError::Unpublished { .. }
             | SourceError::Gap { .. }
+            | SourceError::LogFull(_)
             | SourceError::ForeignPosition(_) => Code::Halted,
         };
         Self::new(code, error.to_string())
@@ -182,6 +183,7 @@ impl From<CaptureError> for Failure {
             CaptureError::Writer(error) => error.into(),
             CaptureError::Log(error) => error.into(),
             CaptureError::Lineage { .. }
+            | CaptureError::SameLineage { .. }
             | CaptureError::When { .. }
             | CaptureError::QuarantineFull { .. } => Self::new(Code::Halted, error.to_string()),
             CaptureError::Defect => Self::new(Code::Unexpected, error.to_string()),

@@ -95,6 +95,6 @@ fn what_does_not_exist_is_found() {
     assert_eq!(first(r#""lienthong check --online names""#).as_deref(), Some("check --online names"));
     assert_eq!(first(r#""(lienthong snapshot), then""#).as_deref(), Some("snapshot"));
     assert_eq!(first(r#"format!("lienthong connector {}", name)"#), None);
-    assert!(Cli::try_parse_from(["lienthong", "check", "--online"]).is_err());
+    assert!(Cli::try_parse_from(["lienthong", "check", "--onlime"]).is_err());
     assert!(Cli::try_parse_from(["lienthong", "connect", "x", "--prepare"]).is_ok());
 }

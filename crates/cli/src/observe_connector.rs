@@ -60,6 +60,11 @@ fn read(readings: &mut Readings, participant: &Name, status: &Status) {
     give(&names::CONNECTOR_EVENTS, Some(status.events as f64));
     give(&names::CONNECTOR_QUARANTINED, Some(status.quarantined as f64));
     give(&names::CONNECTOR_RETAINED, status.retained.map(|count| count as f64));
+    let log = status.retained_log;
+    give(&names::CONNECTOR_RETAINED_LOG, log.map(|log| log.bytes as f64));
+    give(&names::CONNECTOR_RETAINED_LOG_ROOM, log.and_then(|log| log.room).map(|room| room as f64));
+    give(&names::CONNECTOR_RETAINED_LOG_GROWTH, log.and_then(|log| log.growth).map(|growth| growth as f64));
+    give(&names::CONNECTOR_RETAINED_LOG_DAYS, log.and_then(|log| log.days_to_loss()));
     give(&names::CONNECTOR_FRESH, status.fresh_through.map(seconds));
     give(&names::CONNECTOR_LAST_EVENT, status.last_event_time.map(seconds));
 }

@@ -5,6 +5,7 @@ use std::io::IsTerminal as _;
 
 use clap::ValueEnum;
 use comfy_table::{Cell, ContentArrangement, Table, presets};
+use lienthong_contract::retained::Size;
 use lienthong_schemas::Problem;
 use serde_json::{Map, Value, json};
 
@@ -134,7 +135,7 @@ pub(crate) fn object(columns: &[&str], row: &[Value]) -> Value {
 
 /// States stand out: green is well, yellow waits, red needs somebody.
 fn styled(column: &str, value: &Value, color: bool) -> Cell {
-    let cell = Cell::new(duration(column, value).unwrap_or_else(|| cell(value)));
+    let cell = Cell::new(measure(column, value).unwrap_or_else(|| cell(value)));
     let state = match value.as_str() {
         Some("live") => Some(comfy_table::Color::Green),
         Some("making" | "starting" | "catching-up" | "waiting") => Some(comfy_table::Color::Yellow),
@@ -152,14 +153,28 @@ const AGE: &str = "_age_seconds";
 /// How long something takes.
 const LENGTH: &str = "_seconds";
 
+/// How much something takes up, and how fast that grows.
+const SIZE: &str = "_bytes";
+const RATE: &str = "_bytes_per_second";
+
 /// Names for programs without what people are told beside each value.
 fn heading(column: &str) -> String {
-    let name = column.strip_suffix(AGE).or_else(|| column.strip_suffix(LENGTH)).unwrap_or(column);
-    name.replace('_', " ")
+    let unit = [AGE, LENGTH, RATE, SIZE].into_iter().find_map(|unit| column.strip_suffix(unit));
+    unit.unwrap_or(column).replace('_', " ")
 }
 
-/// A time with its unit, as people read it.
-fn duration(column: &str, value: &Value) -> Option<String> {
+/// A time or size with its unit, as people read it.
+fn measure(column: &str, value: &Value) -> Option<String> {
+    if column.ends_with(SIZE) {
+        return value.as_u64().map(|bytes| Size(bytes).to_string());
+    }
+    if column.ends_with(RATE) {
+        let sign = if value.as_i64()? < 0 { "-" } else { "" };
+        return value.as_i64().map(|bytes| format!("{sign}{}/s", Size(bytes.unsigned_abs())));
+    }
+    if column.starts_with("days_") {
+        return value.as_f64().map(|days| format!("{days:.1}"));
+    }
     let seconds = value.as_f64().filter(|_| column.ends_with(LENGTH))?;
     Some(if column.ends_with(AGE) {
         format!("{seconds:.1} s ago")
@@ -179,6 +194,17 @@ fn cell(value: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_size_is_a_number_to_programs_and_has_its_unit_for_people() {
+        let columns = ["log_bytes", "log_growth_bytes_per_second", "days_to_loss"];
+        let row = [json!(3 << 29), json!(-2048), json!(12.3456)];
+        let shown = table(Output::new(Format::Table, Color::Never), &columns, &[row.to_vec()]).to_string();
+        for part in ["log ", "1.5 GiB", "log growth ", "-2 KiB/s", "days to loss", "12.3 "] {
+            assert!(shown.contains(part), "{part}: {shown}");
+        }
+        assert!(!shown.contains("bytes"), "{shown}");
+    }
 
     #[test]
     fn a_time_is_a_number_to_programs_and_has_its_unit_for_people() {

@@ -39,6 +39,15 @@ pub(crate) struct StatusRecord {
     /// Changes that a source keeps for the bus; null where it is not known.
     #[serde(default)]
     pub(crate) retained: Option<u64>,
+    /// What a source's server keeps of its log, bytes; null where there is no such log and where it is not known.
+    #[serde(default)]
+    pub(crate) retained_log: Option<u64>,
+    /// How fast that grows, bytes per second; null until it is known.
+    #[serde(default)]
+    pub(crate) retained_log_growth: Option<i64>,
+    /// When the nearer bound will be reached, days; null where it is unknown, and where nothing grows or bounds it.
+    #[serde(default)]
+    pub(crate) days_to_loss: Option<f64>,
     /// Partitions of the live topic behind `fresh_through`; null where one process always has all.
     #[serde(default)]
     pub(crate) partitions: Option<Vec<i32>>,

@@ -1,5 +1,7 @@
 //! What an event carries beside its data: CloudEvents attributes as Kafka headers, in binary mode.
 
+use lienthong_schemas::digits;
+
 /// Header names, as CloudEvents' Kafka binding and its extensions spell them.
 pub mod header {
     /// Always `1.0`.
@@ -28,6 +30,12 @@ pub mod header {
     pub const CORRELATION_ID: &str = "ce_correlationid";
     /// The event that led to this one.
     pub const CAUSATION_ID: &str = "ce_causationid";
+    /// The transaction that the change was made in, where the source knows its place: its events have one and the same.
+    pub const TRANSACTION_ID: &str = "ce_transactionid";
+    /// Which of the transaction's events it is, from 1 on, over all topics.
+    pub const TRANSACTION_ORDER: &str = "ce_transactionorder";
+    /// How many events the transaction has; the last one alone says it.
+    pub const TRANSACTION_COUNT: &str = "ce_transactioncount";
     /// What the source checks found odd: `rule@field`, joined by commas; absent when nothing was. Never a value.
     pub const QUALITY_FLAGS: &str = "ce_qualityflags";
     /// Media type of the value.
@@ -107,17 +115,29 @@ impl Lane {
     }
 }
 
-/// `ce_sequence` of an outbox event: writer epoch and a counter kept in the checkpoint, zero-padded.
-#[must_use]
-pub fn outbox_sequence(lineage_epoch: u32, writer_epoch: i64, counter: u64) -> String {
-    format!("{lineage_epoch:06}-{writer_epoch:016}-{counter:016}")
+/// Appends `ce_sequence` of an outbox event: writer epoch and a counter kept in the checkpoint, zero-padded.
+pub fn outbox_sequence(lineage_epoch: u32, writer_epoch: i64, counter: u64, out: &mut String) {
+    digits::decimal(u64::from(lineage_epoch), 6, out);
+    // An epoch is an offset, which is never negative.
+    for part in [writer_epoch.unsigned_abs(), counter] {
+        out.push('-');
+        digits::decimal(part, 16, out);
+    }
 }
 
-/// `ce_sequence` of an event whose source knows the place of a change in its database's log. Sorts among its own kind only: a source
+/// Appends `ce_transactionid`: lineage and the place of the commit in its database's log.
+pub fn transaction_id(lineage_epoch: u32, lsn: u64, out: &mut String) {
+    digits::decimal(u64::from(lineage_epoch), 6, out);
+    out.push('-');
+    digits::hex(lsn, 16, out);
+}
+
+/// Appends `ce_sequence` of an event whose source knows the place of a change in its database's log. Sorts among its own kind only: a source
 /// that changes from one kind of sequence to the other is another lineage.
-#[must_use]
-pub fn log_sequence(lineage_epoch: u32, lsn: u64, index: u32) -> String {
-    format!("{lineage_epoch:06}-{lsn:016x}-{index:010}")
+pub fn log_sequence(lineage_epoch: u32, lsn: u64, index: u32, out: &mut String) {
+    transaction_id(lineage_epoch, lsn, out);
+    out.push('-');
+    digits::decimal(u64::from(index), 10, out);
 }
 
 #[cfg(test)]
@@ -128,29 +148,26 @@ mod tests {
     fn a_sequence_of_places_sorts_as_text_by_lineage_then_place_then_change() {
         let places =
             [(1, 9, 10), (1, 0xa, 2), (1, 0xa, 10), (1, 0x10, 0), (1, u64::MAX, u32::MAX), (2, 0, 0)];
-        let order = places.map(|(lineage, lsn, index)| log_sequence(lineage, lsn, index));
+        let order = places.map(|(lineage, lsn, index)| {
+            let mut out = String::new();
+            log_sequence(lineage, lsn, index, &mut out);
+            out
+        });
         let mut sorted = order.clone();
         sorted.sort();
         assert_eq!(order, sorted);
     }
 
+    fn outbox(lineage: u32, writer: i64, counter: u64) -> String {
+        let mut out = String::new();
+        outbox_sequence(lineage, writer, counter, &mut out);
+        out
+    }
+
     #[test]
     fn a_sequence_sorts_as_text_by_lineage_then_writer_then_counter() {
-        let mut order = vec![
-            outbox_sequence(2, 1, 1),
-            outbox_sequence(1, 10, 1),
-            outbox_sequence(1, 9, 10),
-            outbox_sequence(1, 9, 9),
-        ];
+        let mut order = vec![outbox(2, 1, 1), outbox(1, 10, 1), outbox(1, 9, 10), outbox(1, 9, 9)];
         order.sort();
-        assert_eq!(
-            order,
-            [
-                outbox_sequence(1, 9, 9),
-                outbox_sequence(1, 9, 10),
-                outbox_sequence(1, 10, 1),
-                outbox_sequence(2, 1, 1)
-            ]
-        );
+        assert_eq!(order, [outbox(1, 9, 9), outbox(1, 9, 10), outbox(1, 10, 1), outbox(2, 1, 1)]);
     }
 }

@@ -12,8 +12,9 @@ pub mod participant;
 pub mod position;
 pub mod predicate;
 pub mod provoke;
+pub mod retained;
 pub mod sink;
 pub mod source;
 pub mod target;
 
-pub use lienthong_schemas::{Cell, Decimal, counted, date};
+pub use lienthong_schemas::{Cell, Decimal, counted, date, digits};

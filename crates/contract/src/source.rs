@@ -8,6 +8,7 @@ use lienthong_schemas::Cell;
 use crate::load::{LoadProgress, LoadRequest};
 use crate::position::{Lineage, Position};
 use crate::predicate::PredicateType;
+use crate::retained::{AtBound, RetainedLog, Size};
 
 /// What is captured from one table, computed from the participant's YAML.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,6 +53,8 @@ pub struct RowChange<'a> {
     /// Text that names this change uniquely and for ever within the source's lineage: the same change read again has
     /// the same text. A snapshot row's text is made from the run and a digest of the key, never from the key itself.
     pub id: &'a str,
+    /// Of an insert that a changed key made: the id of the delete that came just before it; `None` where the source cannot tell.
+    pub moved_from: Option<&'a str>,
     /// Commit time in microseconds since 1970 UTC; for a snapshot row the time of reading.
     pub time: i64,
     /// Orders the changes of one source row, whoever reads them and how often; `None` where the database keeps no such order, so that
@@ -92,6 +95,12 @@ pub trait RowVisitor: Send {
 
     /// The rows to come were asked for as this event alone; `None`: as every event of their table again.
     fn asked(&mut self, _event: Option<&str>) {}
+
+    /// A row of the transaction under way that was given out before the source was sought to where it is: it only counts.
+    fn passed(&mut self, _row: &RowChange<'_>) {}
+
+    /// Every row of the transaction under way has been given. Called by sources that give a [`Place`].
+    fn transaction_end(&mut self) {}
 }
 
 /// Bounds of one poll.
@@ -126,6 +135,17 @@ pub struct ColumnInfo {
     pub nullable: bool,
 }
 
+/// Something about a database that keeps its changes from being captured, or deserves a look.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// What is wrong. Names only, no values.
+    pub problem: String,
+    /// A command or statement that mends it.
+    pub fix: String,
+    /// A connector does not start with it.
+    pub halts: bool,
+}
+
 /// A database that publishes.
 ///
 /// # Contract
@@ -151,6 +171,18 @@ pub trait Source: Send {
     /// Sets where the next poll goes on from, after `open`; `None` starts the first load. (Two calls, because the lock comes
     /// before the claim in the log, and the position is known only after it.)
     async fn seek(&mut self, from: Option<&Position>) -> Result<(), SourceError>;
+
+    /// Whether an open source goes on from `from`, a position of the lineage `stored` that is no longer the present one: only where it
+    /// can be proven that nothing is missing. An error says what is.
+    async fn goes_on(&mut self, _stored: &Lineage, _from: &Position) -> Result<bool, SourceError> {
+        Ok(false)
+    }
+
+    /// Where whoever accepts the present lineage begins, after `open`: nothing counts as given out. What was committed before and cannot
+    /// be told any more is passed over, because the first load of every table comes behind it. `None`: as at the very first start.
+    async fn begin_anew(&mut self) -> Result<Option<Position>, SourceError> {
+        Ok(None)
+    }
 
     /// Gives out the next changes. Returns with `rows == 0` and `caught_up` when there is nothing new.
     async fn poll(&mut self, limit: PollLimit, visitor: &mut dyn RowVisitor) -> Result<Polled, SourceError>;
@@ -181,6 +213,23 @@ pub trait Source: Send {
     /// Changes that the source still keeps for the bus, published or not; may count some that are gone. What grows here without end
     /// fills the owner's disk. A log cannot count what it has not given out: there it is what was given out and not let go.
     async fn retained(&mut self) -> Result<u64, SourceError>;
+
+    /// What the database's server keeps of its log for this source. Looked up every few seconds at most, so that it may be asked at any
+    /// time between `open` and an error, also before `seek`; `None` where the kind has no such log or the source is not open, and while
+    /// the last look is still the newest.
+    async fn retained_log(&mut self) -> Result<Option<RetainedLog>, SourceError> {
+        Ok(None)
+    }
+
+    /// The position that says that what `from` does not cover has been given up. Nothing goes on from it: to seek it is a gap.
+    fn given_up(&self, from: Option<&Position>) -> Result<Option<Position>, SourceError> {
+        Ok(from.cloned())
+    }
+
+    /// Makes the server keep nothing any more, published or not. Closes the source.
+    async fn give_up(&mut self) -> Result<(), SourceError> {
+        Ok(())
+    }
 }
 
 /// The administrator's side of a source.
@@ -199,7 +248,10 @@ pub trait SourceAdmin: Send {
     /// connector holds the source and, unless `lose`, while changes wait to be published. The lineage ends with it.
     async fn remove(&mut self, lose: bool) -> Result<(), SourceError>;
 
-    /// Columns of a captured table, for `check --online`.
+    /// All that a connector would refuse at its start, at once, and what deserves a look. Changes nothing, and disturbs no connector.
+    async fn findings(&mut self) -> Result<Vec<Finding>, SourceError>;
+
+    /// Columns of a captured table.
     async fn columns(&mut self, table: &str) -> Result<Vec<ColumnInfo>, SourceError>;
 }
 
@@ -246,7 +298,19 @@ pub enum SourceError {
         /// The repair.
         fix: String,
     },
+    /// The server keeps as much of its log for the source as the participant's file allows.
+    #[error("{}: {}; max_retained_wal is {}, and {}", .0.source_name, .0.told(), Size(.0.bound.most.unwrap_or_default()), then(.0))]
+    LogFull(Box<RetainedLog>),
     /// The position was not made by this source.
     #[error("the stored position does not belong to this source: {0}")]
     ForeignPosition(String),
+}
+
+fn then(kept: &RetainedLog) -> &'static str {
+    match kept.bound.then {
+        AtBound::Stop => {
+            "at_bound is stop: the slot is kept; fix: see in `lienthong status` and in this log what kept the connector from publishing, make it publish again, or raise max_retained_wal; an administrator who gives the changes up drops the slot"
+        }
+        AtBound::DropSlot => "at_bound is drop-slot: the slot is dropped",
+    }
 }

@@ -46,7 +46,8 @@ pub struct Recovered {
 /// What a checkpoint says besides the partitions' states, which the writer keeps itself.
 #[derive(Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct CheckpointBody {
-    /// The source's position S as text: everything that it covers is acked in the log.
+    /// The source's position S as text: everything that it covers is acked in the log. Empty where a lineage was accepted and its source
+    /// begins as at the very first start.
     pub position: String,
     /// The source's lineage when S was made.
     pub lineage: Lineage,
@@ -57,10 +58,10 @@ pub struct CheckpointBody {
 }
 
 impl CheckpointBody {
-    /// The source's position.
+    /// The source's position, if it has one.
     #[must_use]
-    pub fn position(&self) -> Position {
-        Position::new(self.position.clone())
+    pub fn position(&self) -> Option<Position> {
+        (!self.position.is_empty()).then(|| Position::new(self.position.clone()))
     }
 }
 

@@ -79,19 +79,30 @@ impl Batch {
         Ok(pushed)
     }
 
-    /// Moves the records that were pushed last into a batch of their own; `last` is what [`Batch::push`] said of them, in order.
+    /// Moves the records that were pushed last into a batch of their own; `last` is what [`Batch::push`] said of them, in order, and
+    /// says afterwards where they are there.
     #[must_use]
-    pub fn split_off(&mut self, last: &[Pushed]) -> Self {
+    pub fn split_off(&mut self, last: &mut [Pushed]) -> Self {
         let mut later = Self::default();
-        for (index, first) in last.iter().enumerate() {
+        let known = last.to_vec();
+        for (index, first) in known.iter().enumerate() {
             // The first of a part cuts it, the others lie behind.
-            if last[..index].iter().any(|earlier| earlier.part == first.part) {
+            if known[..index].iter().any(|earlier| earlier.part == first.part) {
                 continue;
             }
             let part = &mut self.parts[first.part];
             let body = part.body.split_off(first.at);
             let mut moved = PartitionBody { target: part.target.clone(), count: 0, times: NO_TIMES, body };
-            for pushed in last.iter().filter(|pushed| pushed.part == first.part) {
+            for (pushed, now) in known.iter().zip(last.iter_mut()) {
+                if pushed.part != first.part {
+                    continue;
+                }
+                *now = Pushed {
+                    part: later.parts.len(),
+                    at: pushed.at - first.at,
+                    times: moved.times,
+                    ..*pushed
+                };
                 moved.count += 1;
                 moved.times = (moved.times.0.min(pushed.time), moved.times.1.max(pushed.time));
             }
@@ -100,6 +111,24 @@ impl Batch {
             later.parts.push(moved);
         }
         later
+    }
+
+    /// Gives the record that was pushed last into its part one more header.
+    pub fn add_header(&mut self, last: &Pushed, name: &str, value: &[u8]) {
+        debug_assert!(name.len() + value.len() + 3 <= LATE_HEADER, "a late header is short");
+        let body = &mut self.parts[last.part].body;
+        let key_length = usize::from(u16::from_le_bytes([body[last.at + 12], body[last.at + 13]]));
+        let count_at = last.at + 14 + key_length;
+        let count = u16::from_le_bytes([body[count_at], body[count_at + 1]]) + 1;
+        body[count_at..count_at + 2].copy_from_slice(&count.to_le_bytes());
+        let mut header = Vec::with_capacity(LATE_HEADER);
+        header.push(name.len() as u8);
+        header.extend_from_slice(name.as_bytes());
+        header.extend_from_slice(&(value.len() as u16).to_le_bytes());
+        header.extend_from_slice(value);
+        body.splice(count_at + 2..count_at + 2, header);
+        let rest = (body.len() - last.at - 4) as u32;
+        body[last.at..last.at + 4].copy_from_slice(&rest.to_le_bytes());
     }
 
     /// Takes the records that were pushed last out again; `last` is what [`Batch::push`] said of them, in order.
@@ -138,6 +167,9 @@ impl Batch {
 /// Longest record in the body layout: the longest datum that contracts allow, and room for key and headers.
 pub const MAX_RECORD_BYTES: usize = (1 << 20) + (1 << 16);
 
+/// Every record leaves room for one header that [`Batch::add_header`] adds: name, value and their lengths.
+const LATE_HEADER: usize = 64;
+
 /// A record beyond the log's bounds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{0} of a record is longer than the log takes")]
@@ -149,14 +181,14 @@ fn check(record: &NewRecord<'_>) -> Result<(), TooLong> {
     if !fits(record.key) {
         return Err(TooLong("the key"));
     }
-    if record.headers.len() > usize::from(u16::MAX) {
+    if record.headers.len() >= usize::from(u16::MAX) {
         return Err(TooLong("the list of headers"));
     }
     if record.headers.iter().any(|(name, value)| name.len() > usize::from(u8::MAX) || !fits(value)) {
         return Err(TooLong("a header"));
     }
     let headers: usize = record.headers.iter().map(|(name, value)| name.len() + value.len() + 3).sum();
-    if record.key.len() + headers + record.value.len() + 16 > MAX_RECORD_BYTES {
+    if record.key.len() + headers + record.value.len() + 16 + LATE_HEADER > MAX_RECORD_BYTES {
         return Err(TooLong("the whole"));
     }
     Ok(())
@@ -377,9 +409,19 @@ mod tests {
         assert!(refused(b"k", headers, b"v").starts_with("a header"));
         assert!(refused(b"k", &[], &whole).starts_with("the whole"));
         assert!(batch.is_empty() && batch.parts.is_empty());
-        let most = NewRecord { key: b"k", headers: &[], value: &whole[..MAX_RECORD_BYTES - 17], time: 1 };
-        batch.push(&target, &most).expect("it fits");
+        let most = NewRecord {
+            key: b"k",
+            headers: &[],
+            value: &whole[..MAX_RECORD_BYTES - 17 - LATE_HEADER],
+            time: 1,
+        };
+        let pushed = batch.push(&target, &most).expect("it fits");
+        assert_eq!(batch.bytes(), MAX_RECORD_BYTES - LATE_HEADER, "room is left for one more header");
+        batch.add_header(&pushed, "ce_late", &[b'7'; LATE_HEADER - 10]);
         assert_eq!(batch.bytes(), MAX_RECORD_BYTES);
+        let (read, end) = RecordRef::read(&batch.parts[0].body, 0).expect("a record");
+        assert_eq!((read.headers().count(), end), (1, batch.bytes()));
+        assert_eq!(read.header("ce_late").map(<[u8]>::len), Some(LATE_HEADER - 10));
     }
 
     #[test]
@@ -391,8 +433,8 @@ mod tests {
             batch.push(&place(partition), &record).expect("it fits")
         };
         push(0, 5);
-        let last = [push(0, 9), push(1, 9), push(0, 9)];
-        let later = batch.split_off(&last);
+        let mut last = [push(0, 9), push(1, 9), push(0, 9)];
+        let mut later = batch.split_off(&mut last);
         assert_eq!((batch.len(), batch.parts[0].times, batch.parts[0].count), (1, (5, 5), 1));
         let found: Vec<_> =
             later.parts.iter().map(|part| (part.target.partition, part.count, part.times)).collect();
@@ -402,5 +444,11 @@ mod tests {
             at = RecordRef::read(&later.parts[0].body, at).expect("a record").1;
         }
         assert_eq!(at, later.parts[0].body.len());
+        let again = later.split_off(&mut last[2..]);
+        assert_eq!(
+            (later.len(), again.len(), again.parts[0].times),
+            (2, 1, (9, 9)),
+            "they are known there too"
+        );
     }
 }

@@ -262,6 +262,28 @@ impl<'s> Reader<'s> {
         seconds.map(Duration::from_secs)
     }
 
+    /// A size of at least `least` bytes: a whole number, alone for bytes or with KiB, MiB, GiB or TiB.
+    pub(crate) fn size(&mut self, node: &Node, what: &str, least: u64) -> Option<u64> {
+        let units = [("KiB", 10), ("MiB", 20), ("GiB", 30), ("TiB", 40)];
+        let bytes = match &node.value {
+            Value::Integer(number) => u64::try_from(*number).ok(),
+            Value::Text(text) => units.iter().find_map(|(unit, shift)| {
+                text.strip_suffix(unit)?.trim_end().parse::<u64>().ok()?.checked_mul(1 << shift)
+            }),
+            Value::Null | Value::Bool | Value::Number(_) | Value::List(_) | Value::Map(_) => None,
+        };
+        // What is larger is no number of the server's.
+        let bytes = bytes.filter(|bytes| (least..=i64::MAX.unsigned_abs()).contains(bytes));
+        if bytes.is_none() {
+            let fix = format!(
+                "write a whole number of KiB, MiB, GiB or TiB such as 20GiB, at least {}MiB",
+                least >> 20
+            );
+            self.problem(node.at, format!("`{what}` is no such size"), fix);
+        }
+        bytes
+    }
+
     /// One of a few words.
     pub(crate) fn word<T: Copy>(&mut self, text: &Text, what: &str, words: &[(&str, T)]) -> Option<T> {
         let found = words.iter().find(|(word, _)| *word == text.value);

@@ -303,8 +303,6 @@ fn kinds_and_modes_that_do_not_work_yet_are_refused_with_those_that_do() {
     let outbox = "{mode: outbox, table: lienthong_outbox}";
     let unknown = ["unknown capture mode `cdc`", "use one of: outbox, log"];
     refused(MOJ, outbox, "{mode: cdc}", "6:19", &unknown);
-    let kept = "{mode: log, max_retained_wal: 20GiB}";
-    refused(MOJ, outbox, kept, "6:24", &["unknown key `max_retained_wal`"]);
     let table = "{mode: log, table: lienthong_outbox}";
     refused(MOJ, outbox, table, "6:24", &["unknown key `table`"]);
     let name = ["`slot` is no name that PostgreSQL takes for it", "lower-case letters, digits and _"];
@@ -316,6 +314,23 @@ fn kinds_and_modes_that_do_not_work_yet_are_refused_with_those_that_do() {
         "5:8",
         &["no PostgreSQL address", "postgres://user@host"],
     );
+}
+
+#[test]
+fn a_bound_of_what_the_server_keeps_is_a_size_and_a_way_to_act() {
+    let outbox = "{mode: outbox, table: lienthong_outbox}";
+    let size = ["`max_retained_wal` is no such size", "such as 20GiB, at least 64MiB"];
+    for text in ["20GB", "20", "1.5GiB", "-1GiB", "63MiB", "9999999TiB", "GiB", "[1]", "true"] {
+        let capture = format!("{{mode: log, max_retained_wal: {text}}}");
+        refused(MOJ, outbox, &capture, "6:42", &size);
+    }
+    let unknown = ["unknown way to act at the bound `halt`", "use one of: stop, drop-slot"];
+    refused(MOJ, outbox, "{mode: log, max_retained_wal: 1GiB, at_bound: halt}", "6:58", &unknown);
+    let without = ["there is none", "add max_retained_wal: 20GiB"];
+    refused(MOJ, outbox, "{mode: log, at_bound: drop-slot}", "6:34", &without);
+    let near = ["unknown key `max_retained_val`", "did you mean `max_retained_wal`?"];
+    refused(MOJ, outbox, "{mode: log, max_retained_val: 1GiB}", "6:24", &near);
+    refused(MOJ, outbox, "{mode: outbox, at_bound: stop}", "6:27", &["unknown key `at_bound`"]);
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use lienthong_capture::FieldSource;
 use lienthong_connectors::{CaptureConfig, Database};
+use lienthong_contract::retained::{AtBound, LogBound};
 use lienthong_contract::target::VersionStore;
 use lienthong_router::subscription::{ColumnMap, Effect, IfMissing, Partial, Policy};
 use lienthong_site::{LogAddress, Login, Overrides, Site, Tls};
@@ -53,8 +54,28 @@ fn names_of_slot_and_publication_are_those_of_the_file_or_made_from_the_particip
         folder.replace("ministries/moj.yaml", "{mode: outbox, table: lienthong_outbox}", capture);
         let site = folder.site();
         let moj = site.participant("moj.civil-status").expect("it is listed");
-        let expected = CaptureConfig::Log { slot: slot.to_owned(), publication: publication.to_owned() };
-        assert_eq!(moj.source.capture, expected);
+        let (slot, publication) = (slot.to_owned(), publication.to_owned());
+        assert_eq!(moj.source.capture, CaptureConfig::Log { slot, publication, bound: LogBound::default() });
+    }
+}
+
+#[test]
+fn a_bound_of_what_the_server_keeps_is_that_of_the_file() {
+    let cases = [
+        ("max_retained_wal: 20GiB", 20 << 30, AtBound::Stop),
+        ("max_retained_wal: 64 MiB, at_bound: stop", 64 << 20, AtBound::Stop),
+        ("max_retained_wal: 1TiB, at_bound: drop-slot", 1 << 40, AtBound::DropSlot),
+        ("max_retained_wal: 104857600, at_bound: drop-slot", 100 << 20, AtBound::DropSlot),
+        ("max_retained_wal: 70000KiB", 70_000 << 10, AtBound::Stop),
+    ];
+    for (text, most, then) in cases {
+        let folder = Folder::new();
+        let capture = format!("{{mode: log, {text}}}");
+        folder.replace("ministries/moj.yaml", "{mode: outbox, table: lienthong_outbox}", &capture);
+        let site = folder.site();
+        let moj = site.participant("moj.civil-status").expect("it is listed");
+        let CaptureConfig::Log { bound, .. } = moj.source.capture else { panic!("from the log") };
+        assert_eq!(bound, LogBound { most: Some(most), then }, "{text}");
     }
 }
 

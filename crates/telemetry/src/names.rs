@@ -78,6 +78,14 @@ metrics! {
         "Rows that broke their contract and were set aside, sealed.";
     CONNECTOR_RETAINED: Gauge "lienthong_connector_retained_changes" in "changes" by ["participant"],
         "Changes that the source keeps for the bus, as it said after the last checkpoint.";
+    CONNECTOR_RETAINED_LOG: Gauge "lienthong_connector_retained_log_bytes" in "bytes" by ["participant"],
+        "What the server keeps of its write-ahead log for the connector; NaN where there is no such log and before the first look.";
+    CONNECTOR_RETAINED_LOG_ROOM: Gauge "lienthong_connector_retained_log_room_bytes" in "bytes" by ["participant"],
+        "What may still be written before the nearer of max_retained_wal and the server's max_slot_wal_keep_size is reached; NaN without either.";
+    CONNECTOR_RETAINED_LOG_GROWTH: Gauge "lienthong_connector_retained_log_growth_bytes_per_second" in "bytes per second" by ["participant"],
+        "How fast what the server keeps has grown over the last five minutes; below 0 when it shrinks, NaN until it is known.";
+    CONNECTOR_RETAINED_LOG_DAYS: Gauge "lienthong_connector_retained_log_days_to_loss" in "days" by ["participant"],
+        "When the nearer bound will be reached at this growth; NaN without growth, without a bound and until the growth is known.";
     CONNECTOR_FRESH: Gauge "lienthong_connector_fresh_through_timestamp_seconds" in "seconds since 1970" by ["participant"],
         "Everything committed at the source up to this time is in the log.";
     CONNECTOR_LAST_EVENT: Gauge "lienthong_connector_last_event_timestamp_seconds" in "seconds since 1970" by ["participant"],

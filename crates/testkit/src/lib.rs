@@ -16,6 +16,7 @@ mod random;
 pub mod secure_kafka;
 pub mod tls_proxy;
 mod wait;
+pub mod workload;
 
 pub use random::seed;
 pub use wait::eventually;

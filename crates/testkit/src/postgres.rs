@@ -19,7 +19,15 @@ impl TestDatabase {
     /// # Errors
     /// When the server does not answer or refuses.
     pub async fn create() -> Result<Self> {
-        let admin_url = crate::env::postgres();
+        Self::create_on(&crate::env::postgres()).await
+    }
+
+    /// As [`Self::create`], inside another server: the URL is a superuser's.
+    ///
+    /// # Errors
+    /// As [`Self::create`].
+    pub async fn create_on(admin_url: &str) -> Result<Self> {
+        let admin_url = admin_url.to_owned();
         let name = unique("lt_test");
         run(&admin_url, &[format!("create database {name} template template0")]).await?;
         let url = with_database(&admin_url, &name)?;

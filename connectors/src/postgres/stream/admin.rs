@@ -1,12 +1,12 @@
 //! The administrator's side of a source that reads the log.
 
 use async_trait::async_trait;
-use lienthong_contract::source::{ColumnInfo, SourceAdmin, SourceError, TableCapture};
+use lienthong_contract::source::{ColumnInfo, Finding, SourceAdmin, SourceError, TableCapture};
 use sqlx::postgres::PgConnection;
 use sqlx::{Connection as _, Executor as _};
 
 use super::super::error::source_error;
-use super::super::{catalogue, session, source};
+use super::super::{catalogue, clock, session, source};
 use super::check::check;
 use super::removal;
 use super::setup::{self, LogNames};
@@ -43,7 +43,7 @@ impl LogSourceAdmin {
                 problem,
                 fix: format!(
                     "run it by a role that owns the captured tables, may create in the database and may replicate, or let an \
-                     administrator run what `lienthong connect {} --prepare --print-ddl` prints",
+                     administrator run what `lienthong connect {} --print-ddl` prints",
                     self.name
                 ),
             },
@@ -86,6 +86,14 @@ impl SourceAdmin for LogSourceAdmin {
             tracing::debug!("a connection was gone before its lock was given back");
         }
         removed
+    }
+
+    async fn findings(&mut self) -> Result<Vec<Finding>, SourceError> {
+        let mut conn = self.connect().await?;
+        let ahead = clock::measure(&mut conn).await.map_err(|e| source_error(&self.name, &e))?;
+        let mut found = check(&mut conn, &self.name, &self.names, &self.captures).await?.findings(&self.name);
+        found.extend(clock::finding(ahead));
+        Ok(found)
     }
 
     async fn columns(&mut self, table: &str) -> Result<Vec<ColumnInfo>, SourceError> {

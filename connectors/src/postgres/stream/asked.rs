@@ -161,6 +161,7 @@ impl Session {
             table: chunk.table,
             op: RowOp::Snapshot,
             id: &super::super::poll::snapshot_id(&self.secret, run, &of.captured.name, &row.key),
+            moved_from: None,
             time: chunk.time,
             place: self.behind(),
             before: None,

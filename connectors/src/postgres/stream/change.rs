@@ -2,11 +2,12 @@
 
 use bumpalo::Bump;
 use lienthong_contract::Cell;
-use lienthong_contract::source::{BrokenValue, RowOp, Side};
+use lienthong_contract::source::{BrokenValue, RowOp, Side, SourceError};
 
 use super::super::wal::message::Message;
 use super::super::wal::relation::{Misfit, Part, Plan, Row};
 use super::super::wal::tuple::Tuple;
+use super::tables::StreamTable;
 
 /// What happened to one row.
 pub(super) struct Changed<'a> {
@@ -105,4 +106,21 @@ fn update<'a>(
         Changed { op: RowOp::Delete, before: before_side, after: None, broken: of_before },
         Some(Changed { op: RowOp::Insert, before: None, after: after_side, broken: of_after }),
     )
+}
+
+/// What is told of a row that cannot be read.
+pub(super) fn unread(of: &StreamTable, reason: Unreadable) -> SourceError {
+    let name = &of.captured.name;
+    match reason {
+        Unreadable::NoBefore => SourceError::Gap {
+            gap: format!("the log has a change of {name} without the row as it was"),
+            fix: format!(
+                "set the replica identity of {name} to full, and run `lienthong connect PARTICIPANT --accept-lineage REASON`"
+            ),
+        },
+        Unreadable::Misfit => SourceError::Gap {
+            gap: format!("a row of {name} in the log cannot be read"),
+            fix: "report this as a defect".to_owned(),
+        },
+    }
 }

@@ -1,18 +1,18 @@
 //! Whether what `prepare` makes is there, and whether server, role and tables allow capture from the log at all.
 
-use std::collections::HashMap;
-
-use lienthong_contract::source::{SourceError, TableCapture};
+use lienthong_contract::source::{Finding, SourceError, TableCapture};
 use sqlx::Row as _;
 use sqlx::postgres::PgConnection;
 
 use super::super::catalogue::{self, Table};
 use super::super::error::source_error;
-use super::super::outbox_check::{obstacles, rights};
-use super::super::wal::types::{DESCRIBE, Described, Types};
+use super::super::outbox_check::{Rights, elsewhere, obstacles, rights};
+use super::super::wal::types::{DESCRIBE, Described, Type, Types};
+use super::partitions;
 use super::position::Member;
+use super::published;
 use super::setup::LogNames;
-use crate::identifier::{TableName, quote};
+use crate::identifier::{TableName, quote, quote_list};
 
 /// Everything that a check of one database found.
 pub(super) struct Checked {
@@ -20,8 +20,12 @@ pub(super) struct Checked {
     pub(super) tables: Vec<Table>,
     /// Those of them that the publication has.
     pub(super) members: Vec<Member>,
+    /// The publication's number and the transaction that wrote it last.
+    pub(super) publication: Option<String>,
     /// The types of the captured columns.
     pub(super) types: Vec<Described>,
+    /// Every value of the tables can come in binary form, and every captured one is read from it.
+    pub(super) binary: bool,
     /// What keeps a table from being captured whatever `prepare` does, with what mends it.
     pub(super) obstacles: Vec<(String, String)>,
     /// What `prepare` has to make.
@@ -53,6 +57,30 @@ impl Checked {
         Err(SourceError::NotPrepared { problem: problems.join("; "), fix: fixes.join("; ") })
     }
 
+    /// Everything that a connector would refuse, each by itself.
+    pub(super) fn findings(&self, source: &str) -> Vec<Finding> {
+        let halts = true;
+        let obstacles = self.obstacles.iter().cloned();
+        let mut found: Vec<Finding> =
+            obstacles.map(|(problem, fix)| Finding { problem, fix, halts }).collect();
+        let fix = prepare(source);
+        found.extend(self.missing.iter().map(|problem| Finding {
+            problem: problem.clone(),
+            fix: fix.clone(),
+            halts,
+        }));
+        if let Err(SourceError::NotPrepared { problem, fix }) = self.room() {
+            found.push(Finding { problem, fix, halts });
+        }
+        if self.slot.as_ref().is_some_and(|slot| slot.lost) {
+            let problem =
+                "the server has thrown away the log that the slot kept: changes are missing".to_owned();
+            let fix = format!("raise max_slot_wal_keep_size, and {}", crate::NEW_LINEAGE);
+            found.push(Finding { problem, fix, halts });
+        }
+        found
+    }
+
     /// The error that says that the slot cannot be made.
     pub(super) fn room(&self) -> Result<(), SourceError> {
         if self.slot.is_some() || self.free_slot {
@@ -64,17 +92,23 @@ impl Checked {
         })
     }
 
+    /// Whether nothing is wrong but that there is no slot. Where there was one, changes are missing.
+    pub(super) fn lacks_only_the_slot(&self) -> bool {
+        self.obstacles.is_empty() && self.slot.is_none() && self.missing.len() == 1
+    }
+
     /// The error that names everything that is not as it should be.
     pub(super) fn complete(&self, source: &str) -> Result<(), SourceError> {
         self.no_obstacle()?;
         if self.missing.is_empty() {
             return Ok(());
         }
-        let fix = format!(
-            "lienthong connect {source} --prepare, run by a role that owns the tables and may replicate"
-        );
-        Err(SourceError::NotPrepared { problem: self.missing.join("; "), fix })
+        Err(SourceError::NotPrepared { problem: self.missing.join("; "), fix: prepare(source) })
     }
+}
+
+fn prepare(source: &str) -> String {
+    format!("lienthong connect {source} --prepare, run by a role that owns the tables and may replicate")
 }
 
 /// Checks server, role, publication, slot and every captured table.
@@ -88,7 +122,9 @@ pub(super) async fn check(
     let mut checked = Checked {
         tables: Vec::new(),
         members: Vec::new(),
+        publication: None,
         types: Vec::new(),
+        binary: true,
         obstacles: Vec::new(),
         missing: Vec::new(),
         slot: None,
@@ -96,7 +132,7 @@ pub(super) async fn check(
     };
     let role = server(conn, &mut checked).await.map_err(error)?;
     slot(conn, names, &mut checked).await.map_err(error)?;
-    let published = publication(conn, names, &mut checked).await.map_err(error)?;
+    let published = published::read(conn, names, &mut checked).await.map_err(error)?;
     for capture in captures {
         let name = TableName::parse(&capture.table);
         let Some(table) = catalogue::table(conn, &name).await.map_err(error)? else {
@@ -105,14 +141,15 @@ pub(super) async fn check(
             continue;
         };
         let fix = "change the participant's tables and keys, or the tables themselves".to_owned();
+        if !partitions::is_root(&table) {
+            checked.obstacles.extend(elsewhere(&table).map(|problem| (problem, fix.clone())));
+        }
         checked
             .obstacles
             .extend(obstacles(&table, capture).into_iter().map(|problem| (problem, fix.clone())));
-        let (may_select, sees_all) = rights(conn, &table).await.map_err(error)?;
-        if !may_select {
-            checked.missing.push(format!("the right to select from {}", name.plain()));
-        }
-        if !sees_all {
+        let rights = rights(conn, &table, capture).await.map_err(error)?;
+        checked.obstacles.extend(grants(&role, &name, &rights));
+        if !rights.all_rows {
             // Whether a policy lets every row through cannot be told from its text.
             let problem = format!(
                 "row-level security applies to the role {role} on {}: rows would be missing without a word",
@@ -123,9 +160,14 @@ pub(super) async fn check(
                 .push((problem, format!("an administrator runs: alter role {} bypassrls", quote(&role))));
         }
         columns(conn, &table, capture, &mut checked).await.map_err(error)?;
-        identity(conn, &table, capture, &mut checked).await.map_err(error)?;
+        partitions::check(conn, (&table, capture), &names.publication, &mut checked.obstacles)
+            .await
+            .map_err(error)?;
         match published.get(&name.plain()) {
-            Some(oid) => checked.members.push(Member { table: name.plain(), oid: *oid }),
+            Some(member) => {
+                checked.obstacles.extend(member.lacks(&names.publication, &name, capture));
+                checked.members.push(Member { table: name.plain(), oid: member.oid });
+            }
             None => checked.missing.push(format!(
                 "publication {} does not have {}",
                 names.publication,
@@ -135,6 +177,25 @@ pub(super) async fn check(
         checked.tables.push(table);
     }
     Ok(checked)
+}
+
+/// Each missing right with the statement that gives it.
+fn grants(role: &str, table: &TableName, rights: &Rights) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    if !rights.schema {
+        found.push((
+            format!("the role {role} may not use the schema {}", table.schema),
+            format!("grant usage on schema {} to {}", quote(&table.schema), quote(role)),
+        ));
+    }
+    if !rights.hidden.is_empty() {
+        let columns = quote_list("", rights.hidden.iter().map(String::as_str));
+        found.push((
+            format!("the role {role} may not select {} of {}", rights.hidden.join(", "), table.plain()),
+            format!("grant select ({columns}) on table {} to {}", table.sql(), quote(role)),
+        ));
+    }
+    found
 }
 
 /// Gives the role.
@@ -198,42 +259,6 @@ async fn slot(conn: &mut PgConnection, names: &LogNames, checked: &mut Checked) 
     Ok(())
 }
 
-/// Gives the tables of the publication with their numbers.
-async fn publication(
-    conn: &mut PgConnection,
-    names: &LogNames,
-    checked: &mut Checked,
-) -> Result<HashMap<String, i64>, sqlx::Error> {
-    let name = &names.publication;
-    let sql = "select pubinsert and pubupdate and pubdelete and pubtruncate from pg_catalog.pg_publication where pubname = $1";
-    let Some(everything) = sqlx::query_scalar::<_, bool>(sql).bind(name).fetch_optional(&mut *conn).await?
-    else {
-        checked.missing.push(format!("publication {name} does not exist"));
-        return Ok(HashMap::new());
-    };
-    if !everything {
-        let fix =
-            format!("alter publication {} set (publish = 'insert, update, delete, truncate')", quote(name));
-        checked.obstacles.push((format!("publication {name} does not publish every kind of change"), fix));
-    }
-    // Older servers know neither conditions nor lists of columns.
-    let sql = "select n.nspname || '.' || c.relname as name, r.oid::bigint as oid, \
-         coalesce(to_jsonb(r) ->> 'prqual', to_jsonb(r) ->> 'prattrs') is not null as partly \
-         from pg_catalog.pg_publication p join pg_catalog.pg_publication_rel r on r.prpubid = p.oid \
-         join pg_catalog.pg_class c on c.oid = r.prrelid join pg_catalog.pg_namespace n on n.oid = c.relnamespace \
-         where p.pubname = $1";
-    let mut published = HashMap::new();
-    for row in sqlx::query(sql).bind(name).fetch_all(conn).await? {
-        let table: String = row.try_get("name")?;
-        if row.try_get("partly")? {
-            let fix = format!("alter publication {} drop table {table}, then prepare again", quote(name));
-            checked.obstacles.push((format!("publication {name} has {table} only in part"), fix));
-        }
-        published.insert(table, row.try_get("oid")?);
-    }
-    Ok(published)
-}
-
 /// Captured columns must be in the log, with a type that is read from it as the outbox records it.
 async fn columns(
     conn: &mut PgConnection,
@@ -257,13 +282,29 @@ async fn columns(
             checked.obstacles.push((problem, fix.clone()));
         }
         let known = u32::try_from(oid).ok().and_then(|oid| types.get(oid));
+        checked.binary &= known.as_ref().is_some_and(Type::binary_fits);
         if known.and_then(|of| of.reading()).is_none() {
             let problem = format!("column {column} of {name} has a type that is not read from the log");
             checked.obstacles.push((problem, fix.clone()));
         }
     }
     checked.types.extend(described);
+    checked.binary &= sendable(conn, table.oid).await?;
     Ok(())
+}
+
+/// Whether the server can send a table in binary form, with the columns that are not captured. It sends a type without such a form as
+/// text, but fails at an array, a range or a row of one.
+async fn sendable(conn: &mut PgConnection, table: i64) -> Result<bool, sqlx::Error> {
+    let sql = "with recursive need (oid, inner_type) as ( \
+         select atttypid, false from pg_catalog.pg_attribute where attrelid = $1::bigint::oid and attnum > 0 and not attisdropped \
+         union select part.oid, true from need join pg_catalog.pg_type t on t.oid = need.oid cross join lateral ( \
+             values (t.typbasetype), (t.typelem) \
+             union all select r.rngsubtype from pg_catalog.pg_range r where r.rngtypid = t.oid or r.rngmultitypid = t.oid \
+             union all select a.atttypid from pg_catalog.pg_attribute a where t.typrelid <> 0 and a.attrelid = t.typrelid \
+                 and a.attnum > 0 and not a.attisdropped) part (oid) where part.oid <> 0) \
+         select coalesce(bool_and(t.typsend <> 0), true) from need join pg_catalog.pg_type t using (oid) where inner_type";
+    sqlx::query_scalar(sql).bind(table).fetch_one(conn).await
 }
 
 /// What the catalogue says of types and those behind them.
@@ -283,27 +324,4 @@ pub(super) async fn describe(conn: &mut PgConnection, oids: &[i64]) -> Result<Ve
         });
     }
     Ok(described)
-}
-
-/// A change must come with the row as it was: conditions and subjects are read from it, and what is stored out of line.
-async fn identity(
-    conn: &mut PgConnection,
-    table: &Table,
-    capture: &TableCapture,
-    checked: &mut Checked,
-) -> Result<(), sqlx::Error> {
-    let sql = "select c.relreplident = 'f' as whole, array(select a.attname::text from pg_catalog.pg_index i \
-         join pg_catalog.pg_attribute a on a.attrelid = i.indrelid and a.attnum = any (i.indkey) \
-         where i.indrelid = c.oid and case c.relreplident when 'd' then i.indisprimary when 'i' then i.indisreplident else false end) \
-         as columns from pg_catalog.pg_class c where c.oid = $1::bigint::oid";
-    let row = sqlx::query(sql).bind(table.oid).fetch_one(conn).await?;
-    let held: Vec<String> = row.try_get("columns")?;
-    if !row.try_get::<bool, _>("whole")? && !capture.columns.iter().all(|column| held.contains(column)) {
-        let (name, sql) = (table.name.plain(), table.name.sql());
-        checked.obstacles.push((
-            format!("the log does not hold rows of {name} as they were before a change"),
-            format!("alter table {sql} replica identity full"),
-        ));
-    }
-    Ok(())
 }

@@ -21,12 +21,27 @@ const HELD: usize = 256;
 const STATUS: Duration = Duration::from_millis(250);
 /// A server that has not begun to send by then is as good as down. It reads what a transaction of yesterday's left behind before that.
 const BEGIN: Duration = Duration::from_secs(60);
+/// A column that is not captured can be an array of what has no binary form, and can have been one when the log was written.
+const NO_SEND_FUNCTION: &str = "42883";
 /// What is said in parting may take so long.
 const FAREWELL: Duration = Duration::from_secs(2);
 
 /// An open replication connection. It holds the slot.
 pub(super) struct Stream {
     client: ReplicationClient,
+    /// What form of values it was asked for.
+    pub(super) form: Form,
+    /// The server cannot give what the stream has come to in that form.
+    pub(super) refused: bool,
+}
+
+/// How values come. One type that cannot be sent, or is not read, in binary form keeps all of a stream from having it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// As their send functions write them: less work for both sides.
+    Binary,
+    /// As their output functions write them.
+    Text,
 }
 
 impl Stream {
@@ -36,16 +51,18 @@ impl Stream {
         url: &str,
         names: &LogNames,
         (from, forgotten): (u64, u64),
+        form: Form,
     ) -> Result<Self, SourceError> {
         let error = |error: sqlx::Error| super::super::error::source_error(name, &error);
         let config = config(name, url, names).map_err(error)?;
         let config = config
             .with_start_lsn(Lsn::from_u64(from))
             .with_ack_lsn(Lsn::from_u64(forgotten))
+            .with_binary(form == Form::Binary)
             .with_status_interval(STATUS)
             .with_buffer_size(HELD);
         let client = ReplicationClient::connect(config).await.map_err(|error| told(name, &error))?;
-        let mut stream = Self { client };
+        let mut stream = Self { client, form, refused: false };
         let begun = tokio::time::timeout(BEGIN, stream.client.wait_started()).await;
         let begun = begun.unwrap_or_else(|_| Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()));
         if let Err(error) = begun {
@@ -55,10 +72,31 @@ impl Stream {
         Ok(stream)
     }
 
+    /// The history of a timeline as the server keeps it, over a connection that reads no slot. A role that may replicate may ask for it.
+    pub(super) async fn history(
+        name: &str,
+        (url, names): (&str, &LogNames),
+        timeline: u32,
+    ) -> Result<String, SourceError> {
+        let error = |error: sqlx::Error| super::super::error::source_error(name, &error);
+        let config = config(name, url, names).map_err(error)?;
+        let mut client =
+            ReplicationClient::connect_gated(config).await.map_err(|error| told(name, &error))?;
+        let asked = tokio::time::timeout(BEGIN, client.timeline_history(timeline)).await;
+        let asked = asked.unwrap_or_else(|_| Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()));
+        client.abort();
+        let history = asked.map_err(|error| told(name, &error))?;
+        Ok(String::from_utf8_lossy(&history.content).into_owned())
+    }
+
     /// The next event; waits for it. To be given up at any time.
     pub(super) async fn next(&mut self) -> Result<ReplicationEvent, PgWireError> {
         let ended = || std::io::Error::from(std::io::ErrorKind::UnexpectedEof).into();
-        self.client.recv().await?.ok_or_else(ended)
+        let received = self.client.recv().await;
+        if let Err(PgWireError::Server(text)) = &received {
+            self.refused = self.form == Form::Binary && sqlstate(text) == Some(NO_SEND_FUNCTION);
+        }
+        received?.ok_or_else(ended)
     }
 
     /// The next event if it is there.

@@ -6,12 +6,17 @@ mod change;
 mod check;
 mod connection;
 mod load;
+mod partitions;
 mod position;
+mod proof;
+mod published;
 mod removal;
+mod retained;
 mod session;
 mod setup;
 mod source;
 mod tables;
+mod timelines;
 mod visible;
 
 #[cfg(test)]

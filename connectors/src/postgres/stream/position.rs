@@ -8,6 +8,7 @@ use lienthong_contract::source::SourceError;
 use serde::{Deserialize, Serialize};
 
 use crate::asked::Asked;
+use super::proof::Last;
 
 /// Version of the text's form.
 const FORM: u32 = 1;
@@ -75,6 +76,19 @@ pub(super) struct LogPosition {
     /// Rows that somebody has asked for.
     #[serde(default, skip_serializing_if = "Asked::is_new")]
     pub(super) asked: Asked,
+    /// What stands behind the set was given up when the log had come to here, as the server writes it: nothing goes on from it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) given_up: Option<String>,
+    /// The last transaction that came whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) last: Option<Last>,
+    /// The publication's number and the transaction that wrote it last: whoever edits it and puts it back leaves a trace there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) publication: Option<String>,
+    /// A lineage was accepted when the log stood here. What was committed before and cannot be read is passed over: the first load reads
+    /// all rows after that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) anew: Option<u64>,
 }
 
 impl LogPosition {
@@ -88,7 +102,16 @@ impl LogPosition {
             loaded: Vec::new(),
             snap: None,
             asked: Asked::default(),
+            last: Some(Last { commit: end, xid: 0, time: 0 }),
+            publication: None,
+            anew: None,
+            given_up: None,
         }
+    }
+
+    /// The same, and what it does not cover has been given up when the log had come `to` there.
+    pub(super) fn giving_up(self, to: &str) -> Self {
+        Self { given_up: Some(to.to_owned()), ..self }
     }
 
     /// Reads the text of a position in `log`.

@@ -113,7 +113,7 @@ fn lock(names: &LogNames) -> String {
          begin\n  \
            for t in select r.prrelid::regclass as rel from pg_catalog.pg_publication_rel r\n      \
              join pg_catalog.pg_publication p on p.oid = r.prpubid where p.pubname = {} loop\n    \
-             execute format('lock table only %s in share row exclusive mode', t.rel);\n  \
+             execute format('lock table %s in share row exclusive mode', t.rel);\n  \
            end loop;\n\
          end\n\
          $lienthong$;\n",

@@ -1,5 +1,7 @@
 //! An open source: what a poll gives out of the stream and of the first load.
 
+mod rows;
+
 use std::time::Duration;
 
 use bumpalo::Bump;
@@ -16,10 +18,10 @@ use super::super::asked::{Load, refusal};
 use super::super::error::source_error;
 use super::super::session::{PATIENCE, within};
 use super::super::wal::message::{EPOCH_MICROS, Message};
-use super::change::{self, Changed, Unreadable};
-use super::connection::{Stream, told};
+use super::connection::{Form, Stream, told};
 use super::load::Chunk;
 use super::position::{LogPosition, Member, Split};
+use super::proof::{Last, Other, Proof};
 use super::tables::Tables;
 use super::visible::Snapshot;
 
@@ -46,6 +48,10 @@ pub(super) struct Session {
     pub(super) position: Option<LogPosition>,
     /// Everything that was committed before this place has come. Between two transactions it is the end of the position.
     reached: u64,
+    /// Until it is done nothing is given out.
+    proof: Option<Proof>,
+    /// The transaction that is being read has been read before: it proves something, and that is all.
+    proving: bool,
     /// The transaction that is being read.
     open: Option<Open>,
     /// Came while somebody waited.
@@ -65,6 +71,8 @@ pub(super) struct Session {
     given: Vec<(u64, u64)>,
     caught_up: bool,
     pub(super) arena: Bump,
+    /// The id of the change at hand; reused.
+    id: String,
 }
 
 /// A transaction that has begun and not ended.
@@ -104,6 +112,8 @@ impl Session {
             secret,
             position: None,
             reached: 0,
+            proof: None,
+            proving: false,
             open: None,
             pending: None,
             chunk: None,
@@ -116,6 +126,7 @@ impl Session {
             given: Vec::new(),
             caught_up: false,
             arena: Bump::new(),
+            id: String::new(),
         }
     }
 
@@ -126,11 +137,35 @@ impl Session {
 
     /// Goes on from `position` with a stream from its end. Transactions of which it is not known whether they have been given out
     /// before are `unsure`: a first load waits until everybody sees how they ended.
-    pub(super) fn go_on(&mut self, position: LogPosition, stream: Stream, unsure: Vec<u32>) {
+    pub(super) fn go_on(
+        &mut self,
+        position: LogPosition,
+        (stream, proof): (Stream, Option<Proof>),
+        unsure: Vec<u32>,
+    ) {
         self.delivered = unsure;
+        self.proof = proof;
         self.reached = position.end;
         self.position = Some(position);
         self.stream = Some(stream);
+    }
+
+    /// A table has been described. What is not read in the form in which it comes is asked for again as text.
+    fn in_form(&mut self, oid: u32) -> Result<usize, SourceError> {
+        let fits = self.tables.binary_fits();
+        let stream = self.parts()?.0;
+        if fits || stream.form == Form::Text {
+            return Ok(0);
+        }
+        tracing::info!(table = oid, "a type has no binary form: the log is read as text from here on");
+        stream.refused = true;
+        let reason = "the log is read again as text".to_owned();
+        Err(SourceError::Unreachable { source_name: self.name.clone(), reason })
+    }
+
+    /// Whether the stream has come to what must be read as text.
+    pub(super) fn wants_text(&self) -> bool {
+        self.stream.as_ref().is_some_and(|stream| stream.refused)
     }
 
     /// Gives slot and lock back.
@@ -185,11 +220,12 @@ impl Session {
             };
             look = Some(Look { time, written });
             let loading = self.parts()?.1.snap.is_some();
-            self.caught_up = self.open.is_none() && self.reached >= written && !loading;
+            let proven = self.proof.is_none();
+            self.caught_up = self.open.is_none() && self.reached >= written && !loading && proven;
             if (self.caught_up && self.chunk.is_none()) || rows > 0 || began.elapsed() >= LONGEST {
                 break;
             }
-            if self.chunk.is_some() {
+            if self.chunk.is_some() || !proven {
                 self.beat().await?;
             }
             let waited = tokio::time::timeout(STEP, self.parts()?.0.next()).await;
@@ -274,9 +310,16 @@ impl Session {
 
     /// Everything before `end` has come, and a transaction is not under way.
     fn reach(&mut self, end: u64) -> Result<(), SourceError> {
+        if let Some(proof) = &self.proof {
+            if !proof.reached(end).map_err(|other| self.another_log(&other))? {
+                return Ok(());
+            }
+            self.proof = None;
+        }
         self.reached = self.reached.max(end);
         let reached = self.reached;
         let (_, position) = self.parts()?;
+        position.anew = position.anew.filter(|anew| *anew > reached);
         // One that was given out in part before still has to come.
         if position.split.is_none() {
             position.end = reached;
@@ -301,10 +344,17 @@ impl Session {
                 self.begin(final_lsn.as_u64(), xid, commit_time_micros)?;
             }
             ReplicationEvent::Commit { end_lsn, .. } => {
+                if std::mem::take(&mut self.proving) {
+                    return Ok(0);
+                }
                 let ended = self.open.take();
+                visitor.transaction_end();
                 let (_, position) = self.parts()?;
                 position.split = None;
-                self.delivered.extend(ended.map(|open| open.xid));
+                if let Some(Open { commit, time, xid, .. }) = ended {
+                    position.last = Some(Last { commit, xid, time });
+                    self.delivered.push(xid);
+                }
                 self.reach(end_lsn.as_u64())?;
             }
             ReplicationEvent::XLogData { data, .. } => return self.message(&data, visitor).await,
@@ -314,6 +364,15 @@ impl Session {
     }
 
     fn begin(&mut self, commit: u64, xid: u32, time: i64) -> Result<(), SourceError> {
+        let time = time.saturating_add(EPOCH_MICROS);
+        if let Some(proof) = &mut self.proof {
+            let read = proof.begin(Last { commit, xid, time });
+            if read.map_err(|other| self.another_log(&other))? {
+                self.proving = true;
+                return Ok(());
+            }
+            self.proof = None;
+        }
         let (_, position) = self.parts()?;
         let skip = match &position.split {
             Some(split) if split.commit == commit => split.given,
@@ -325,7 +384,6 @@ impl Session {
             }
             None => 0,
         };
-        let time = time.saturating_add(EPOCH_MICROS);
         self.open = Some(Open { commit, time, xid, messages: 0, skip });
         Ok(())
     }
@@ -336,17 +394,27 @@ impl Session {
             fix: "report this as a defect".to_owned(),
         };
         let message = Message::parse(data).map_err(|_| unreadable("a message"))?;
+        if self.proving && !matches!(message, Message::Relation(_)) {
+            return Ok(0);
+        }
         let oid = match &message {
             Message::Relation(relation) => {
                 let describing = self.tables.describe(&mut self.conn, relation);
-                return within(PATIENCE, describing)
-                    .await
-                    .map_err(|error| source_error(&self.name, &error))?
-                    .map(|()| 0);
+                let described =
+                    within(PATIENCE, describing).await.map_err(|error| source_error(&self.name, &error))?;
+                // As it was: what is captured now may have come later, and then another description does.
+                if self.proving {
+                    return Ok(0);
+                }
+                self.or_passed_over(described.map(|()| 0))?;
+                return self.in_form(relation.oid);
             }
             Message::Truncate { relations, .. } => {
                 return match relations.iter().find_map(|oid| self.tables.of(*oid)) {
-                    Some(table) => Err(self.truncated(table)),
+                    Some(table) => {
+                        let told = Err(self.truncated(table));
+                        self.or_passed_over(told)
+                    }
                     None => Ok(0),
                 };
             }
@@ -358,77 +426,41 @@ impl Session {
         let Some(open) = &mut self.open else { return Err(unreadable("a row outside of a transaction")) };
         let index = open.messages;
         open.messages = index.saturating_add(1);
-        let (commit, given, skipped) = (open.commit, open.messages, index < open.skip);
-        if skipped {
-            return Ok(0);
-        }
+        let (commit, given, passed) = (open.commit, open.messages, index < open.skip);
         let rows = match self.tables.of(oid) {
-            Some(table) => self.row(&message, table, index, visitor)?,
+            Some(table) => {
+                let given = self.row(&message, (table, index, passed), visitor);
+                self.or_passed_over(given)?
+            }
             None => 0,
         };
+        if passed {
+            return Ok(0);
+        }
         self.parts()?.1.split = Some(Split { commit, given });
         Ok(rows)
     }
 
-    fn truncated(&self, table: usize) -> SourceError {
-        let name = &self.tables.all[table].captured.name;
-        SourceError::Gap {
-            gap: format!("{name} was emptied by truncate, and the log does not say which rows it had"),
-            fix: format!(
-                "empty {name} by delete, not by truncate; to go on after this one, {}",
-                crate::NEW_LINEAGE
-            ),
+    /// What cannot be told of a transaction from before the acceptance of this lineage: every row is read after it by the first load.
+    fn or_passed_over(&mut self, told: Result<usize, SourceError>) -> Result<usize, SourceError> {
+        let anew = self.position.as_ref().and_then(|position| position.anew);
+        match (told, &self.open) {
+            (Err(SourceError::Gap { gap, .. }), Some(open))
+                if anew.is_some_and(|anew| open.commit < anew) =>
+            {
+                tracing::warn!(source = self.name, gap, "passed over: its lineage has been accepted");
+                // A row of it that a chunk holds may be the one of before.
+                if let Some(chunk) = &mut self.chunk {
+                    chunk.spoiled = true;
+                }
+                Ok(0)
+            }
+            (told, _) => told,
         }
     }
 
-    /// Gives out what happened to a row.
-    fn row(
-        &mut self,
-        message: &Message<'_>,
-        table: usize,
-        index: u32,
-        visitor: &mut dyn RowVisitor,
-    ) -> Result<usize, SourceError> {
-        let of = &self.tables.all[table];
-        let (Some(open), Some(plan)) = (&self.open, &of.plan) else {
-            return Err(unread(of, Unreadable::Misfit));
-        };
-        self.arena.reset();
-        let (first, second) = change::read(message, plan, (&of.keys, of.capture.columns.len()), &self.arena)
-            .map_err(|reason| unread(of, reason))?;
-        if let Some(chunk) = self.chunk.as_mut().filter(|chunk| chunk.table == table)
-            && !chunk.snapshot.sees(open.xid)
-        {
-            let changed = [Some(&first), second.as_ref()];
-            for cells in
-                changed.into_iter().flatten().flat_map(|change| [change.before, change.after]).flatten()
-            {
-                chunk.changed(cells, of);
-            }
-        }
-        let mut rows = 0;
-        for (at, Changed { op, before, after, broken }) in
-            (0..).zip([Some(first), second].into_iter().flatten())
-        {
-            let id = match at {
-                0 => format!("w{:016x}/{index}", open.commit),
-                _ => format!("w{:016x}/{index}.{at}", open.commit),
-            };
-            // A changed key is two changes, each with a place of its own.
-            let place = Some(Place { lsn: open.commit, index: index.saturating_mul(2).saturating_add(at) });
-            visitor.row(&RowChange {
-                table,
-                op,
-                id: &id,
-                time: open.time,
-                place,
-                before,
-                after,
-                broken: &broken,
-            });
-            rows += 1;
-        }
-        Ok(rows)
+    fn another_log(&self, other: &Other) -> SourceError {
+        other.told(self.tables.all.iter().map(|table| table.captured.name.as_str()))
     }
 
     /// Whether the next chunk is to be read now: between two transactions.
@@ -436,6 +468,7 @@ impl Session {
         let position = self.position.as_ref();
         self.chunk.is_none()
             && self.open.is_none()
+            && self.proof.is_none()
             && position.is_some_and(|position| {
                 position.split.is_none() && (position.snap.is_some() || self.load_is_due())
             })
@@ -535,21 +568,5 @@ fn moves(event: &ReplicationEvent) -> Option<u64> {
         // Its place is its end.
         ReplicationEvent::Message { transactional: false, lsn, .. } => Some(lsn.as_u64()),
         _ => None,
-    }
-}
-
-fn unread(of: &super::tables::StreamTable, reason: Unreadable) -> SourceError {
-    let name = &of.captured.name;
-    match reason {
-        Unreadable::NoBefore => SourceError::Gap {
-            gap: format!("the log has a change of {name} without the row as it was"),
-            fix: format!(
-                "set the replica identity of {name} to full, and start anew under another participant"
-            ),
-        },
-        Unreadable::Misfit => SourceError::Gap {
-            gap: format!("a row of {name} in the log cannot be read"),
-            fix: "report this as a defect".to_owned(),
-        },
     }
 }

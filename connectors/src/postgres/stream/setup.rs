@@ -1,8 +1,10 @@
 //! What `prepare` makes: a publication of exactly the captured tables, and a slot. As statements that leave what is right alone.
 
+use std::collections::BTreeSet;
+
 use lienthong_contract::source::TableCapture;
 
-use crate::identifier::{TableName, literal, quote};
+use crate::identifier::{TableName, literal, quote, quote_list};
 
 /// Names of what `prepare` makes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,7 +28,29 @@ const BOUNDED: &str = "set local lock_timeout = '10s';\n";
 /// All statements for an administrator. The slot comes last: it keeps the log from its making on, and what it gives of a table
 /// begins when the publication has it.
 pub(super) fn ddl(names: &LogNames, captures: &[TableCapture]) -> String {
-    format!("begin;\n{BOUNDED}{}commit;\n{};\n", publication(names, captures), slot(names))
+    format!(
+        "begin;\n{BOUNDED}{}commit;\n{};\n\
+         -- The connector's role needs no more than this:\n\
+         -- alter role <connector> replication;\n{}",
+        publication(names, captures),
+        slot(names),
+        reading(captures)
+    )
+}
+
+/// The rights to read the captured columns, as comments: which role that is, the administrator knows.
+fn reading(captures: &[TableCapture]) -> String {
+    let tables: Vec<TableName> = captures.iter().map(|capture| TableName::parse(&capture.table)).collect();
+    let schemas: BTreeSet<&str> = tables.iter().map(|table| table.schema.as_str()).collect();
+    let schemas = schemas.into_iter().filter(|schema| *schema != "public");
+    let usage = schemas.map(|schema| format!("grant usage on schema {}", quote(schema)));
+    let columns = |capture: &TableCapture| quote_list("", capture.columns.iter().map(String::as_str));
+    let select = captures.iter().zip(&tables);
+    let select =
+        select.map(|(capture, table)| format!("grant select ({}) on {}", columns(capture), table.sql()));
+    // A name must not end its comment.
+    let lines = usage.chain(select).filter(|line| !line.contains(char::is_control));
+    lines.map(|line| format!("-- {line} to <connector>;\n")).collect()
 }
 
 /// A table is added while nobody writes to it: what a transaction has written before would be missing from the log, and its rows
@@ -41,7 +65,7 @@ pub(super) fn publication(names: &LogNames, captures: &[TableCapture]) -> String
             format!(
                 "  if not exists (select from pg_catalog.pg_publication_rel r join pg_catalog.pg_publication p on p.oid = r.prpubid\n      \
                  where p.pubname = {name} and r.prrelid = {regclass}::regclass) then\n    \
-                 lock table only {sql} in share row exclusive mode;\n    \
+                 lock table {sql} in share row exclusive mode;\n    \
                  alter publication {quoted} add table only {sql};\n  end if;\n"
             )
         })
@@ -67,11 +91,14 @@ pub(super) fn publication(names: &LogNames, captures: &[TableCapture]) -> String
     )
 }
 
-/// Not to be run in a transaction that has written.
+/// Not to be run in a transaction that has written. A slot whose log the server has thrown away is made anew: nothing can be read from
+/// it, and a connector that has published from it will say what is missing.
 pub(super) fn slot(names: &LogNames) -> String {
     let slot = literal(&names.slot);
     format!(
-        "select pg_catalog.pg_create_logical_replication_slot({slot}, 'pgoutput')\n\
+        "select pg_catalog.pg_drop_replication_slot(slot_name) from pg_catalog.pg_replication_slots\n\
+         where slot_name = {slot} and wal_status = 'lost' and not active;\n\
+         select pg_catalog.pg_create_logical_replication_slot({slot}, 'pgoutput')\n\
          where not exists (select from pg_catalog.pg_replication_slots where slot_name = {slot})"
     )
 }

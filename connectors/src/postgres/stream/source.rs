@@ -7,19 +7,24 @@ use lienthong_contract::keys::HashKey;
 use lienthong_contract::load::{LoadProgress, LoadRequest};
 use lienthong_contract::position::{Lineage, Position};
 use lienthong_contract::predicate::PredicateType;
+use lienthong_contract::retained::{LogBound, RetainedLog};
 use lienthong_contract::source::{PollLimit, Polled, RowVisitor, Source, SourceError, TableCapture};
 use sqlx::postgres::PgConnection;
 use sqlx::{Connection as _, Row as _};
 
+use super::super::clock;
 use super::super::error::source_error;
 use super::super::session::{self as connections, PATIENCE, within};
 use super::super::source::lock;
 use super::check::{self, Checked, Slot};
-use super::connection::Stream;
+use super::connection::{Form, Stream};
 use super::position::LogPosition;
+use super::proof::Proof;
+use super::retained;
 use super::session::Session;
 use super::setup::LogNames;
 use super::tables::Tables;
+use super::timelines::{TIMELINE, Timelines};
 use crate::identifier::TableName;
 
 /// The server gives lock and slot back when it notices that their holder has gone.
@@ -44,8 +49,19 @@ pub(crate) struct LogSource {
     log: String,
     /// The request whose rows could not be read, and how often in a row: it must not keep changes from being published for ever.
     failed: Option<(i64, u32)>,
-    /// The slot kept the log from here on when it was looked at.
-    confirmed: u64,
+    /// How values are to come; text from then on where the server or a table could not do otherwise.
+    form: Form,
+    /// The slot kept the log from here on when it was looked at; `None` where it is gone.
+    confirmed: Option<u64>,
+    /// The publication as it was then.
+    publication: Option<String>,
+    /// What the server was when it was opened.
+    lineage: Option<Lineage>,
+    bound: LogBound,
+    /// When it was last looked what the server keeps.
+    looked: Option<tokio::time::Instant>,
+    /// End of the log at the last look, as the server writes it.
+    seen: String,
 }
 
 impl LogSource {
@@ -67,8 +83,20 @@ impl LogSource {
             left: false,
             log: String::new(),
             failed: None,
-            confirmed: 0,
+            form: Form::Binary,
+            confirmed: None,
+            publication: None,
+            lineage: None,
+            bound: LogBound::default(),
+            looked: None,
+            seen: String::new(),
         }
+    }
+
+    /// With a bound of what the server may keep.
+    pub(crate) fn bounded(mut self, bound: LogBound) -> Self {
+        self.bound = bound;
+        self
     }
 
     fn error(&self, error: &sqlx::Error) -> SourceError {
@@ -87,6 +115,9 @@ impl LogSource {
     }
 
     async fn leave(&mut self, session: Session) {
+        if session.wants_text() {
+            self.form = Form::Text;
+        }
         if session.asking
             && let Some(number) = session.served()
         {
@@ -115,29 +146,29 @@ impl LogSource {
         }
         let checked = loop {
             let checked = check::check(conn, &self.name, &self.names, &self.captures).await?;
-            checked.complete(&self.name)?;
+            // Whether a slot that is not there is missing or was never made, the position tells.
+            if !checked.lacks_only_the_slot() {
+                checked.complete(&self.name)?;
+            }
             match checked.slot.as_ref().and_then(|slot| slot.holder.clone()) {
                 None => break checked,
                 Some(_) if ours && tokio::time::Instant::now() < deadline => tokio::time::sleep(LOOK).await,
                 Some(holder) => return Err(SourceError::Held { holder }),
             }
         };
-        let (lost, confirmed) = match &checked.slot {
-            Some(Slot { lost, confirmed, .. }) => (*lost, *confirmed),
-            None => (false, 0),
-        };
-        if lost {
+        self.confirmed = checked.slot.as_ref().map(|slot| slot.confirmed);
+        if let Some(Slot { lost: true, confirmed, .. }) = checked.slot {
             return Err(SourceError::Gap {
                 gap: format!(
-                    "the server has thrown away the log that slot {} kept, from {} on, with changes of {}",
+                    "the server has thrown away the log that slot {} kept, from {} to where it is made anew, with changes of {}",
                     self.names.slot,
                     place(confirmed),
                     self.table_names()
                 ),
-                fix: format!("raise max_slot_wal_keep_size, and {}", crate::NEW_LINEAGE),
+                fix: format!("raise max_slot_wal_keep_size, {NEW_SLOT}"),
             });
         }
-        self.confirmed = confirmed;
+        self.publication.clone_from(&checked.publication);
         let lineage = self.lineage(conn).await.map_err(|e| self.error(&e))?;
         Ok((checked, lineage))
     }
@@ -158,7 +189,7 @@ impl LogSource {
         parts.push(("database".to_owned(), row.try_get("database")?));
         parts.push(("slot".to_owned(), self.names.slot.clone()));
         self.log = parts.iter().map(|(_, part)| part.as_str()).collect::<Vec<_>>().join("/");
-        parts.push(("timeline".to_owned(), row.try_get("timeline")?));
+        parts.push((TIMELINE.to_owned(), row.try_get("timeline")?));
         Ok(Lineage { parts })
     }
 
@@ -166,6 +197,7 @@ impl LogSource {
         let application = format!("lienthong connector {}", self.name);
         let mut conn =
             connections::connect_reader(&self.url, &application).await.map_err(|e| self.error(&e))?;
+        clock::compare(&mut conn, &self.name).await.map_err(|e| self.error(&e))?;
         // What is written to be read again waits for no standby.
         let local = sqlx::query("set synchronous_commit = local").execute(&mut conn).await;
         local.map_err(|e| self.error(&e))?;
@@ -179,8 +211,29 @@ impl LogSource {
                 return Err(error);
             }
         };
+        if !checked.binary {
+            self.form = Form::Text;
+        }
         let tables = Tables::new(&self.captures, &checked.tables, checked.types);
         Ok((Session::new(&self.name, conn, tables, checked.members, self.secret.clone()), lineage))
+    }
+
+    /// Where the log ends now.
+    async fn written(&mut self, session: &mut Session) -> Result<u64, SourceError> {
+        let sql = "select (pg_catalog.pg_current_wal_insert_lsn() - '0/0'::pg_lsn)::bigint";
+        let asking = sqlx::query_scalar::<_, i64>(sql).fetch_one(&mut session.conn);
+        Ok(within(PATIENCE, asking).await.map_err(|e| self.error(&e))?.unsigned_abs())
+    }
+
+    /// Nothing of what the slot keeps.
+    fn beginning(&self) -> Result<LogPosition, SourceError> {
+        let missing = || SourceError::NotPrepared {
+            problem: format!("replication slot {} does not exist", self.names.slot),
+            fix: format!("lienthong connect {} --prepare", self.name),
+        };
+        let mut position = LogPosition::start(&self.log, self.confirmed.ok_or_else(missing)?);
+        position.publication.clone_from(&self.publication);
+        Ok(position)
     }
 
     /// The position to go on from, if the slot still has everything behind it.
@@ -190,38 +243,88 @@ impl LogSource {
         from: Option<&Position>,
     ) -> Result<LogPosition, SourceError> {
         let position = from.map(|from| LogPosition::parse(from, &self.log)).transpose()?;
-        let Some(position) = position else { return Ok(LogPosition::start(&self.log, self.confirmed)) };
-        let sql = "select (pg_catalog.pg_current_wal_insert_lsn() - '0/0'::pg_lsn)::bigint";
-        let asking = sqlx::query_scalar::<_, i64>(sql).fetch_one(&mut session.conn);
-        let written = within(PATIENCE, asking).await.map_err(|e| self.error(&e))?.unsigned_abs();
+        let Some(mut position) = position else { return self.beginning() };
+        let written = self.written(session).await?;
+        let gap = |gap: String| Err(SourceError::Gap { gap, fix: crate::NEW_LINEAGE.to_owned() });
+        let (tables, publication) = (self.table_names(), &self.names.publication);
+        let (from, to) = (place(position.end), place(written));
         if position.end > written {
-            return Err(SourceError::Gap {
-                gap: "the stored position is ahead of the database, which has been set back to an earlier state".to_owned(),
-                fix: crate::NEW_LINEAGE.to_owned(),
-            });
+            return gap(format!(
+                "the stored position {from} is ahead of the database, which ends at {to} and has been set back to an earlier state: \
+                 changes of {tables} from {to} to {from} were published and are not in it"
+            ));
         }
-        if self.confirmed > position.end {
+        if let Some(to) = &position.given_up {
+            return Err(self.gave_up(&place(position.end), to));
+        }
+        let Some(confirmed) = self.confirmed else {
+            let slot = &self.names.slot;
             return Err(SourceError::Gap {
                 gap: format!(
-                    "slot {} keeps the log from {} on, and changes of {} are wanted from {} on",
-                    self.names.slot,
-                    place(self.confirmed),
-                    self.table_names(),
-                    place(position.end)
+                    "slot {slot} is gone, and changes of {tables} from {from} to {to}, the end of the log, with it"
                 ),
-                fix: crate::NEW_LINEAGE.to_owned(),
+                fix: NEW_SLOT.to_owned(),
             });
+        };
+        if confirmed > position.end {
+            return gap(format!(
+                "slot {} keeps the log from {} on, and changes of {tables} are wanted from {from} on",
+                self.names.slot,
+                place(confirmed),
+            ));
         }
         if let Some(table) = position.replaced(&session.members) {
-            return Err(SourceError::Gap {
-                gap: format!(
-                    "{table} was made anew, or was out of publication {} for a time",
-                    self.names.publication
-                ),
-                fix: crate::NEW_LINEAGE.to_owned(),
-            });
+            return gap(format!(
+                "{table} was made anew, or was out of publication {publication} for a time: changes from {from} to {to} may not be in the log"
+            ));
         }
+        if position.publication.is_some() && position.publication != self.publication {
+            return gap(format!(
+                "publication {publication} was edited or made anew: changes of {tables} from {from} to {to} may not be in the log"
+            ));
+        }
+        position.publication.clone_from(&self.publication);
         Ok(position)
+    }
+
+    fn gave_up(&self, from: &str, to: &str) -> SourceError {
+        SourceError::Gap {
+            gap: format!(
+                "what slot {} kept of {} from {from} to {to} was given up, since it had reached max_retained_wal",
+                self.names.slot,
+                self.table_names()
+            ),
+            fix: NEW_SLOT.to_owned(),
+        }
+    }
+
+    /// Whoever gave the log up may have been killed before the slot was dropped. One that was made later begins behind it.
+    fn owes_the_drop(&self, from: Option<&Position>) -> bool {
+        let from = from.and_then(|from| LogPosition::parse(from, &self.log).ok());
+        from.is_some_and(|from| {
+            from.given_up.is_some() && self.confirmed.is_some_and(|confirmed| confirmed <= from.end)
+        })
+    }
+
+    /// Drops the slot. Whoever holds the source may not lose it.
+    async fn drop_slot(&mut self) -> Result<(), SourceError> {
+        if let Some(session) = self.session.take() {
+            self.leave(session).await;
+        }
+        let application = format!("lienthong connector {}", self.name);
+        let mut conn = connections::connect(&self.url, &application).await.map_err(|e| self.error(&e))?;
+        let deadline = tokio::time::Instant::now() + GIVEN_BACK;
+        while let Err(held) = lock(&mut conn, &self.names.lock()).await.map_err(|e| self.error(&e))? {
+            if tokio::time::Instant::now() >= deadline {
+                return Err(held);
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+        let dropped = retained::drop_slot(&mut conn, &self.names.slot, deadline).await;
+        if conn.close().await.is_err() {
+            tracing::debug!("a connection was gone before it was closed");
+        }
+        dropped.map_err(|e| self.error(&e))
     }
 
     async fn begin(&mut self, session: &mut Session, from: Option<&Position>) -> Result<(), SourceError> {
@@ -238,15 +341,21 @@ impl LogSource {
         let asking = sqlx::query_scalar::<_, i64>(sql).fetch_all(&mut session.conn);
         let running = within(PATIENCE, asking).await.map_err(|e| self.error(&e))?;
         let unsure = running.into_iter().filter_map(|xid| u32::try_from(xid).ok()).collect();
-        let places = (position.end, self.confirmed);
-        let stream = Stream::open(&self.name, &self.url, &self.names, places).await?;
-        session.go_on(position, stream, unsure);
+        let confirmed = self.confirmed.unwrap_or_default();
+        let (from, proof) = Proof::new(position.last, confirmed, position.end);
+        let places = (from, confirmed);
+        let stream = Stream::open(&self.name, &self.url, &self.names, places, self.form).await?;
+        session.go_on(position, (stream, proof), unsure);
         Ok(())
     }
 }
 
+/// What mends a slot whose log is gone.
+const NEW_SLOT: &str = "run `lienthong connect PARTICIPANT --prepare`, which makes the slot anew, and then \
+     `lienthong connect PARTICIPANT --accept-lineage REASON`";
+
 /// As the server writes it.
-fn place(lsn: u64) -> String {
+pub(super) fn place(lsn: u64) -> String {
     format!("{:X}/{:X}", lsn >> 32, lsn & 0xffff_ffff)
 }
 
@@ -260,11 +369,39 @@ impl Source for LogSource {
         let ours = std::mem::take(&mut self.left);
         let (session, lineage) = self.start(ours).await?;
         self.session = Some(session);
+        self.lineage = Some(lineage.clone());
         Ok(lineage)
     }
 
     fn column_types(&self, table: usize) -> Vec<PredicateType> {
         self.session.as_ref().map(|session| session.column_types(table)).unwrap_or_default()
+    }
+
+    async fn goes_on(&mut self, stored: &Lineage, from: &Position) -> Result<bool, SourceError> {
+        let (Some(present), position) = (&self.lineage, LogPosition::parse(from, &self.log)) else {
+            return Err(self.not_open());
+        };
+        let (Some(timelines), Ok(position)) = (Timelines::between(stored, present), position) else {
+            return Ok(false);
+        };
+        let history = Stream::history(&self.name, (&self.url, &self.names), timelines.present).await?;
+        timelines.prove(&history, &position, &self.table_names()).map(|()| true)
+    }
+
+    async fn begin_anew(&mut self) -> Result<Option<Position>, SourceError> {
+        let mut session = self.take_session()?;
+        match self.written(&mut session).await {
+            Ok(written) => {
+                self.session = Some(session);
+                let mut position = self.beginning()?;
+                position.anew = Some(written);
+                position.to_position().map(Some)
+            }
+            Err(error) => {
+                self.leave(session).await;
+                Err(error)
+            }
+        }
     }
 
     async fn seek(&mut self, from: Option<&Position>) -> Result<(), SourceError> {
@@ -273,6 +410,9 @@ impl Source for LogSource {
             Ok(()) => self.session = Some(session),
             Err(error) => {
                 self.leave(session).await;
+                if self.owes_the_drop(from) {
+                    self.drop_slot().await?;
+                }
                 return Err(error);
             }
         }
@@ -334,5 +474,49 @@ impl Source for LogSource {
 
     async fn retained(&mut self) -> Result<u64, SourceError> {
         self.session.as_ref().map(Session::retained).ok_or_else(|| self.not_open())
+    }
+
+    async fn retained_log(&mut self) -> Result<Option<RetainedLog>, SourceError> {
+        let Some(session) = &mut self.session else { return Ok(None) };
+        if self.looked.is_some_and(|at| at.elapsed() < retained::EVERY) {
+            return Ok(None);
+        }
+        let looking = retained::look(&mut session.conn, &self.names.slot);
+        let found = match within(PATIENCE, looking).await {
+            Ok(found) => found,
+            Err(error) => {
+                // A broken connection must not be used again.
+                if let Some(session) = self.session.take() {
+                    self.leave(session).await;
+                }
+                return Err(self.error(&error));
+            }
+        };
+        self.looked = Some(tokio::time::Instant::now());
+        let Some(found) = found else { return Ok(None) };
+        self.seen = place(found.written);
+        Ok(Some(RetainedLog {
+            source_name: self.name.clone(),
+            slot: self.names.slot.clone(),
+            tables: self.table_names(),
+            from: place(found.kept),
+            to: place(found.written),
+            bytes: found.written.saturating_sub(found.kept),
+            state: found.state,
+            safe: found.safe,
+            bound: self.bound,
+        }))
+    }
+
+    fn given_up(&self, from: Option<&Position>) -> Result<Option<Position>, SourceError> {
+        let from = match from {
+            Some(from) => LogPosition::parse(from, &self.log)?,
+            None => LogPosition::start(&self.log, self.confirmed.unwrap_or_default()),
+        };
+        from.giving_up(&self.seen).to_position().map(Some)
+    }
+
+    async fn give_up(&mut self) -> Result<(), SourceError> {
+        self.drop_slot().await
     }
 }

@@ -11,6 +11,7 @@ use super::super::wal::message::Relation;
 use super::super::wal::relation::{Difference, Plan};
 use super::super::wal::types::{Described, Types};
 use super::check;
+use super::partitions::{self, Partitions};
 
 /// One captured table.
 pub(super) struct StreamTable {
@@ -22,12 +23,16 @@ pub(super) struct StreamTable {
     oid: u32,
     /// How its rows are read, from the first description on.
     pub(super) plan: Option<Plan>,
+    /// Where its rows are, if not in itself.
+    pub(super) partitions: Option<Partitions>,
 }
 
 /// All of them, and the types of their columns.
 pub(super) struct Tables {
     pub(super) all: Vec<StreamTable>,
     described: Vec<Described>,
+    /// A root has been described, and what comes next describes the partition that its rows are of.
+    root: Option<usize>,
 }
 
 impl Tables {
@@ -43,8 +48,9 @@ impl Tables {
             oid: u32::try_from(table.oid).unwrap_or_default(),
             capture: capture.clone(),
             plan: None,
+            partitions: partitions::is_root(table).then(Partitions::default),
         });
-        Self { all: all.collect(), described }
+        Self { all: all.collect(), described, root: None }
     }
 
     /// Which of them has this number.
@@ -55,6 +61,11 @@ impl Tables {
     /// Which of them has this name.
     pub(super) fn named(&self, name: &str) -> Option<usize> {
         self.all.iter().position(|table| table.captured.name == name)
+    }
+
+    /// Whether the tables, as far as they have been described, can be read in binary form.
+    pub(super) fn binary_fits(&self) -> bool {
+        self.all.iter().filter_map(|table| table.plan.as_ref()).all(Plan::binary_fits)
     }
 
     /// What conditions see of a table's cells.
@@ -69,13 +80,26 @@ impl Tables {
         conn: &mut PgConnection,
         relation: &Relation<'_>,
     ) -> Result<Result<(), SourceError>, sqlx::Error> {
-        let Some(table) = self.of(relation.oid).and_then(|table| self.all.get_mut(table)) else {
-            return Ok(Ok(()));
+        let root = self.root.take();
+        let Some(at) = self.of(relation.oid) else {
+            if let Some(of) = root.map(|root| &mut self.all[root])
+                && let Some(partitions) = &mut of.partitions
+            {
+                partitions.describe(&of.capture, relation);
+                return Ok(Ok(()));
+            }
+            let roots = self.all.iter().filter(|table| table.partitions.is_some());
+            let roots: Vec<i64> = roots.map(|table| i64::from(table.oid)).collect();
+            return partitions::by_itself(conn, &roots, relation).await;
         };
+        let table = &mut self.all[at];
+        self.root = table.partitions.is_some().then_some(at);
         let known: Vec<Reading> = table.captured.needed.iter().map(|column| column.reading.clone()).collect();
         let plan =
             |described: &[Described]| Plan::new(&table.capture, relation, &Types::new(described), &known);
         let (mut planned, mut differences) = plan(&self.described);
+        // Of a description that is refused no row may be read as the one before said.
+        table.plan = None;
         let unknown: Vec<i64> = differences
             .iter()
             .filter_map(|difference| match difference {
@@ -108,17 +132,17 @@ fn judge(table: &str, difference: &Difference) -> Result<(), SourceError> {
         }
         Difference::Missing(column) => (
             format!("the log has rows of {table} without the captured column {column}"),
-            "take the column out of the participant's file, or start anew under another participant",
+            "take the column out of the participant's file, or put it back and run `lienthong connect PARTICIPANT --accept-lineage REASON`",
         ),
         Difference::UnknownType(column, _) | Difference::Unreadable(column) => (
             format!("column {column} of {table} has a type that is not read from the log"),
-            "take the column out of the participant's file, or capture by an outbox under another participant",
+            "take the column out of the participant's file, or capture by an outbox and run `lienthong connect PARTICIPANT --accept-lineage REASON`",
         ),
         Difference::KeyOutsideIdentity(column) => (
             format!(
                 "the log does not hold column {column} of rows of {table} as they were, and it is part of the key"
             ),
-            "set the table's replica identity to full, and start anew under another participant",
+            "set the table's replica identity to full, and run `lienthong connect PARTICIPANT --accept-lineage REASON`",
         ),
     };
     Err(SourceError::Gap { gap: problem, fix: fix.to_owned() })

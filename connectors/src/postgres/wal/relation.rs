@@ -109,7 +109,6 @@ impl Plan {
     }
 
     /// Whether the stream may be asked for the binary form as far as this table is concerned.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the stream is asked for text; tests read both forms"))]
     pub(crate) fn binary_fits(&self) -> bool {
         self.columns.iter().filter_map(|planned| planned.of.as_ref()).all(Type::binary_fits)
     }

@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used)] // A failed unwrap is a failed test.
 
+mod causation;
 mod correlation;
 mod persons;
 mod quality;
 mod support;
+mod transactions;

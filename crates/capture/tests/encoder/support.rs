@@ -1,6 +1,6 @@
 //! A table of one contract whose columns are its leaves, and an encoder over it.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bumpalo::Bump;
@@ -30,9 +30,12 @@ pub(crate) struct Sent {
     pub(crate) partition: i32,
     pub(crate) flags: Option<String>,
     pub(crate) correlation: Option<String>,
+    pub(crate) causation: Option<String>,
     /// The counter within `ce_sequence`.
     pub(crate) counter: u64,
     pub(crate) sequence: String,
+    /// Transaction, order in it, and how many it has.
+    pub(crate) transaction: [Option<String>; 3],
     value: Vec<u8>,
 }
 
@@ -43,6 +46,8 @@ pub(crate) struct Table {
     encoder: Encoder,
     /// Of the changes to come.
     pub(crate) place: Option<Place>,
+    /// Of the changes to come: their id, and that of the delete which they go on from.
+    pub(crate) named: (&'static str, Option<&'static str>),
 }
 
 /// A row: columns that are not null.
@@ -50,6 +55,10 @@ pub(crate) type Row<'r> = &'r [(&'r str, &'r str)];
 
 impl Table {
     pub(crate) fn new(schema: &str, checks: &Checks, subjects: &[SubjectRule]) -> Self {
+        Self::with(schema, checks, subjects, &[])
+    }
+
+    fn with(schema: &str, checks: &Checks, subjects: &[SubjectRule], collected: &[&str]) -> Self {
         let schema = RecordSchema::parse(schema).unwrap();
         let leaves: Vec<_> = schema.leaf_paths().cloned().collect();
         let slots: Vec<FieldPath> = leaves.iter().map(|leaf| leaf.path.clone()).collect();
@@ -97,14 +106,25 @@ impl Table {
             lineage_epoch: 1,
             writer_epoch: 3,
             counter: 0,
-            collected: HashSet::new(),
+            collected: collected.iter().map(|id| Box::from(*id)).collect(),
             traces: lienthong_telemetry::Traces::default(),
         });
-        Self { schema, columns, encoder: encoder.unwrap(), place: None }
+        Self { schema, columns, encoder: encoder.unwrap(), place: None, named: ("41", None) }
     }
 
     /// One change, on the given instant.
     pub(crate) fn change(&mut self, at: &str, before: Option<Row<'_>>, after: Option<Row<'_>>) {
+        self.given((self.named.0, false), at, before, after);
+    }
+
+    /// One change under an id, or one that only passes.
+    pub(crate) fn given(
+        &mut self,
+        (id, passed): (&str, bool),
+        at: &str,
+        before: Option<Row<'_>>,
+        after: Option<Row<'_>>,
+    ) {
         let cells = |row: Row<'_>| -> Vec<Cell<'static>> {
             let value = |column: &String| row.iter().find(|(name, _)| name.replace('.', "_") == *column);
             let text = |(_, text): &(&str, &str)| Cell::Str(text.to_string().leak());
@@ -116,22 +136,34 @@ impl Table {
             (Some(_), Some(_)) => RowOp::Update,
             (Some(_), None) => RowOp::Delete,
         };
-        self.encoder.row(&RowChange {
+        let change = RowChange {
             table: 0,
             op,
-            id: "41",
+            id,
+            moved_from: self.named.1,
             time: date::parse_timestamp(at).unwrap(),
             place: self.place,
             before: before.as_deref(),
             after: after.as_deref(),
             broken: &[],
-        });
+        };
+        if passed { self.encoder.passed(&change) } else { self.encoder.row(&change) }
+    }
+
+    /// The transaction of the changes before has ended.
+    pub(crate) fn end(&mut self) {
+        self.encoder.transaction_end();
+    }
+
+    /// The same, with events that stand in the log already.
+    pub(crate) fn collected(schema: &str, subjects: &[SubjectRule], ids: &[&str]) -> Self {
+        Self::with(schema, &Checks::default(), subjects, ids)
     }
 
     /// What was encoded since the last call.
     pub(crate) fn sent(&mut self) -> Vec<Sent> {
         let mut sent = Vec::new();
-        for part in self.encoder.take().into_iter().flat_map(|batch| batch.parts) {
+        for part in self.encoder.take().0.into_iter().flat_map(|batch| batch.parts) {
             let mut at = 0;
             for _ in 0..part.count {
                 let (record, next) = RecordRef::read(&part.body, at).unwrap();
@@ -146,8 +178,11 @@ impl Table {
                     partition: part.target.partition,
                     flags: header("ce_qualityflags"),
                     correlation: header("ce_correlationid"),
+                    causation: header("ce_causationid"),
                     counter: header("ce_sequence").unwrap().rsplit('-').next().unwrap().parse().unwrap(),
                     sequence: header("ce_sequence").unwrap(),
+                    transaction: ["id", "order", "count"]
+                        .map(|what| header(&format!("ce_transaction{what}"))),
                     value: record.value.to_vec(),
                 });
             }

@@ -4,6 +4,7 @@
 
 mod flaky;
 mod life;
+mod lineage;
 mod mended;
 mod order;
 mod quarantine;

@@ -53,7 +53,17 @@ fn change(
     before: Option<&[Cell<'_>]>,
     after: Option<&[Cell<'_>]>,
 ) {
-    encoder.row(&RowChange { table: 0, op, id, time: 1, place: None, before, after, broken: &[] });
+    encoder.row(&RowChange {
+        table: 0,
+        op,
+        id,
+        moved_from: None,
+        time: 1,
+        place: None,
+        before,
+        after,
+        broken: &[],
+    });
 }
 
 /// Operation and subject of each batch's records, by sequence.
@@ -94,8 +104,8 @@ fn a_rows_change_under_another_subject_is_sent_only_when_the_earlier_ones_are_du
     // The rekey and its update carry the same row: either order of arrival ends the same. What follows them must wait for both.
     let wanted: [&[(&str, &str)]; 3] =
         [&[("insert", &first)], &[("rekey", &first), ("update", &other)], &[("update", &other)]];
-    assert_eq!(told(&encoder.take()), expected(&wanted));
-    assert!(encoder.take().is_empty());
+    assert_eq!(told(&encoder.take().0), expected(&wanted));
+    assert!(encoder.take().0.is_empty());
 }
 
 #[test]
@@ -105,7 +115,7 @@ fn a_row_that_is_deleted_and_comes_again_under_another_subject_is_cut_apart() {
     let (a, b) = (row("1", &first, "a"), row("1", &other, "b"));
     change(&mut encoder, "o1", RowOp::Delete, Some(&a), None);
     change(&mut encoder, "o2", RowOp::Insert, None, Some(&b));
-    assert_eq!(told(&encoder.take()), expected(&[&[("delete", &first)], &[("insert", &other)]]));
+    assert_eq!(told(&encoder.take().0), expected(&[&[("delete", &first)], &[("insert", &other)]]));
 }
 
 #[test]
@@ -115,10 +125,10 @@ fn a_row_whose_key_changes_with_its_subject_is_cut_apart_and_mass_deletions_are_
     let (old, new) = (row("1", &first, "a"), row("2", &other, "a"));
     change(&mut encoder, "o1", RowOp::Delete, Some(&old), None);
     change(&mut encoder, "o2", RowOp::Insert, None, Some(&new));
-    assert_eq!(told(&encoder.take()), expected(&[&[("delete", &first)], &[("insert", &other)]]));
+    assert_eq!(told(&encoder.take().0), expected(&[&[("delete", &first)], &[("insert", &other)]]));
     change(&mut encoder, "o3", RowOp::Delete, Some(&old), None);
     change(&mut encoder, "o4", RowOp::Delete, Some(&new), None);
-    assert_eq!(told(&encoder.take()).len(), 1);
+    assert_eq!(told(&encoder.take().0).len(), 1);
 }
 
 #[test]
@@ -128,7 +138,7 @@ fn a_row_that_is_loaded_behind_its_own_change_is_cut_apart() {
     let (a, b) = (row("1", &first, "a"), row("1", &first, "b"));
     change(&mut encoder, "o1", RowOp::Update, Some(&a), Some(&b));
     change(&mut encoder, "s1", RowOp::Snapshot, None, Some(&b));
-    assert_eq!(told(&encoder.take()), expected(&[&[("update", &first)], &[("snapshot", &first)]]));
+    assert_eq!(told(&encoder.take().0), expected(&[&[("update", &first)], &[("snapshot", &first)]]));
 }
 
 #[test]
@@ -143,7 +153,7 @@ fn rows_that_cannot_overtake_themselves_stay_in_one_batch() {
     // One partition keeps the order by itself.
     let moved = row("1", &beside, "b");
     change(&mut encoder, "o9", RowOp::Update, Some(&rows[0]), Some(&moved));
-    let batches = encoder.take();
+    let batches = encoder.take().0;
     assert_eq!(batches.len(), 1);
     assert_eq!(batches[0].len(), 2 * (2 * rows.len() + 2));
 }

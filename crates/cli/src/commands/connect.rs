@@ -12,7 +12,7 @@ use lienthong_site::{Keys, Participant};
 use serde_json::json;
 use tokio::sync::watch;
 
-use super::Context;
+use super::{Context, accept};
 use crate::args::Connect;
 use crate::exit::{Code, Failure};
 use crate::observe::Observer;
@@ -29,12 +29,15 @@ const QUARANTINE_LIMIT: u64 = 10_000;
 /// While only heartbeats are written, a checkpoint follows them so often: no topic keeps records for less than hours.
 const IDLE_CHECKPOINT: Duration = Duration::from_secs(60);
 /// `--once` gives up on a dependency after this, unless told otherwise.
-const ONCE_TIMEOUT: Duration = Duration::from_secs(30);
+pub(super) const ONCE_TIMEOUT: Duration = Duration::from_secs(30);
 
 pub(super) async fn run(context: &Context, options: &Connect) -> Result<(), Failure> {
     let compiled = participant(context, &options.participant)?;
     if options.prepare || options.unprepare || options.print_ddl {
         return administer(context, options, compiled).await;
+    }
+    if let Some(reason) = &options.accept_lineage {
+        return accept::run(context, compiled, reason).await;
     }
     let observer = Observer::start(context, "lienthong-connect", options.metrics).await?;
     let done = serve(context, options, compiled, &observer).await;
@@ -55,8 +58,9 @@ async fn administer(context: &Context, options: &Connect, compiled: &Participant
         output::done(context.output, &ddl, &json!({"participant": id, "ddl": ddl}));
     } else if options.unprepare {
         admin.remove(lose).await?;
-        let sentence =
-            format!("{id}: {made} are gone, and its history with them: to publish again, give it another id");
+        let sentence = format!(
+            "{id}: {made} are gone, and its history with them: to publish again, --prepare it and accept its new lineage"
+        );
         output::done(context.output, &sentence, &json!({"participant": id, "prepared": false}));
     } else {
         admin.prepare().await?;
@@ -178,6 +182,9 @@ impl Reports for Status {
             fresh_through: self.fresh_through,
             quarantined: self.quarantined,
             retained: self.retained,
+            retained_log: self.retained_log.map(|log| log.bytes),
+            retained_log_growth: self.retained_log.and_then(|log| log.growth),
+            days_to_loss: self.retained_log.and_then(|log| log.days_to_loss()),
             partitions: None,
             loads: self.loads.iter().map(LoadRecord::from).collect(),
             served: self.served,

@@ -1,7 +1,10 @@
 //! One module per command. What they share: the site, the log, the way to stop.
 
+mod accept;
 mod acls;
+mod audit;
 mod check;
+mod check_online;
 pub(crate) mod connect;
 mod demo;
 mod keys;
@@ -103,7 +106,8 @@ pub(crate) async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Keys { action: Keys::Pseudonym { subscriber } } => {
             keys::pseudonym(&Context::load(global, stop)?, subscriber)
         }
-        Command::Check { paths } => check::run(global, paths),
+        Command::Check { online: true, .. } => check_online::run(&Context::load(global, stop)?).await,
+        Command::Check { paths, .. } => check::run(global, paths),
         Command::Demo(options) => demo::run(global, options, stop).await,
         Command::Connect(options) => {
             let context = Context::load(global, stop)?;

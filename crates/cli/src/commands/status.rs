@@ -13,7 +13,7 @@ use crate::output;
 use crate::status_merge::merge;
 use crate::status_record::{StatusRecord, TOPIC, now};
 
-const COLUMNS: [&str; 10] = [
+const COLUMNS: [&str; 13] = [
     "kind",
     "name",
     "state",
@@ -22,24 +22,42 @@ const COLUMNS: [&str; 10] = [
     "fresh_through_age_seconds",
     "records_behind",
     "retained",
+    "retained_log_bytes",
+    "retained_log_growth_bytes_per_second",
+    "days_to_loss",
     "quarantined",
     "cause",
 ];
 
+const OF_A_LOG: [&str; 3] = ["retained_log_bytes", "retained_log_growth_bytes_per_second", "days_to_loss"];
+
 pub(super) async fn run(context: &Context, watch: bool) -> Result<(), Failure> {
     let log = context.log()?;
     loop {
-        let rows = rows(context, log.as_ref()).await?;
+        let (columns, rows) = shown(context.output, rows(context, log.as_ref()).await?);
         if !watch {
-            output::rows(context.output, &COLUMNS, &rows);
+            output::rows(context.output, &columns, &rows);
             return Ok(());
         }
-        output::again(context.output, &COLUMNS, &rows);
+        output::again(context.output, &columns, &rows);
         tokio::select! {
             () = tokio::time::sleep(Duration::from_secs(2)) => {}
             () = context.shutdown.cancelled() => return Err(Failure::interrupted()),
         }
     }
+}
+
+/// Programs get every column; people those of servers' logs only where something is captured from one.
+fn shown(output: output::Output, rows: Vec<Vec<Value>>) -> (Vec<&'static str>, Vec<Vec<Value>>) {
+    let told = |at: usize| rows.iter().any(|row| row.get(at).is_some_and(|value| !value.is_null()));
+    let log = COLUMNS.iter().position(|column| *column == "retained_log_bytes").is_some_and(told);
+    if output.is_json() || log {
+        return (COLUMNS.to_vec(), rows);
+    }
+    let kept = |at: &usize| !OF_A_LOG.contains(&COLUMNS[*at]);
+    let places: Vec<usize> = (0..COLUMNS.len()).filter(kept).collect();
+    let pick = |row: Vec<Value>| places.iter().filter_map(|at| row.get(*at).cloned()).collect();
+    (places.iter().map(|at| COLUMNS[*at]).collect(), rows.into_iter().map(pick).collect())
 }
 
 async fn rows(context: &Context, log: &dyn Log) -> Result<Vec<Vec<Value>>, Failure> {
@@ -90,6 +108,9 @@ fn row(record: &StatusRecord, behind: Option<i64>, now: i64) -> Vec<Value> {
         json!(age(record.fresh_through)),
         json!(behind),
         json!(record.retained),
+        json!(record.retained_log),
+        json!(record.retained_log_growth),
+        json!(record.days_to_loss),
         json!(record.quarantined),
         json!(record.cause),
     ]

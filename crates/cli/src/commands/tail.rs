@@ -12,11 +12,10 @@ use lienthong_log::{Log, LogBatch, RecordRef, TopicPartition};
 use lienthong_schemas::{Cell, DecodePlan, FieldPath, RecordSchema, date, frame, nearest, shown_reason};
 use serde_json::{Map, Value, json};
 
-use super::Context;
+use super::{Context, audit};
 use crate::args::Tail;
 use crate::exit::{Code, Failure};
 use crate::output;
-use crate::status_record::now;
 
 const COLUMNS: [&str; 8] =
     ["time", "topic", "offset", "operation", "event", "subject", "quality_flags", "values"];
@@ -142,15 +141,8 @@ fn subject(options: &Tail) -> Result<Option<String>, Failure> {
 }
 
 async fn audit(log: &dyn Log, family: &str, one_subject: bool) -> Result<(), Failure> {
-    let entry = json!({
-        "action": "tail --show-values",
-        "family": family,
-        "one_subject": one_subject,
-        "user": std::env::var("USER").unwrap_or_else(|_| "unknown".to_owned()),
-        "at": now(),
-    });
-    log.publish("lt.audit", b"tail", &[], entry.to_string().as_bytes()).await?;
-    Ok(())
+    let what = json!({"family": family, "one_subject": one_subject});
+    audit::write(log, "tail --show-values", what).await
 }
 
 struct Printer {

@@ -1,6 +1,7 @@
 //! The file as it stands, each name with its place.
 
 use lienthong_connectors::{CaptureConfig, DEFAULT_OUTBOX, Database};
+use lienthong_contract::retained::{AtBound, LogBound};
 
 use crate::database::database;
 use crate::node::{Key, Node, Place, Value};
@@ -95,7 +96,7 @@ fn capture(
     (id, database): (Option<&Text>, Option<&Database>),
 ) -> Option<CaptureConfig> {
     let known = match Reader::peek(node, "mode") {
-        Some("log") => &["mode", "slot", "publication"][..],
+        Some("log") => &["mode", "slot", "publication", "max_retained_wal", "at_bound"][..],
         _ => &["mode", "table"][..],
     };
     let map = reader.map(node, "`capture`", known)?;
@@ -111,6 +112,7 @@ fn capture(
                 reader.problem(mode.at, "an SQLite file has no log to capture from", "write mode: outbox");
                 return None;
             }
+            let bound = bound(reader, &map);
             let usual = id.map(|id| usual(&id.value));
             let slot =
                 name(reader, &map, "slot").or_else(|| usual.clone().filter(|_| map.get("slot").is_none()));
@@ -126,9 +128,29 @@ fn capture(
                 );
                 return None;
             }
-            Some(CaptureConfig::Log { slot, publication })
+            Some(CaptureConfig::Log { slot, publication, bound: bound? })
         }
     }
+}
+
+/// The server keeps whole files of 16 MiB, and one of them at any time.
+const LEAST_BOUND: u64 = 64 << 20;
+
+/// `None` when something is wrong with it.
+fn bound(reader: &mut Reader<'_>, map: &Map<'_>) -> Option<LogBound> {
+    let most = map.get("max_retained_wal").map(|node| reader.size(node, "max_retained_wal", LEAST_BOUND));
+    let then = map.get("at_bound").map(|node| {
+        let text = reader.text(node, "at_bound")?;
+        if most.is_none() {
+            let fix = "add max_retained_wal: 20GiB, or leave at_bound out";
+            reader.problem(text.at, "`at_bound` says what happens at a bound, and there is none", fix);
+            return None;
+        }
+        let words = [("stop", AtBound::Stop), ("drop-slot", AtBound::DropSlot)];
+        reader.word(&text, "way to act at the bound", &words)
+    });
+    let broken = most == Some(None) || then == Some(None);
+    (!broken).then(|| LogBound { most: most.flatten(), then: then.flatten().unwrap_or_default() })
 }
 
 /// Of every name in PostgreSQL, bytes.

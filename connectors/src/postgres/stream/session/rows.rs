@@ -1,0 +1,77 @@
+//! What one row message gives out.
+
+use lienthong_contract::digits;
+use lienthong_contract::source::{Place, RowChange, RowVisitor, SourceError};
+
+use super::super::super::wal::message::Message;
+use super::super::change::{self, Changed, Unreadable, unread};
+use super::Session;
+
+impl Session {
+    pub(super) fn truncated(&self, table: usize) -> SourceError {
+        let name = &self.tables.all[table].captured.name;
+        SourceError::Gap {
+            gap: format!("{name} was emptied by truncate, and the log does not say which rows it had"),
+            fix: format!(
+                "empty {name} by delete, not by truncate; to go on after this one, {}",
+                crate::NEW_LINEAGE
+            ),
+        }
+    }
+
+    /// Gives out what happened to a row; one that was given out before only passes.
+    pub(super) fn row(
+        &mut self,
+        message: &Message<'_>,
+        (table, index, passed): (usize, u32, bool),
+        visitor: &mut dyn RowVisitor,
+    ) -> Result<usize, SourceError> {
+        let of = &self.tables.all[table];
+        let (Some(open), Some(plan)) = (&self.open, &of.plan) else {
+            return Err(unread(of, Unreadable::Misfit));
+        };
+        if let Some(partitions) = &of.partitions {
+            partitions.tell(&of.captured.name, message)?;
+        }
+        self.arena.reset();
+        let (first, second) = change::read(message, plan, (&of.keys, of.capture.columns.len()), &self.arena)
+            .map_err(|reason| unread(of, reason))?;
+        if let Some(chunk) = self.chunk.as_mut().filter(|chunk| chunk.table == table)
+            && !chunk.snapshot.sees(open.xid)
+        {
+            let changed = [Some(&first), second.as_ref()];
+            for cells in
+                changed.into_iter().flatten().flat_map(|change| [change.before, change.after]).flatten()
+            {
+                chunk.changed(cells, of);
+            }
+        }
+        let mut rows = 0;
+        for (at, Changed { op, before, after, broken }) in
+            (0..).zip([Some(first), second].into_iter().flatten())
+        {
+            self.id.clear();
+            self.id.push('w');
+            digits::hex(open.commit, 16, &mut self.id);
+            self.id.push('/');
+            digits::decimal(u64::from(index), 1, &mut self.id);
+            let first = self.id.len();
+            if at > 0 {
+                self.id.push('.');
+                digits::decimal(u64::from(at), 1, &mut self.id);
+            }
+            let moved_from = (at > 0).then_some(&self.id[..first]);
+            // A changed key is two changes, each with a place of its own.
+            let place = Some(Place { lsn: open.commit, index: index.saturating_mul(2).saturating_add(at) });
+            let (id, time, broken) = (&self.id, open.time, &broken);
+            let change = RowChange { table, op, id, moved_from, time, place, before, after, broken };
+            if passed {
+                visitor.passed(&change);
+            } else {
+                visitor.row(&change);
+            }
+            rows += 1;
+        }
+        Ok(rows)
+    }
+}
