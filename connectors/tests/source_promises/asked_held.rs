@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use lienthong_connectors::{CaptureConfig, Database as Where, SourceConfig, open_source, source_admin};
 use lienthong_contract::load::{LoadRequest, Wanted};
+use lienthong_contract::retained::LogBound;
 use lienthong_contract::source::RowOp;
 use lienthong_testkit::eventually;
 use lienthong_testkit::private_postgres::PrivatePostgres;
@@ -27,7 +28,11 @@ async fn five() -> Result<(PrivatePostgres, SourceConfig)> {
     let config = SourceConfig {
         name: "test.source".to_owned(),
         database: Where::Postgres { url: server.url() },
-        capture: CaptureConfig::Log { slot: "held".to_owned(), publication: "held".to_owned() },
+        capture: CaptureConfig::Log {
+            slot: "held".to_owned(),
+            publication: "held".to_owned(),
+            bound: LogBound::default(),
+        },
     };
     Ok((server, config))
 }

@@ -90,12 +90,6 @@ struct Stand {
     counter: u64,
     /// Every id that the read-back collected lies at or before this position.
     covers_collected: bool,
-    /// How far the newest request for rows has come.
-    load: Option<LoadProgress>,
-    /// Number of the first request that is not served.
-    served: Option<i64>,
-    /// Requests are under way or wait.
-    loading: bool,
 }
 
 /// When things were done.

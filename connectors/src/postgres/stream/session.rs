@@ -8,7 +8,7 @@ use bumpalo::Bump;
 use lienthong_contract::keys::HashKey;
 use lienthong_contract::load::LoadProgress;
 use lienthong_contract::predicate::PredicateType;
-use lienthong_contract::source::{Place, Polled, RowChange, RowVisitor, SourceError};
+use lienthong_contract::source::{Place, Polled, RowVisitor, SourceError};
 use pgwire_replication::ReplicationEvent;
 use sqlx::postgres::PgConnection;
 use sqlx::{Connection as _, Row as _};
