@@ -7,8 +7,8 @@ use lienthong_contract::position::Position;
 use lienthong_contract::source::SourceError;
 use serde::{Deserialize, Serialize};
 
-use crate::asked::Asked;
 use super::proof::Last;
+use crate::asked::Asked;
 
 /// Version of the text's form.
 const FORM: u32 = 1;
