@@ -3,7 +3,8 @@
 //! The next batch is read from the source while the one before is on its way into the log. A checkpoint is written only when
 //! everything that its position covers is durable and every id that the read-back collected has been met again; the source forgets
 //! only with the leave that such a checkpoint gives. While a transaction is under way its newest event is kept back for the next poll's
-//! batches (it may be the last, which says how many there are), so the position may be that of an earlier poll.
+//! batches (it may be the last, which says how many there are), so the position may be that of an earlier poll. Then the checkpoint says
+//! how far the log reached with that one: the next writer meets what stands behind it.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use lienthong_contract::load::LoadProgress;
 use lienthong_contract::position::{Lineage, Position};
 use lienthong_contract::retained::AtBound;
 use lienthong_contract::source::{PollLimit, Polled, Source, SourceError};
-use lienthong_log::{Batch, CheckpointBody, Log, Writer, WriterError};
+use lienthong_log::{Batch, CheckpointBody, Log, Mark, Writer, WriterError};
 use lienthong_telemetry::{Published, Tally};
 use tokio_util::sync::CancellationToken;
 
@@ -100,17 +101,21 @@ struct Progress {
     beaten: bool,
     checkpoint_at: Instant,
     heartbeat_at: Option<Instant>,
-    /// The newest poll that was appended.
-    appended: Option<Stand>,
-    /// The newest poll of which everything is durable, if it is not in a checkpoint.
-    durable: Option<Stand>,
+    /// The newest poll that was appended, and how far the log reached then.
+    appended: Option<(Stand, Mark)>,
+    /// The newest poll of which everything is durable, if it is not in a checkpoint. Events of later polls may stand behind its mark: a
+    /// checkpoint says from where on its position does not cover the log.
+    durable: Option<(Stand, Mark)>,
+    /// Nothing stands in the log that it does not cover.
+    whole: bool,
 }
 
 impl Progress {
-    /// A poll's batches are durable.
-    fn append(&mut self, read: &Read) {
-        let before = self.appended.replace(read.stand.clone());
+    /// A poll's batches are durable, and the log reaches to `mark` with them.
+    fn append(&mut self, read: &Read, mark: Mark) {
+        let before = self.appended.replace((read.stand.clone(), mark));
         self.rows += read.polled.rows;
+        self.whole = matches!(read.held, Held::Nothing);
         match read.held {
             Held::Nothing => self.durable = self.appended.clone(),
             // What the one before had kept back came with this one.
@@ -161,6 +166,7 @@ impl Pump<'_> {
             heartbeat_at: None,
             appended: None,
             durable: None,
+            whole: true,
         };
         let mut read = self.poll().await?;
         loop {
@@ -174,7 +180,7 @@ impl Pump<'_> {
                 (append, Some(next))
             };
             self.count(&read, append);
-            progress.append(&read);
+            progress.append(&read, self.writer.mark());
             // A position that has moved over keys without rows is worth a checkpoint as well.
             progress.rows += usize::from(self.tell_load(&read));
             if read.polled.caught_up {
@@ -297,11 +303,13 @@ impl Pump<'_> {
             || progress.rows >= CHECKPOINT_ROWS
             || (progress.rows > 0 && since >= CHECKPOINT_INTERVAL)
             || (progress.beaten && since >= self.options.idle_checkpoint);
-        let Some(stand) = progress.durable.take_if(|stand| due && stand.covers_collected) else {
+        let Some((stand, mark)) = progress.durable.take_if(|(stand, _)| due && stand.covers_collected) else {
             return Ok(());
         };
+        // Only heartbeats stand behind the mark then: they are covered too.
+        let mark = if progress.whole { self.writer.mark() } else { mark };
         let body = self.body(&stand.position, stand.counter);
-        let checkpoint = self.writer.checkpoint(&body);
+        let checkpoint = self.writer.checkpoint_at(&body, &mark);
         let _leave = self.retention.beside(self.source, self.status, checkpoint).await??;
         self.covered = Some(stand.position.clone());
         self.source.forget(&stand.position).await?;

@@ -10,6 +10,7 @@ use lienthong_contract::position::{Lineage, Position};
 use lienthong_contract::sink::OffsetState;
 
 use crate::record::{Batch, LogBatch};
+use crate::rules::Mark;
 use crate::topic::{TopicSpec, TopicState};
 
 /// A partition of a topic.
@@ -80,9 +81,20 @@ pub trait Writer: Send {
     /// Writes a heartbeat of that time to every partition of the live topics, in sequence.
     async fn heartbeat(&mut self, time: i64) -> Result<(), WriterError>;
 
-    /// Writes a checkpoint whose position covers exactly what has been appended and every collected id, then reads
-    /// `lt.positions` up to it. A higher claim before it ends the writer.
-    async fn checkpoint(&mut self, body: &CheckpointBody) -> Result<ForgetLeave, WriterError>;
+    /// How far everything appended so far reaches.
+    fn mark(&self) -> Mark;
+
+    /// Writes a checkpoint whose position covers every collected id and exactly what had been appended at `mark`, then reads
+    /// `lt.positions` up to it. A higher claim before it ends the writer. What stands behind the mark the next writer collects, so it
+    /// must come again from the position on, or be met by it.
+    async fn checkpoint_at(&mut self, body: &CheckpointBody, mark: &Mark)
+    -> Result<ForgetLeave, WriterError>;
+
+    /// The same with a position that covers everything that has been appended.
+    async fn checkpoint(&mut self, body: &CheckpointBody) -> Result<ForgetLeave, WriterError> {
+        let mark = self.mark();
+        self.checkpoint_at(body, &mark).await
+    }
 
     /// Whether a newer claim stands in `lt.positions`: an idle holder asks this and lets go.
     async fn fenced(&mut self) -> Result<bool, WriterError>;

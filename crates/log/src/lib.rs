@@ -18,4 +18,5 @@ mod topic;
 pub use api::*;
 pub use checked::CheckedLog;
 pub use record::{Batch, LogBatch, RecordRef};
+pub use rules::Mark;
 pub use topic::{Difference, TopicSpec, TopicState};

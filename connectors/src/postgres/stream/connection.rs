@@ -227,6 +227,16 @@ pub(super) fn told(name: &str, error: &PgWireError) -> SourceError {
     SourceError::Unreachable { source_name: name.to_owned(), reason }
 }
 
+/// The place that an event says the stream has come to, where it says nothing else.
+pub(super) fn moves(event: &ReplicationEvent) -> Option<u64> {
+    match event {
+        ReplicationEvent::KeepAlive { wal_end, .. } => Some(wal_end.as_u64()),
+        // Its place is its end.
+        ReplicationEvent::Message { transactional: false, lsn, .. } => Some(lsn.as_u64()),
+        _ => None,
+    }
+}
+
 fn sqlstate(text: &str) -> Option<&str> {
     let code = text.rsplit_once("SQLSTATE ")?.1.get(..5)?;
     code.bytes().all(|byte| byte.is_ascii_alphanumeric()).then_some(code)

@@ -18,7 +18,7 @@ use super::super::asked::{Load, refusal};
 use super::super::error::source_error;
 use super::super::session::{PATIENCE, within};
 use super::super::wal::message::{EPOCH_MICROS, Message};
-use super::connection::{Form, Stream, told};
+use super::connection::{Form, Stream, moves, told};
 use super::load::Chunk;
 use super::position::{LogPosition, Member, Split};
 use super::proof::{Last, Other, Proof};
@@ -558,15 +558,5 @@ impl Session {
     /// Rows given out and not forgotten.
     pub(super) fn retained(&self) -> u64 {
         self.given.iter().map(|(_, rows)| rows).sum()
-    }
-}
-
-/// The place that an event says the stream has come to, where it says nothing else.
-fn moves(event: &ReplicationEvent) -> Option<u64> {
-    match event {
-        ReplicationEvent::KeepAlive { wal_end, .. } => Some(wal_end.as_u64()),
-        // Its place is its end.
-        ReplicationEvent::Message { transactional: false, lsn, .. } => Some(lsn.as_u64()),
-        _ => None,
     }
 }

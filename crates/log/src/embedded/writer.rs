@@ -17,7 +17,7 @@ use super::{Inner, blocking, positions, read, retention};
 use crate::api::{CheckpointBody, ForgetLeave, LogError, Recovered, TopicPartition, Writer, WriterError};
 use crate::marks::{is_family_topic, is_live_topic};
 use crate::record::{Batch, RecordRef};
-use crate::rules::{Broken, Checkpoint, Progress, ReadBack, RecordMark, Step};
+use crate::rules::{Broken, Checkpoint, Mark, Progress, ReadBack, RecordMark, Step};
 
 /// A writer looks after retention this often.
 const MAINTAIN_EVERY: Duration = Duration::from_secs(10);
@@ -275,9 +275,17 @@ impl Writer for EmbeddedWriter {
         Ok(())
     }
 
-    async fn checkpoint(&mut self, body: &CheckpointBody) -> Result<ForgetLeave, WriterError> {
+    fn mark(&self) -> Mark {
+        self.progress.mark()
+    }
+
+    async fn checkpoint_at(
+        &mut self,
+        body: &CheckpointBody,
+        mark: &Mark,
+    ) -> Result<ForgetLeave, WriterError> {
         // No claim can come between the look at the epoch and the commit, so that the re-read of `lt.positions` is implied.
-        self.write(|work| positions::checkpoint(work.sql, work.progress.checkpoint(body)))?;
+        self.write(|work| positions::checkpoint(work.sql, work.progress.checkpoint(body, mark)))?;
         Ok(ForgetLeave(()))
     }
 

@@ -18,7 +18,9 @@ use crate::control::{
 };
 use crate::marks::{is_family_topic, is_live_topic};
 use crate::record::{Batch, RecordRef};
-use crate::rules::{Checkpoint, Claim, PositionRecord, Progress, checkpoint_key, claim_key, milestone_key};
+use crate::rules::{
+    Checkpoint, Claim, Mark, PositionRecord, Progress, checkpoint_key, claim_key, milestone_key,
+};
 
 /// Slot of `lt.positions` in the sender; the writer's partitions come after it.
 const POSITIONS: usize = 0;
@@ -255,11 +257,15 @@ impl KafkaWriter {
         self.settle(&sent).await
     }
 
-    async fn send_checkpoint(&mut self, body: &CheckpointBody) -> Result<ForgetLeave, WriterError> {
+    async fn send_checkpoint(
+        &mut self,
+        body: &CheckpointBody,
+        mark: &Mark,
+    ) -> Result<ForgetLeave, WriterError> {
         if !self.progress.settled() {
             return Err(lost("a checkpoint was asked for before everything was acked"));
         }
-        let checkpoint = self.progress.checkpoint(body);
+        let checkpoint = self.progress.checkpoint(body, mark);
         let key = checkpoint_key(self.participant.as_str(), self.epoch, checkpoint.number);
         let record = PositionRecord::Checkpoint(checkpoint);
         let offset = self.put_position(&key, &record).await?;
@@ -376,9 +382,17 @@ impl Writer for KafkaWriter {
         Ok(())
     }
 
-    async fn checkpoint(&mut self, body: &CheckpointBody) -> Result<ForgetLeave, WriterError> {
+    fn mark(&self) -> Mark {
+        self.progress.mark()
+    }
+
+    async fn checkpoint_at(
+        &mut self,
+        body: &CheckpointBody,
+        mark: &Mark,
+    ) -> Result<ForgetLeave, WriterError> {
         self.begin()?;
-        let leave = self.send_checkpoint(body).await?;
+        let leave = self.send_checkpoint(body, mark).await?;
         self.ended = false;
         Ok(leave)
     }

@@ -23,7 +23,7 @@ mod tests;
 pub use positions::{
     Checkpoint, Claim, PartitionPoint, PositionRecord, Positions, checkpoint_key, claim_key, milestone_key,
 };
-pub use progress::Progress;
+pub use progress::{Mark, Progress};
 pub use read_back::{ReadBack, Step};
 pub use reading::{Judgement, MarkKind, Reader, RecordMark};
 pub use starts::Starts;

@@ -23,6 +23,12 @@ struct Open {
     next_offset: i64,
 }
 
+/// How far the partitions of one writer were: a read-back from a checkpoint made with it begins there.
+#[derive(Clone, Debug)]
+pub struct Mark {
+    points: Vec<PartitionPoint>,
+}
+
 impl Progress {
     /// After claim, fences and read-back. `former` is the checkpoint that read-back began from: its points of topics that this
     /// writer does not hold are carried along, so that the topic can come back.
@@ -81,11 +87,9 @@ impl Progress {
         self.open.values().all(|open| open.acks_due == 0)
     }
 
-    /// The next checkpoint, of what is acked. Send it only when [`Progress::settled`], and the one after it only after
-    /// `lt.positions` was read up to it.
-    pub fn checkpoint(&mut self, body: &CheckpointBody) -> Checkpoint {
-        let number = self.number;
-        self.number += 1;
+    /// How far the partitions are. Only when [`Progress::settled`].
+    #[must_use]
+    pub fn mark(&self) -> Mark {
         let open = self.open.iter().map(|(target, open)| PartitionPoint {
             topic: target.topic.to_string(),
             partition: target.partition,
@@ -93,12 +97,20 @@ impl Progress {
             next_offset: open.next_offset,
             sequence: open.acked,
         });
+        Mark { points: open.chain(self.carried.iter().cloned()).collect() }
+    }
+
+    /// The next checkpoint. Of what is acked its position covers what stands before `mark`, and whatever it covers behind it comes again,
+    /// is met and is not sent. Send it only when [`Progress::settled`], and the one after it only after `lt.positions` was read up to it.
+    pub fn checkpoint(&mut self, body: &CheckpointBody, mark: &Mark) -> Checkpoint {
+        let number = self.number;
+        self.number += 1;
         Checkpoint {
             participant: self.participant.clone(),
             epoch: self.epoch,
             number,
             body: body.clone(),
-            partitions: open.chain(self.carried.iter().cloned()).collect(),
+            partitions: mark.points.clone(),
         }
     }
 }

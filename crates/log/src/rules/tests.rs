@@ -44,6 +44,11 @@ fn checkpoint(epoch: i64, number: u64) -> Checkpoint {
     }
 }
 
+fn made_now(progress: &mut Progress) -> Checkpoint {
+    let mark = progress.mark();
+    progress.checkpoint(&body("s"), &mark)
+}
+
 fn claim() -> PositionRecord {
     PositionRecord::Claim(Claim { participant: WHO.into(), time: 0 })
 }
@@ -235,22 +240,22 @@ fn what_was_sent_but_not_acked_is_in_no_checkpoint() {
     assert_eq!(progress.give(&target, 2), Some(5));
     progress.acked(&target, 5, 21);
     assert!(!progress.settled());
-    let made = progress.checkpoint(&body("s"));
+    let made = made_now(&mut progress);
     assert_eq!(made.point("t", 0).map(|point| (point.next_offset, point.sequence)), Some((22, 5)));
     assert_eq!(made.point("t", 1).map(|point| (point.next_offset, point.sequence)), Some((9, 0)));
     progress.acked(&target, 6, 22);
     assert!(progress.settled());
-    assert_eq!(progress.checkpoint(&body("s")).number, made.number + 1);
+    assert_eq!(made_now(&mut progress).number, made.number + 1);
 }
 
 #[test]
 fn a_topic_that_is_not_held_is_carried_along() {
     let former = checkpoint(1, 0);
     let mut progress = Progress::new(WHO, 7, Some(&former));
-    let made = progress.checkpoint(&body("s"));
+    let made = made_now(&mut progress);
     assert_eq!(made.partitions, former.partitions);
     progress.open(TopicPartition { topic: "t".into(), partition: 0 }, 30, 3);
-    let made = progress.checkpoint(&body("s"));
+    let made = made_now(&mut progress);
     assert_eq!(made.partitions.len(), 1);
     assert_eq!(made.partitions[0].epoch, 7);
 }

@@ -178,7 +178,8 @@ impl World {
         {
             return;
         }
-        let made = writer.progress.checkpoint(&body(writer.taken, writer.counter));
+        let mark = writer.progress.mark();
+        let made = writer.progress.checkpoint(&body(writer.taken, writer.counter), &mark);
         let key = match without {
             Without::SlotsPerEpoch => checkpoint_key(WHO, 0, 0),
             Without::SecondSlot => checkpoint_key(WHO, made.epoch, 0),
