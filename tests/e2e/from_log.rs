@@ -8,6 +8,7 @@ use lienthong_contract::sink::OffsetState;
 use lienthong_log::embedded::EmbeddedLog;
 use lienthong_log::{Log as _, TopicPartition};
 use lienthong_testkit::database::Database;
+use lienthong_testkit::eventually;
 use lienthong_testkit::postgres::TestDatabase;
 
 use crate::residents::{self, PARTICIPANT, Residents};
@@ -45,6 +46,18 @@ impl FromLog {
         }
         database.run(&[sql.to_owned()]).await?;
         Ok(Vec::new())
+    }
+
+    /// Events in the live topic, and what else counts as records there.
+    async fn written(&self) -> Result<i64> {
+        let log = EmbeddedLog::open(self.site.path("var/lienthong.db"))?;
+        let mut written = 0;
+        for partition in 0.. {
+            let source = TopicPartition { topic: "lt.residence.live".into(), partition };
+            let Ok(marks) = log.watermarks(&source).await else { break };
+            written += marks.high;
+        }
+        Ok(written)
     }
 
     /// The newest transaction in the log has so many events, which say so.
@@ -138,4 +151,30 @@ async fn what_is_written_in_postgresql_comes_by_its_log() -> Result<()> {
          union all select pubname::text from pg_publication";
     ensure!(this.sql(left).await?.is_empty(), "something is left");
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connector_that_ends_in_the_middle_of_a_transaction_doubles_nothing_of_it() -> Result<()> {
+    const EVENTS: u64 = 40_000;
+    let mut this = site().await?;
+    this.owner.log_whole_rows().await?;
+    this.site.prepare()?;
+    this.site.succeed(&["connect", PARTICIPANT, "--once"])?;
+    this.sql(&format!(
+        "insert into residence select 'HKmany' || n, '001' || lpad(n::text, 9, '0'), 'many' from generate_series(1, {EVENTS}) n"
+    ))
+    .await?;
+    for round in 1..=3 {
+        let before = this.written().await?;
+        let mut connector = this.site.start(&["connect", PARTICIPANT])?;
+        eventually(Duration::from_secs(60), async || Ok(this.written().await? >= before + 3_000)).await?;
+        let kill =
+            std::process::Command::new("kill").args(["-TERM", &connector.id().to_string()]).status()?;
+        ensure!(kill.success(), "it has ended by itself");
+        let status = connector.wait()?;
+        ensure!(status.code() == Some(130), "round {round}: {status}");
+    }
+    ensure!(this.written().await? < i64::try_from(EVENTS)?, "the transaction ended before the connector did");
+    this.site.succeed(&["connect", PARTICIPANT, "--once"])?;
+    this.one_transaction_of(EVENTS).await
 }

@@ -229,6 +229,7 @@ macro_rules! conformance {
             writing: a_checkpoint_comes_back_as_it_was_given,
             writing: a_fenced_writer_gets_no_leave_to_forget,
             writing: many_checkpoints_and_the_last_one_counts,
+            writing: what_stands_behind_a_checkpoints_mark_is_collected,
             writing: a_writer_knows_its_partitions_and_refuses_others,
             writing: a_topic_can_join_a_writer_later,
             writing: participants_do_not_disturb_each_other,

@@ -160,6 +160,24 @@ pub async fn many_checkpoints_and_the_last_one_counts(fixture: Fixture) {
     assert!(recovered.collected.is_empty());
 }
 
+pub async fn what_stands_behind_a_checkpoints_mark_is_collected(fixture: Fixture) {
+    let place = fixture.place(0);
+    let (mut writer, _) = fixture.writer().await;
+    writer.append(&events(&place, ["covered"])).await.expect("append");
+    let mark = writer.mark();
+    writer.append(&events(&place, ["behind"])).await.expect("append");
+    let _leave = writer.checkpoint_at(&body("s"), &mark).await.expect("checkpoint");
+    writer.append(&events(&place, ["later"])).await.expect("append");
+    let (mut writer, recovered) = fixture.writer().await;
+    assert_eq!(recovered.checkpoint, Some(body("s")));
+    let mut ids: Vec<String> = recovered.collected.iter().map(|id| id.to_string()).collect();
+    ids.sort();
+    assert_eq!(ids, ["behind", "later"]);
+    writer.append(&events(&place, ["next"])).await.expect("append");
+    let (seen, _) = fixture.read_all(&place, OffsetState::START, 1 << 20).await;
+    assert_dense(&seen);
+}
+
 pub async fn a_writer_knows_its_partitions_and_refuses_others(fixture: Fixture) {
     let (mut writer, recovered) = fixture.writer().await;
     let partitions: Vec<(String, i32)> =
