@@ -48,27 +48,30 @@ impl FromLog {
         Ok(Vec::new())
     }
 
-    /// Events in the live topic, and what else counts as records there.
-    async fn written(&self) -> Result<i64> {
+    /// The log, and the partitions of the live topic with their ends.
+    async fn live(&self) -> Result<(EmbeddedLog, Vec<(TopicPartition, i64)>)> {
         let log = EmbeddedLog::open(self.site.path("var/lienthong.db"))?;
-        let mut written = 0;
+        let mut partitions = Vec::new();
         for partition in 0.. {
             let source = TopicPartition { topic: "lt.residence.live".into(), partition };
             let Ok(marks) = log.watermarks(&source).await else { break };
-            written += marks.high;
+            partitions.push((source, marks.high));
         }
-        Ok(written)
+        Ok((log, partitions))
+    }
+
+    /// Records in the live topic.
+    async fn written(&self) -> Result<i64> {
+        Ok(self.live().await?.1.iter().map(|(_, high)| high).sum())
     }
 
     /// The newest transaction in the log has so many events, which say so.
     async fn one_transaction_of(&self, events: u64) -> Result<()> {
-        let log = EmbeddedLog::open(self.site.path("var/lienthong.db"))?;
+        let (log, partitions) = self.live().await?;
         let mut transactions: BTreeMap<String, Vec<(u64, Option<u64>)>> = BTreeMap::new();
-        for partition in 0.. {
-            let source = TopicPartition { topic: "lt.residence.live".into(), partition };
-            let Ok(marks) = log.watermarks(&source).await else { break };
+        for (source, high) in partitions {
             let mut state = OffsetState::START;
-            while state.next_offset < marks.high {
+            while state.next_offset < high {
                 let batch = log.read(&source, state, 1 << 20).await?;
                 state = lienthong_log::marks::state_after(&state, &batch);
                 for entry in &batch.entries {

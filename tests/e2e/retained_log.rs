@@ -66,6 +66,17 @@ impl World {
         Ok(())
     }
 
+    /// A connector whose log is away works until the server keeps too much for it, and ends; gives what was said.
+    async fn reaches_the_bound(&mut self) -> Result<String> {
+        let mut child = self.site.start(&[&["--log", AWAY], &CONNECT[..]].concat())?;
+        self.owner.insert(3).await?;
+        self.server.run(&[WRITE]).await?;
+        let code = code(&mut child).await?;
+        let said = self.site.said()?;
+        ensure!(code == Some(3), "{code:?} {said}");
+        Ok(said)
+    }
+
     /// How many slots the server has.
     async fn slots(&self) -> Result<usize> {
         let mut database = Database::open(&self.server.url()).await?;
@@ -94,12 +105,7 @@ pub(crate) fn says(text: &str, parts: &[&str]) -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn at_the_bound_it_stops_though_the_log_is_away_and_goes_on_when_that_is_back() -> Result<()> {
     let mut this = delivered("stop").await?;
-    let mut child = this.site.start(&[&["--log", AWAY], &CONNECT[..]].concat())?;
-    this.owner.insert(3).await?;
-    this.server.run(&[WRITE]).await?;
-    let code = code(&mut child).await?;
-    let said = this.site.said()?;
-    ensure!(code == Some(3), "{code:?} {said}");
+    let said = this.reaches_the_bound().await?;
     says(
         &said,
         &[
@@ -121,12 +127,7 @@ async fn at_the_bound_it_stops_though_the_log_is_away_and_goes_on_when_that_is_b
 async fn at_the_bound_the_slot_is_dropped_though_the_log_is_away_and_every_start_tells_the_gap() -> Result<()>
 {
     let mut this = delivered("drop-slot").await?;
-    let mut child = this.site.start(&[&["--log", AWAY], &CONNECT[..]].concat())?;
-    this.owner.insert(3).await?;
-    this.server.run(&[WRITE]).await?;
-    let code = code(&mut child).await?;
-    let said = this.site.said()?;
-    ensure!(code == Some(3), "{code:?} {said}");
+    let said = this.reaches_the_bound().await?;
     says(&said, &["will be missing for ever", "public.residence", "the slot is dropped", "ERROR"])?;
     assert_eq!(this.slots().await?, 0);
     for _ in 0..2 {

@@ -111,56 +111,19 @@ impl Load {
         let limit = limit.min(CHUNK).min(at_once).max(1);
         let keys = &captured.keys;
         let (condition, bound) = match &self.rows {
-            Rows::Range { .. } => self.condition(captured, asked.after.as_deref(), 2),
+            Rows::Range { from, to } => condition(captured, (from, to), asked.after.as_deref()),
             Rows::Keys(all) => {
                 let next = some(all, asked, limit);
-                let names: Vec<String> = (0..keys.len()).map(|at| format!("k{at}")).collect();
                 let part = |at: usize| next.iter().filter_map(|key| key.get(at)).cloned().collect();
                 let bound = (0..keys.len()).map(|at| Bound::Texts(part(at))).collect();
-                let lists: Vec<String> = (0..keys.len()).map(|at| format!("${}::text[]", at + 2)).collect();
-                let values: Vec<String> = names
-                    .iter()
-                    .zip(&captured.casts)
-                    .map(|(name, cast)| format!("u.{name}::{cast}"))
-                    .collect();
-                let condition = format!(
-                    "where ({}) in (select {} from unnest({}) as u({}))",
-                    keys.join(", "),
-                    values.join(", "),
-                    lists.join(", "),
-                    names.join(", ")
-                );
+                let (values, lists) = listed(captured, 2);
+                let condition =
+                    format!("where ({}) in (select {} from {lists})", keys.join(", "), values.join(", "));
                 (condition, bound)
             }
         };
         let sql = format!("{} {condition} order by {} limit $1", captured.select, keys.join(", "));
         ChunkQuery { sql, limit, bound }
-    }
-
-    /// The range, and what of it lies behind a key; numbers of what is bound begin at `first`.
-    fn condition(&self, captured: &Captured, after: Option<&[String]>, first: usize) -> (String, Vec<Bound>) {
-        let (mut parts, mut bound) = (Vec::new(), Vec::new());
-        let mut value = |text: &String, cast: &String| {
-            bound.push(Bound::Text(text.clone()));
-            format!("${}::text::{cast}", first + bound.len() - 1)
-        };
-        if let Rows::Range { from, to } = &self.rows
-            && let (Some(key), Some(cast)) = (captured.keys.first(), captured.casts.first())
-        {
-            for (bound, sign) in [(from, ">="), (to, "<=")] {
-                if let Some(text) = bound {
-                    parts.push(format!("{key} {sign} {}", value(text, cast)));
-                }
-            }
-        }
-        if let Some(after) = after {
-            let values: Vec<String> =
-                after.iter().zip(&captured.casts).map(|(text, cast)| value(text, cast)).collect();
-            parts.push(format!("({}) > ({})", captured.keys.join(", "), values.join(", ")));
-        }
-        let condition =
-            if parts.is_empty() { String::new() } else { format!("where {}", parts.join(" and ")) };
-        (condition, bound)
     }
 
     /// What passing a chunk of `found` rows comes to, of which the last has this key.
@@ -204,6 +167,41 @@ impl Load {
     }
 }
 
+/// A range, and what of it lies behind a key; what is bound begins at `$2`.
+fn condition(
+    captured: &Captured,
+    (from, to): (&Option<String>, &Option<String>),
+    after: Option<&[String]>,
+) -> (String, Vec<Bound>) {
+    let (mut parts, mut bound) = (Vec::new(), Vec::new());
+    let mut value = |text: &String, cast: &String| {
+        bound.push(Bound::Text(text.clone()));
+        format!("${}::text::{cast}", bound.len() + 1)
+    };
+    if let (Some(key), Some(cast)) = (captured.keys.first(), captured.casts.first()) {
+        for (bound, sign) in [(from, ">="), (to, "<=")] {
+            if let Some(text) = bound {
+                parts.push(format!("{key} {sign} {}", value(text, cast)));
+            }
+        }
+    }
+    if let Some(after) = after {
+        let values: Vec<String> =
+            after.iter().zip(&captured.casts).map(|(text, cast)| value(text, cast)).collect();
+        parts.push(format!("({}) > ({})", captured.keys.join(", "), values.join(", ")));
+    }
+    let condition = if parts.is_empty() { String::new() } else { format!("where {}", parts.join(" and ")) };
+    (condition, bound)
+}
+
+/// The parts of keys that are bound as lists, one per part from `first` on; and the table that they are of.
+fn listed(captured: &Captured, first: usize) -> (Vec<String>, String) {
+    let values = captured.casts.iter().enumerate().map(|(at, cast)| format!("u.k{at}::{cast}"));
+    let lists: Vec<String> = (0..captured.key_count).map(|at| format!("${}::text[]", first + at)).collect();
+    let names: Vec<String> = (0..captured.key_count).map(|at| format!("k{at}")).collect();
+    (values.collect(), format!("unnest({}) as u({})", lists.join(", "), names.join(", ")))
+}
+
 /// The next keys behind what has been passed.
 fn some<'a>(all: &'a [Vec<String>], asked: &Asked, limit: usize) -> &'a [Vec<String>] {
     let from = asked.after.as_ref().map_or(0, |after| all.partition_point(|key| key <= after));
@@ -222,16 +220,9 @@ async fn known(conn: &mut PgConnection, captured: &Captured, wanted: &Wanted) ->
         }
         Wanted::Keys(keys) => {
             let count = captured.key_count;
-            let values: Vec<String> =
-                (0..count).zip(&captured.casts).map(|(at, cast)| format!("u.k{at}::{cast}::text")).collect();
-            let lists: Vec<String> = (0..count).map(|at| format!("${}::text[]", at + 1)).collect();
-            let names: Vec<String> = (0..count).map(|at| format!("k{at}")).collect();
-            let sql = format!(
-                "select array[{}] as key from unnest({}) as u({})",
-                values.join(", "),
-                lists.join(", "),
-                names.join(", ")
-            );
+            let (values, lists) = listed(captured, 1);
+            let texts: Vec<String> = values.iter().map(|value| format!("{value}::text")).collect();
+            let sql = format!("select array[{}] as key from {lists}", texts.join(", "));
             let mut query = sqlx::query(safe(sql));
             for at in 0..count {
                 query = query.bind(keys.iter().filter_map(|key| key.get(at)).cloned().collect::<Vec<_>>());

@@ -26,7 +26,7 @@ use crate::quarantine::Quarantined;
 use crate::requests::{Numbered, Requests};
 use crate::retention::Retention;
 use crate::run::{CaptureError, CaptureOptions, State, Status};
-use crate::trace::{self, Times, Traced};
+use crate::trace::{Times, Traced, tell};
 
 /// A checkpoint is due after so many rows: bounds what a successor has to read back.
 const CHECKPOINT_ROWS: usize = 50_000;
@@ -277,7 +277,7 @@ impl Pump<'_> {
                     reason = load.refused,
                     "rows that were asked for are refused"
                 );
-                self.report(|status| tell(&mut status.loads, &load));
+                self.report(|status| put_newest(&mut status.loads, &load));
             }
         }
         Ok(())
@@ -291,7 +291,7 @@ impl Pump<'_> {
         }
         self.told.clone_from(&read.load);
         if let Some(load) = read.load.as_ref().filter(|load| !load.id.is_empty()) {
-            self.report(|status| tell(&mut status.loads, load));
+            self.report(|status| put_newest(&mut status.loads, load));
         }
         true
     }
@@ -379,7 +379,7 @@ impl Pump<'_> {
             .map(|part| (Arc::clone(&part.target.topic), part.count))
             .collect();
         meters.published(&Published { topics: &topics, captured, asked: *asked, append });
-        trace::tell(traces, meters.system(), self.participant, traced, Times { asked: *asked, append });
+        tell(traces, meters.system(), self.participant, traced, Times { asked: *asked, append });
         let last = self.encoder.last_event_time;
         self.report(|status| {
             status.events += batches.iter().map(Batch::len).sum::<usize>() as u64;
@@ -400,7 +400,7 @@ fn is_under_way(load: Option<&LoadProgress>) -> bool {
 }
 
 /// Puts the newest of a request in place of what was told before.
-fn tell(loads: &mut Vec<LoadProgress>, load: &LoadProgress) {
+fn put_newest(loads: &mut Vec<LoadProgress>, load: &LoadProgress) {
     loads.retain(|told| told.id != load.id);
     if loads.len() >= LOADS_TOLD {
         loads.remove(0);

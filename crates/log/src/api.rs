@@ -85,8 +85,8 @@ pub trait Writer: Send {
     fn mark(&self) -> Mark;
 
     /// Writes a checkpoint whose position covers every collected id and exactly what had been appended at `mark`, then reads
-    /// `lt.positions` up to it. A higher claim before it ends the writer. What stands behind the mark the next writer collects, so it
-    /// must come again from the position on, or be met by it.
+    /// `lt.positions` up to it. A higher claim before it ends the writer. The next writer collects what stands behind the mark, and
+    /// the source must give all of it again, given out or passed, when it goes on from the position.
     async fn checkpoint_at(&mut self, body: &CheckpointBody, mark: &Mark)
     -> Result<ForgetLeave, WriterError>;
 

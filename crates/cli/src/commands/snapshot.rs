@@ -77,10 +77,11 @@ fn wanted(options: &Snapshot, compiled: &Participant, event: &str) -> Result<Vec
             "{id} is captured by an outbox, and rows cannot be asked for there yet; fix: capture a PostgreSQL database from its log, with capture: {{mode: log}}"
         )));
     }
+    let keys = options.keys.as_deref().map(snapshot_keys::read).transpose()?;
     let mut wanted = Vec::new();
     for table in tables.into_iter().map(|table| &compiled.tables[table]) {
-        let rows = match (&options.keys, &options.range) {
-            (Some(file), _) => snapshot_keys::requests(snapshot_keys::read(file, &table.key)?),
+        let rows = match (&keys, &options.range) {
+            (Some(file), _) => snapshot_keys::requests(snapshot_keys::keys(file, &table.key)?),
             (None, Some(text)) => vec![snapshot_keys::range(text)?],
             (None, None) => vec![Wanted::Range { from: None, to: None }],
         };

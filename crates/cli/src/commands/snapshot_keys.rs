@@ -16,8 +16,15 @@ const LONGEST_KEY: usize = 1_024;
 /// So many mistakes are told.
 const TOLD: usize = 20;
 
-/// The keys of a file, sorted, each once.
-pub(super) fn read(file: &Path, columns: &[String]) -> Result<BTreeSet<Vec<String>>, Failure> {
+/// A file of keys, read once: standard input gives it only once.
+pub(super) struct KeyFile {
+    /// As people know it.
+    name: String,
+    bytes: Vec<u8>,
+}
+
+/// Reads it.
+pub(super) fn read(file: &Path) -> Result<KeyFile, Failure> {
     let (name, bytes) = if file == Path::new("-") {
         let mut bytes = Vec::new();
         std::io::stdin().read_to_end(&mut bytes)?;
@@ -28,7 +35,13 @@ pub(super) fn read(file: &Path, columns: &[String]) -> Result<BTreeSet<Vec<Strin
         };
         (file.display().to_string(), std::fs::read(file).map_err(failed)?)
     };
-    parse(&bytes, columns).map_err(|mistakes| {
+    Ok(KeyFile { name, bytes })
+}
+
+/// The keys of a file, sorted, each once.
+pub(super) fn keys(file: &KeyFile, columns: &[String]) -> Result<BTreeSet<Vec<String>>, Failure> {
+    parse(&file.bytes, columns).map_err(|mistakes| {
+        let name = &file.name;
         let told = mistakes.iter().take(TOLD).map(|(line, what)| format!("{name}:{line}: {what}"));
         let mut told: Vec<String> = told.collect();
         if mistakes.len() > TOLD {

@@ -100,8 +100,8 @@ impl Progress {
         Mark { points: open.chain(self.carried.iter().cloned()).collect() }
     }
 
-    /// The next checkpoint. Of what is acked its position covers what stands before `mark`, and whatever it covers behind it comes again,
-    /// is met and is not sent. Send it only when [`Progress::settled`], and the one after it only after `lt.positions` was read up to it.
+    /// The next checkpoint: its position covers all that stands before `mark`, and the next writer reads back what stands behind it. Send it
+    /// only when [`Progress::settled`], and the one after it only after `lt.positions` was read up to it.
     pub fn checkpoint(&mut self, body: &CheckpointBody, mark: &Mark) -> Checkpoint {
         let number = self.number;
         self.number += 1;
