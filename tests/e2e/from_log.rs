@@ -33,6 +33,23 @@ async fn site() -> Result<FromLog> {
     Ok(FromLog { site, subscriber, owner, publisher, _folder: folder })
 }
 
+/// The log, and the partitions of the live topic with their ends.
+async fn live(site: &Site) -> Result<(EmbeddedLog, Vec<(TopicPartition, i64)>)> {
+    let log = EmbeddedLog::open(site.path("var/lienthong.db"))?;
+    let mut partitions = Vec::new();
+    for partition in 0.. {
+        let source = TopicPartition { topic: "lt.residence.live".into(), partition };
+        let Ok(marks) = log.watermarks(&source).await else { break };
+        partitions.push((source, marks.high));
+    }
+    Ok((log, partitions))
+}
+
+/// Records in the live topic.
+pub(crate) async fn written(site: &Site) -> Result<i64> {
+    Ok(live(site).await?.1.iter().map(|(_, high)| high).sum())
+}
+
 impl FromLog {
     fn said(&self, arguments: &[&str]) -> Result<(Option<i32>, String)> {
         let output = self.site.run(arguments)?;
@@ -48,26 +65,9 @@ impl FromLog {
         Ok(Vec::new())
     }
 
-    /// The log, and the partitions of the live topic with their ends.
-    async fn live(&self) -> Result<(EmbeddedLog, Vec<(TopicPartition, i64)>)> {
-        let log = EmbeddedLog::open(self.site.path("var/lienthong.db"))?;
-        let mut partitions = Vec::new();
-        for partition in 0.. {
-            let source = TopicPartition { topic: "lt.residence.live".into(), partition };
-            let Ok(marks) = log.watermarks(&source).await else { break };
-            partitions.push((source, marks.high));
-        }
-        Ok((log, partitions))
-    }
-
-    /// Records in the live topic.
-    async fn written(&self) -> Result<i64> {
-        Ok(self.live().await?.1.iter().map(|(_, high)| high).sum())
-    }
-
     /// The newest transaction in the log has so many events, which say so.
     async fn one_transaction_of(&self, events: u64) -> Result<()> {
-        let (log, partitions) = self.live().await?;
+        let (log, partitions) = live(&self.site).await?;
         let mut transactions: BTreeMap<String, Vec<(u64, Option<u64>)>> = BTreeMap::new();
         for (source, high) in partitions {
             let mut state = OffsetState::START;
@@ -168,16 +168,20 @@ async fn a_connector_that_ends_in_the_middle_of_a_transaction_doubles_nothing_of
     ))
     .await?;
     for round in 1..=3 {
-        let before = this.written().await?;
+        let before = written(&this.site).await?;
         let mut connector = this.site.start(&["connect", PARTICIPANT])?;
-        eventually(Duration::from_secs(60), async || Ok(this.written().await? >= before + 3_000)).await?;
+        eventually(Duration::from_secs(60), async || Ok(written(&this.site).await? >= before + 3_000))
+            .await?;
         let kill =
             std::process::Command::new("kill").args(["-TERM", &connector.id().to_string()]).status()?;
         ensure!(kill.success(), "it has ended by itself");
         let status = connector.wait()?;
         ensure!(status.code() == Some(130), "round {round}: {status}");
     }
-    ensure!(this.written().await? < i64::try_from(EVENTS)?, "the transaction ended before the connector did");
+    ensure!(
+        written(&this.site).await? < i64::try_from(EVENTS)?,
+        "the transaction ended before the connector did"
+    );
     this.site.succeed(&["connect", PARTICIPANT, "--once"])?;
     this.one_transaction_of(EVENTS).await
 }

@@ -16,6 +16,7 @@ mod journey;
 mod kills;
 mod lineage;
 mod nation;
+mod network;
 mod observed;
 mod programs;
 mod quality;

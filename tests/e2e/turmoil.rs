@@ -121,7 +121,12 @@ async fn prepared(
 }
 
 /// Copy and log against the owner's tables, when everything has come.
-async fn ends_equal(site: &Site, log: &str, url: &str, subscriber: &str) -> Result<(usize, usize)> {
+pub(crate) async fn ends_equal(
+    site: &Site,
+    log: &str,
+    url: &str,
+    subscriber: &str,
+) -> Result<(usize, usize)> {
     site.succeed(&["connect", residents::PARTICIPANT, "--once"])?;
     site.succeed(&["route", "--once"])?;
     let mut owner = Database::open(url).await?;

@@ -35,6 +35,8 @@ struct State {
     holds: watch::Sender<bool>,
     /// Bytes that wait so.
     held: AtomicU64,
+    /// When so many bytes have passed, what follows waits.
+    hold_at: AtomicU64,
     /// Counts cuts; every connection of an older count ends.
     cuts: watch::Sender<u64>,
 }
@@ -54,6 +56,7 @@ impl TcpProxy {
             passed: AtomicU64::new(0),
             holds: watch::Sender::new(false),
             held: AtomicU64::new(0),
+            hold_at: AtomicU64::new(u64::MAX),
             cuts: watch::Sender::new(0),
         });
         let address = listener.local_addr()?;
@@ -107,8 +110,16 @@ impl TcpProxy {
         self.state.holds.send_replace(true);
     }
 
+    /// Lets `bytes` more bytes through, both directions counted together, to the end of the piece they end in, and holds then: whoever
+    /// is slow has no more of them before it than that.
+    pub fn hold_after_bytes(&self, bytes: u64) {
+        self.state.passed.store(0, Ordering::SeqCst);
+        self.state.hold_at.store(bytes, Ordering::SeqCst);
+    }
+
     /// Lets everything through that [`Self::hold`] has kept, and what follows.
     pub fn release(&self) {
+        self.state.hold_at.store(u64::MAX, Ordering::SeqCst);
         self.state.holds.send_replace(false);
     }
 
@@ -146,6 +157,9 @@ impl State {
 
     /// Waits with `bytes` until they are let through.
     async fn wait(&self, bytes: usize) {
+        if self.passed.load(Ordering::SeqCst) >= self.hold_at.load(Ordering::SeqCst) {
+            self.holds.send_replace(true);
+        }
         let mut holds = self.holds.subscribe();
         if *holds.borrow_and_update() {
             let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
@@ -270,6 +284,13 @@ mod tests {
         let mut answer = [0; 4];
         socket.read_exact(&mut answer).await?;
         assert_eq!((&answer, proxy.held()), (b"0123", 0));
+        proxy.hold_after_bytes(1);
+        socket.write_all(b"45").await?;
+        crate::eventually(Duration::from_secs(10), async || Ok(proxy.held() == 2)).await?;
+        assert_eq!(proxy.passed(), 2, "one way");
+        proxy.release();
+        socket.read_exact(&mut answer[..2]).await?;
+        assert_eq!(&answer, b"4523");
         Ok(())
     }
 }

@@ -8,10 +8,12 @@ use pgwire_replication::{
 };
 use sqlx::ConnectOptions as _;
 use sqlx::postgres::PgSslMode;
+use tokio::time::Instant;
 
 use super::super::session;
 use super::super::wal::SETTINGS;
 use super::setup::LogNames;
+use super::silence::Silence;
 use crate::identifier::quote;
 use crate::text::unhex;
 
@@ -33,6 +35,10 @@ pub(super) struct Stream {
     pub(super) form: Form,
     /// The server cannot give what the stream has come to in that form.
     pub(super) refused: bool,
+    /// For how long it may be silent.
+    silence: Silence,
+    /// Since when nothing has come, where somebody has waited for it.
+    quiet: Option<Instant>,
 }
 
 /// How values come. One type that cannot be sent, or is not read, in binary form keeps all of a stream from having it.
@@ -48,23 +54,26 @@ impl Stream {
     /// Holds the slot when it returns. The server has been told already that it may forget everything before `forgotten`.
     pub(super) async fn open(
         name: &str,
-        url: &str,
-        names: &LogNames,
+        (url, names, silence): (&str, &LogNames, Silence),
         (from, forgotten): (u64, u64),
         form: Form,
     ) -> Result<Self, SourceError> {
         let error = |error: sqlx::Error| super::super::error::source_error(name, &error);
         let config = config(name, url, names).map_err(error)?;
+        let options = [config.options.clone().unwrap_or_default(), silence.setting()].join(" ");
         let config = config
+            .with_options(options)
+            // What we say puts the server's question off.
+            .with_wakeup_interval(silence.given_up)
             .with_start_lsn(Lsn::from_u64(from))
             .with_ack_lsn(Lsn::from_u64(forgotten))
             .with_binary(form == Form::Binary)
             .with_status_interval(STATUS)
             .with_buffer_size(HELD);
         let client = ReplicationClient::connect(config).await.map_err(|error| told(name, &error))?;
-        let mut stream = Self { client, form, refused: false };
+        let mut stream = Self { client, form, refused: false, silence, quiet: None };
         let begun = tokio::time::timeout(BEGIN, stream.client.wait_started()).await;
-        let begun = begun.unwrap_or_else(|_| Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()));
+        let begun = begun.unwrap_or_else(|_| Err(silent()));
         if let Err(error) = begun {
             stream.client.abort();
             return Err(told(name, &error));
@@ -83,16 +92,22 @@ impl Stream {
         let mut client =
             ReplicationClient::connect_gated(config).await.map_err(|error| told(name, &error))?;
         let asked = tokio::time::timeout(BEGIN, client.timeline_history(timeline)).await;
-        let asked = asked.unwrap_or_else(|_| Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()));
+        let asked = asked.unwrap_or_else(|_| Err(silent()));
         client.abort();
         let history = asked.map_err(|error| told(name, &error))?;
         Ok(String::from_utf8_lossy(&history.content).into_owned())
     }
 
-    /// The next event; waits for it. To be given up at any time.
+    /// The next event; waits for it, but not for a server that has fallen silent. To be given up at any time.
     pub(super) async fn next(&mut self) -> Result<ReplicationEvent, PgWireError> {
+        let until = *self.quiet.get_or_insert_with(Instant::now) + self.silence.given_up;
+        tokio::time::timeout_at(until, self.receive()).await.unwrap_or_else(|_| Err(silent()))
+    }
+
+    async fn receive(&mut self) -> Result<ReplicationEvent, PgWireError> {
         let ended = || std::io::Error::from(std::io::ErrorKind::UnexpectedEof).into();
         let received = self.client.recv().await;
+        self.quiet = None;
         if let Err(PgWireError::Server(text)) = &received {
             self.refused = self.form == Form::Binary && sqlstate(text) == Some(NO_SEND_FUNCTION);
         }
@@ -102,14 +117,16 @@ impl Stream {
     /// The next event if it is there.
     pub(super) async fn at_hand(&mut self) -> Result<Option<ReplicationEvent>, PgWireError> {
         // A budget that is used up would look like nothing.
-        tokio::task::unconstrained(async {
+        let found = tokio::task::unconstrained(async {
             tokio::select! {
                 biased;
-                event = self.next() => event.map(Some),
+                event = self.receive() => event.map(Some),
                 () = std::future::ready(()) => Ok(None),
             }
         })
-        .await
+        .await?;
+        let quiet = found.is_none().then(|| self.quiet.get_or_insert_with(Instant::now).elapsed());
+        if quiet.is_some_and(|quiet| quiet >= self.silence.given_up) { Err(silent()) } else { Ok(found) }
     }
 
     /// Everything before `end` may be forgotten by the server.
@@ -120,8 +137,8 @@ impl Stream {
     /// Waits until the server has been told that everything before `end` may be forgotten, if it is told soon.
     pub(super) async fn told(&self, end: u64) {
         let metrics = self.client.metrics();
-        let deadline = tokio::time::Instant::now() + STATUS * 2;
-        while metrics.last_applied_lsn().as_u64() < end && tokio::time::Instant::now() < deadline {
+        let deadline = Instant::now() + STATUS * 2;
+        while metrics.last_applied_lsn().as_u64() < end && Instant::now() < deadline {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
@@ -188,6 +205,10 @@ fn config(name: &str, url: &str, names: &LogNames) -> Result<ReplicationConfig, 
         .with_options(settings.join(" ")))
 }
 
+fn silent() -> PgWireError {
+    std::io::Error::from(std::io::ErrorKind::TimedOut).into()
+}
+
 /// Undoes `%41`.
 fn decoded(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
@@ -209,6 +230,9 @@ fn decoded(text: &str) -> String {
 /// again. The server's own words may quote a row, so only their code is used.
 pub(super) fn told(name: &str, error: &PgWireError) -> SourceError {
     let reason = match error {
+        PgWireError::Io(error) if error.kind() == std::io::ErrorKind::TimedOut => {
+            "replication connection: the server has been silent for too long".to_owned()
+        }
         PgWireError::Io(error) => format!("replication connection: {}", error.kind()),
         PgWireError::Server(text) => match sqlstate(text) {
             Some("55006") => {

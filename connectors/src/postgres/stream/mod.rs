@@ -14,6 +14,7 @@ mod removal;
 mod retained;
 mod session;
 mod setup;
+mod silence;
 mod source;
 mod tables;
 mod timelines;

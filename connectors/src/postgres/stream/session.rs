@@ -22,6 +22,7 @@ use super::connection::{Form, Stream, moves, told};
 use super::load::Chunk;
 use super::position::{LogPosition, Member, Split};
 use super::proof::{Last, Other, Proof};
+use super::silence::Silence;
 use super::tables::Tables;
 use super::visible::Snapshot;
 
@@ -41,6 +42,7 @@ pub(super) struct Session {
     pub(super) name: String,
     /// The connection that holds the lock and reads first loads.
     pub(super) conn: PgConnection,
+    silence: Silence,
     stream: Option<Stream>,
     pub(super) tables: Tables,
     pub(super) members: Vec<Member>,
@@ -98,7 +100,7 @@ impl Session {
     /// A session that must be sought before it is polled.
     pub(super) fn new(
         name: &str,
-        conn: PgConnection,
+        (conn, silence): (PgConnection, Silence),
         tables: Tables,
         members: Vec<Member>,
         secret: HashKey,
@@ -106,6 +108,7 @@ impl Session {
         Self {
             name: name.to_owned(),
             conn,
+            silence,
             stream: None,
             tables,
             members,
@@ -288,7 +291,7 @@ impl Session {
             Ok((look, row.try_get::<String, _>("snapshot")?))
         };
         let (look, snapshot) =
-            within(PATIENCE, asking).await.map_err(|error| source_error(&self.name, &error))?;
+            within(self.silence.given_up, asking).await.map_err(|error| source_error(&self.name, &error))?;
         // What one snapshot sees every later one sees.
         if let Some(snapshot) = Snapshot::parse(&snapshot) {
             self.delivered.retain(|xid| !snapshot.sees(*xid));
@@ -305,7 +308,10 @@ impl Session {
         self.beaten = Some(Instant::now());
         let sql = "select pg_catalog.pg_logical_emit_message(true, 'lienthong', '')::text";
         let beating = sqlx::query(sql).execute(&mut self.conn);
-        within(PATIENCE, beating).await.map(drop).map_err(|error| source_error(&self.name, &error))
+        within(self.silence.given_up, beating)
+            .await
+            .map(drop)
+            .map_err(|error| source_error(&self.name, &error))
     }
 
     /// Everything before `end` has come, and a transaction is not under way.
@@ -400,8 +406,9 @@ impl Session {
         let oid = match &message {
             Message::Relation(relation) => {
                 let describing = self.tables.describe(&mut self.conn, relation);
-                let described =
-                    within(PATIENCE, describing).await.map_err(|error| source_error(&self.name, &error))?;
+                let described = within(self.silence.given_up, describing)
+                    .await
+                    .map_err(|error| source_error(&self.name, &error))?;
                 // As it was: what is captured now may have come later, and then another description does.
                 if self.proving {
                     return Ok(0);

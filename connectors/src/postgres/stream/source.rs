@@ -14,7 +14,7 @@ use sqlx::{Connection as _, Row as _};
 
 use super::super::clock;
 use super::super::error::source_error;
-use super::super::session::{self as connections, PATIENCE, within};
+use super::super::session::{self as connections, within};
 use super::super::source::lock;
 use super::check::{self, Checked, Slot};
 use super::connection::{Form, Stream};
@@ -23,6 +23,7 @@ use super::proof::Proof;
 use super::retained;
 use super::session::Session;
 use super::setup::LogNames;
+use super::silence::Silence;
 use super::tables::Tables;
 use super::timelines::{TIMELINE, Timelines};
 use crate::identifier::TableName;
@@ -31,6 +32,8 @@ use crate::identifier::TableName;
 const GIVEN_BACK: Duration = Duration::from_secs(5);
 /// So often the rows of a request are tried to be read.
 const TRIES: u32 = 3;
+/// What is said in parting may take so long.
+const FAREWELL: Duration = Duration::from_secs(2);
 /// Pause between looks at it.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -58,6 +61,7 @@ pub(crate) struct LogSource {
     /// What the server was when it was opened.
     lineage: Option<Lineage>,
     bound: LogBound,
+    pub(super) silence: Silence,
     /// When it was last looked what the server keeps.
     looked: Option<tokio::time::Instant>,
     /// End of the log at the last look, as the server writes it.
@@ -88,6 +92,7 @@ impl LogSource {
             publication: None,
             lineage: None,
             bound: LogBound::default(),
+            silence: Silence::USUAL,
             looked: None,
             seen: String::new(),
         }
@@ -135,6 +140,10 @@ impl LogSource {
 
     /// Takes the lock, checks what `prepare` made, and reads the lineage.
     async fn look(&mut self, conn: &mut PgConnection, ours: bool) -> Result<(Checked, Lineage), SourceError> {
+        clock::compare(conn, &self.name).await.map_err(|e| self.error(&e))?;
+        // What is written to be read again waits for no standby.
+        let local = sqlx::query("set synchronous_commit = local").execute(&mut *conn).await;
+        local.map_err(|e| self.error(&e))?;
         let deadline = tokio::time::Instant::now() + GIVEN_BACK;
         loop {
             match lock(conn, &self.names.lock()).await.map_err(|e| self.error(&e))? {
@@ -197,15 +206,13 @@ impl LogSource {
         let application = format!("lienthong connector {}", self.name);
         let mut conn =
             connections::connect_reader(&self.url, &application).await.map_err(|e| self.error(&e))?;
-        clock::compare(&mut conn, &self.name).await.map_err(|e| self.error(&e))?;
-        // What is written to be read again waits for no standby.
-        let local = sqlx::query("set synchronous_commit = local").execute(&mut conn).await;
-        local.map_err(|e| self.error(&e))?;
-        let (checked, lineage) = match self.look(&mut conn, ours).await {
+        let silence = self.silence;
+        let name = self.name.clone();
+        let (checked, lineage) = match silence.bound(&name, self.look(&mut conn, ours)).await {
             Ok(found) => found,
             Err(error) => {
                 // Closed in good order, so that the lock is free when this returns.
-                if conn.close().await.is_err() {
+                if within(FAREWELL, conn.close()).await.is_err() {
                     tracing::debug!("a connection was gone before it was closed");
                 }
                 return Err(error);
@@ -215,14 +222,14 @@ impl LogSource {
             self.form = Form::Text;
         }
         let tables = Tables::new(&self.captures, &checked.tables, checked.types);
-        Ok((Session::new(&self.name, conn, tables, checked.members, self.secret.clone()), lineage))
+        Ok((Session::new(&self.name, (conn, silence), tables, checked.members, self.secret.clone()), lineage))
     }
 
     /// Where the log ends now.
     async fn written(&mut self, session: &mut Session) -> Result<u64, SourceError> {
         let sql = "select (pg_catalog.pg_current_wal_insert_lsn() - '0/0'::pg_lsn)::bigint";
         let asking = sqlx::query_scalar::<_, i64>(sql).fetch_one(&mut session.conn);
-        Ok(within(PATIENCE, asking).await.map_err(|e| self.error(&e))?.unsigned_abs())
+        Ok(within(self.silence.given_up, asking).await.map_err(|e| self.error(&e))?.unsigned_abs())
     }
 
     /// Nothing of what the slot keeps.
@@ -314,14 +321,18 @@ impl LogSource {
         let application = format!("lienthong connector {}", self.name);
         let mut conn = connections::connect(&self.url, &application).await.map_err(|e| self.error(&e))?;
         let deadline = tokio::time::Instant::now() + GIVEN_BACK;
-        while let Err(held) = lock(&mut conn, &self.names.lock()).await.map_err(|e| self.error(&e))? {
+        let patience = self.silence.given_up;
+        while let Err(held) =
+            within(patience, lock(&mut conn, &self.names.lock())).await.map_err(|e| self.error(&e))?
+        {
             if tokio::time::Instant::now() >= deadline {
                 return Err(held);
             }
             tokio::time::sleep(LOOK).await;
         }
-        let dropped = retained::drop_slot(&mut conn, &self.names.slot, deadline).await;
-        if conn.close().await.is_err() {
+        let dropping = retained::drop_slot(&mut conn, &self.names.slot, deadline);
+        let dropped = within(patience, dropping).await;
+        if within(FAREWELL, conn.close()).await.is_err() {
             tracing::debug!("a connection was gone before it was closed");
         }
         dropped.map_err(|e| self.error(&e))
@@ -339,12 +350,13 @@ impl LogSource {
         let sql = "select (l.transactionid::text::bigint) from pg_catalog.pg_locks l where l.locktype = 'transactionid' \
              and l.mode = 'ExclusiveLock' and l.granted and current_setting('synchronous_standby_names') <> ''";
         let asking = sqlx::query_scalar::<_, i64>(sql).fetch_all(&mut session.conn);
-        let running = within(PATIENCE, asking).await.map_err(|e| self.error(&e))?;
+        let running = within(self.silence.given_up, asking).await.map_err(|e| self.error(&e))?;
         let unsure = running.into_iter().filter_map(|xid| u32::try_from(xid).ok()).collect();
         let confirmed = self.confirmed.unwrap_or_default();
         let (from, proof) = Proof::new(position.last, confirmed, position.end);
         let places = (from, confirmed);
-        let stream = Stream::open(&self.name, &self.url, &self.names, places, self.form).await?;
+        let server = (self.url.as_str(), &self.names, self.silence);
+        let stream = Stream::open(&self.name, server, places, self.form).await?;
         session.go_on(position, (stream, proof), unsure);
         Ok(())
     }
@@ -482,7 +494,7 @@ impl Source for LogSource {
             return Ok(None);
         }
         let looking = retained::look(&mut session.conn, &self.names.slot);
-        let found = match within(PATIENCE, looking).await {
+        let found = match within(self.silence.given_up, looking).await {
             Ok(found) => found,
             Err(error) => {
                 // A broken connection must not be used again.

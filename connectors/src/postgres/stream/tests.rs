@@ -12,6 +12,8 @@ use sqlx::{Connection as _, Executor as _, PgConnection};
 use super::session::Session;
 use super::{LogSource, LogSourceAdmin};
 
+mod silence;
+
 #[derive(Default)]
 struct Seen(Vec<(RowOp, i64)>);
 
@@ -25,6 +27,14 @@ impl RowVisitor for Seen {
 
 /// Five rows, prepared, and a source that has given out nothing yet.
 async fn five(database: &TestDatabase) -> Result<(PgConnection, LogSource)> {
+    let (owner, mut source) = prepared(database, database.url()).await?;
+    source.open().await?;
+    source.seek(None).await?;
+    Ok((owner, source))
+}
+
+/// The same, and a source at this address that is not open.
+async fn prepared(database: &TestDatabase, url: &str) -> Result<(PgConnection, LogSource)> {
     let mut owner = PgConnection::connect(database.url()).await?;
     for sql in [
         "create table person (id integer primary key, rev integer not null)",
@@ -37,10 +47,7 @@ async fn five(database: &TestDatabase) -> Result<(PgConnection, LogSource)> {
     let tables = vec![TableCapture { table: "person".to_owned(), key: columns[..1].to_vec(), columns }];
     let names = (database.name(), "published");
     LogSourceAdmin::new("moj", database.url(), names, tables.clone()).prepare().await?;
-    let mut source = LogSource::new("moj", database.url(), names, tables, &HashKey::new([1; 32]));
-    source.open().await?;
-    source.seek(None).await?;
-    Ok((owner, source))
+    Ok((owner, LogSource::new("moj", url, names, tables, &HashKey::new([1; 32]))))
 }
 
 async fn written(owner: &mut PgConnection) -> Result<u64> {
