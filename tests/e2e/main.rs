@@ -16,6 +16,7 @@ mod journey;
 mod kills;
 mod lineage;
 mod nation;
+mod nation_log;
 mod network;
 mod observed;
 mod programs;
