@@ -39,7 +39,10 @@ pub(super) fn classify(sqlstate: &str) -> Class {
 pub(super) fn describe(error: &sqlx::Error) -> String {
     match error {
         sqlx::Error::Database(error) => describe_database(error.as_ref()),
-        sqlx::Error::Io(error) => format!("connection: {}", error.kind()),
+        sqlx::Error::Io(error) => match error.get_ref().and_then(|error| error.downcast_ref()) {
+            Some(error) => handshake(error).to_owned(),
+            None => format!("connection: {}", error.kind()),
+        },
         sqlx::Error::Tls(_) => "the TLS handshake failed".to_owned(),
         sqlx::Error::Configuration(_) => "the database URL or its options cannot be used".to_owned(),
         sqlx::Error::Protocol(_) => "the connection broke in the middle of a message".to_owned(),
@@ -52,11 +55,36 @@ pub(super) fn describe(error: &sqlx::Error) -> String {
     }
 }
 
+/// Why there is no TLS. The names in a certificate are not repeated.
+fn handshake(error: &rustls::Error) -> &'static str {
+    use rustls::CertificateError as Bad;
+    match error {
+        rustls::Error::InvalidCertificate(Bad::NotValidForName | Bad::NotValidForNameContext { .. }) => {
+            "the server's certificate is for another host; fix: write the host in the URL as the certificate names it, or have the \
+             server show one for this host"
+        }
+        rustls::Error::InvalidCertificate(Bad::UnknownIssuer) => {
+            "the server's certificate is signed by an authority that is not trusted; fix: name that authority's file in sslrootcert"
+        }
+        rustls::Error::InvalidCertificate(
+            Bad::Expired | Bad::ExpiredContext { .. } | Bad::NotValidYet | Bad::NotValidYetContext { .. },
+        ) => "the server's certificate is not valid today",
+        rustls::Error::InvalidCertificate(_) => "the server's certificate is not trusted",
+        rustls::Error::AlertReceived(_) => {
+            "the server does not accept our certificate; fix: give sslcert and sslkey as its administrator tells"
+        }
+        _ => "the TLS handshake failed",
+    }
+}
+
 fn describe_database(error: &dyn DatabaseError) -> String {
     let Some(error) = error.try_downcast_ref::<PgDatabaseError>() else {
         return "unknown database error".to_owned();
     };
     let mut text = format!("SQLSTATE {}", error.code());
+    if error.code().starts_with("28") {
+        text.push_str(" (the server does not let this user in: name, password, or pg_hba.conf)");
+    }
     let names = [("table", error.table()), ("column", error.column()), ("constraint", error.constraint())];
     for (kind, name) in names {
         if let Some(name) = name.filter(|name| is_the_servers(error, name)) {

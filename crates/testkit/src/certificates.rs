@@ -71,7 +71,16 @@ impl Authority {
     /// # Errors
     /// When the key cannot be made.
     pub fn sign(&self, name: &str) -> Result<Signed> {
-        let mut params = CertificateParams::new(vec!["localhost".to_owned(), "127.0.0.1".to_owned()])?;
+        self.sign_for(name, &["localhost", "127.0.0.1"])
+    }
+
+    /// The same for a server that is known by these names or addresses and by no others.
+    ///
+    /// # Errors
+    /// When the key cannot be made, or a name is none.
+    pub fn sign_for(&self, name: &str, hosts: &[&str]) -> Result<Signed> {
+        let hosts: Vec<String> = hosts.iter().map(|&host| host.to_owned()).collect();
+        let mut params = CertificateParams::new(hosts)?;
         params.distinguished_name = named(name);
         params.extended_key_usages =
             vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];

@@ -1,6 +1,6 @@
 //! A PostgreSQL server for one test alone, which it may stop, kill, copy and promote. Needs PostgreSQL's own programs.
 
-use std::os::unix::fs::{MetadataExt as _, chown};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -10,6 +10,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 use tempfile::TempDir;
 
+use crate::certificates::Authority;
 use crate::private_kafka::free_addresses;
 use crate::process::Process;
 use crate::wait::eventually;
@@ -121,6 +122,28 @@ impl PrivatePostgres {
         }
         text.push('\n');
         std::fs::write(&file, text).with_context(|| file.display().to_string())
+    }
+
+    /// Shows a certificate of `authority` for these names from now on, and lets nobody but the superuser in without TLS and a password by
+    /// SCRAM. Restarts it.
+    ///
+    /// # Errors
+    /// When a file cannot be written, or as [`Self::restart`].
+    pub async fn secure(&mut self, authority: &Authority, hosts: &[&str]) -> Result<()> {
+        let signed = authority.sign_for("postgres", hosts)?;
+        let hba = "host all postgres 127.0.0.1/32 trust\nhostssl all all 127.0.0.1/32 scram-sha-256\n";
+        let files =
+            [("server.crt", signed.certificate.as_str()), ("server.key", &signed.key), ("pg_hba.conf", hba)];
+        for (name, text) in files {
+            let file = self.data().join(name);
+            std::fs::write(&file, text).with_context(|| file.display().to_string())?;
+            std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600))?;
+            if let Some((uid, gid)) = self.programs.user {
+                chown(&file, Some(uid), Some(gid))?;
+            }
+        }
+        self.configure(&["ssl = on"])?;
+        self.restart().await
     }
 
     /// Runs statements one after the other, each by itself, in the database `postgres`.

@@ -186,7 +186,8 @@ fn config(name: &str, url: &str, names: &LogNames) -> Result<ReplicationConfig, 
     config.tls = TlsConfig {
         mode,
         ca_pem_path: file("sslrootcert")?,
-        sni_hostname: None,
+        // Said aloud, or a host that is an address would not be compared with its certificate at all.
+        sni_hostname: Some(options.get_host().to_owned()),
         client_cert_pem_path: file("sslcert")?,
         client_key_pem_path: file("sslkey")?,
     };

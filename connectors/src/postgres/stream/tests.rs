@@ -13,6 +13,7 @@ use super::session::Session;
 use super::{LogSource, LogSourceAdmin};
 
 mod silence;
+mod tls;
 
 #[derive(Default)]
 struct Seen(Vec<(RowOp, i64)>);
