@@ -92,13 +92,78 @@ pub(super) fn publication(names: &LogNames, captures: &[TableCapture]) -> String
 }
 
 /// Not to be run in a transaction that has written. A slot whose log the server has thrown away is made anew: nothing can be read from
-/// it, and a connector that has published from it will say what is missing.
+/// it, and a connector that has published from it will say what is missing. From PostgreSQL 17 on a standby may keep the slot in step
+/// (`sync_replication_slots`), so that it is there when the standby is promoted; only a primary makes such a slot. Whoever runs it, the
+/// server tells its version: a branch that is not taken is not looked up.
 pub(super) fn slot(names: &LogNames) -> String {
     let slot = literal(&names.slot);
     format!(
         "select pg_catalog.pg_drop_replication_slot(slot_name) from pg_catalog.pg_replication_slots\n\
          where slot_name = {slot} and wal_status = 'lost' and not active;\n\
-         select pg_catalog.pg_create_logical_replication_slot({slot}, 'pgoutput')\n\
-         where not exists (select from pg_catalog.pg_replication_slots where slot_name = {slot})"
+         do $lienthong$\n\
+         begin\n  \
+           if exists (select from pg_catalog.pg_replication_slots where slot_name = {slot}) then\n    \
+             null;\n  \
+           elsif pg_catalog.current_setting('server_version_num')::integer >= {FAILOVER} and not pg_catalog.pg_is_in_recovery() then\n    \
+             perform pg_catalog.pg_create_logical_replication_slot({slot}, 'pgoutput', failover => true);\n  \
+           else\n    \
+             perform pg_catalog.pg_create_logical_replication_slot({slot}, 'pgoutput');\n  \
+           end if;\n\
+         end\n\
+         $lienthong$"
     )
+}
+
+/// The first version whose slots may fail over with a standby.
+const FAILOVER: u32 = 170_000;
+
+#[cfg(test)]
+mod tests {
+    use anyhow::{Context as _, Result};
+    use lienthong_testkit::postgres::TestDatabase;
+    use sqlx::{Connection as _, Executor as _, PgConnection};
+
+    use super::*;
+    use crate::identifier::safe;
+
+    /// What a server of this version does, by functions in the place of its own that write down how they were called.
+    async fn made(version: u32, standby: bool) -> Result<Vec<String>> {
+        let database = TestDatabase::create().await?;
+        let mut conn = PgConnection::connect(database.url()).await?;
+        let parameters = match version {
+            // As the servers declare it.
+            170_000.. => {
+                "slot name, plugin name, temporary boolean default false, twophase boolean default false, failover boolean default false"
+            }
+            _ => "slot name, plugin name, temporary boolean default false, twophase boolean default false",
+        };
+        let failover = if version >= 170_000 { "failover" } else { "null::boolean" };
+        let server = format!(
+            "create schema server; create table server.calls (told text);
+             create function server.current_setting(name text) returns text language sql as $$ select '{version}' $$;
+             create function server.pg_is_in_recovery() returns boolean language sql as $$ select {standby} $$;
+             create view server.pg_replication_slots as select slot as slot_name, 'lost'::text as wal_status, false as active
+               from (values ('another'::name)) as slots (slot);
+             create function server.pg_drop_replication_slot(slot name) returns void language sql as $$ select null::void $$;
+             create function server.pg_create_logical_replication_slot({parameters}) returns void language sql as $$
+               insert into server.calls values (slot || ' ' || plugin || ' ' || coalesce({failover}::text, 'plain')) $$"
+        );
+        conn.execute(sqlx::raw_sql(safe(server))).await.context("the server's functions")?;
+        let names = LogNames { slot: "s'1".to_owned(), publication: "p".to_owned() };
+        let sql = slot(&names).replace("pg_catalog.", "server.");
+        conn.execute(sqlx::raw_sql(safe(sql))).await?;
+        Ok(sqlx::query_scalar("select told from server.calls").fetch_all(&mut conn).await?)
+    }
+
+    #[tokio::test]
+    async fn a_slot_fails_over_with_a_standby_where_the_server_can() -> Result<()> {
+        for version in [140_012, 150_018, 160_004] {
+            assert_eq!(made(version, false).await?, ["s'1 pgoutput plain"], "{version}");
+        }
+        for version in [170_000, 180_001] {
+            assert_eq!(made(version, false).await?, ["s'1 pgoutput true"], "{version}");
+            assert_eq!(made(version, true).await?, ["s'1 pgoutput false"], "{version} on a standby");
+        }
+        Ok(())
+    }
 }
