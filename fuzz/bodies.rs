@@ -107,6 +107,12 @@ pub(crate) fn position(data: &[u8]) {
 
 /// Messages of PostgreSQL's logical replication, their values as if they were of every type.
 pub(crate) fn pgoutput(data: &[u8]) {
+    // Form, place and time, and how long the description is that stands before the row.
+    let relation = stream_messages().swap_remove(2);
+    let head = [&[1][..], &[0; 20], &(relation.len() as u32).to_be_bytes(), &relation];
+    let kept = lienthong_connectors::is_set_aside(&[&head.concat(), data].concat());
+    assert_eq!(kept, lienthong_connectors::is_stream_message(data));
+    assert!(!lienthong_connectors::is_set_aside(data) || data.len() > 25);
     if lienthong_connectors::is_stream_message(data) {
         let longer = [data, &[0]].concat();
         assert!(!lienthong_connectors::is_stream_message(&longer), "a message ends with its last field");

@@ -135,6 +135,12 @@ pub fn can_be_asked(config: &SourceConfig) -> bool {
     matches!((&config.database, &config.capture), (Database::Postgres { .. }, CaptureConfig::Log { .. }))
 }
 
+/// A table's name as sources that set tables aside tell it: with its schema.
+#[must_use]
+pub fn whole_name(table: &str) -> String {
+    identifier::TableName::parse(table).plain()
+}
+
 /// Whether a text is a position of one of the kinds here, in the outbox or the log of `lineage`.
 #[must_use]
 pub fn is_position(position: &Position, lineage: &str) -> bool {
@@ -145,6 +151,12 @@ pub fn is_position(position: &Position, lineage: &str) -> bool {
 #[must_use]
 pub fn is_stream_message(bytes: &[u8]) -> bool {
     postgres::is_stream_message(bytes)
+}
+
+/// Whether bytes are a change that was set aside. For fuzzers.
+#[must_use]
+pub fn is_set_aside(bytes: &[u8]) -> bool {
+    postgres::is_set_aside(bytes)
 }
 
 /// The administrator's side of a source.

@@ -25,6 +25,8 @@ mod beside;
 mod changes;
 #[path = "source_promises/nested.rs"]
 mod nested;
+#[path = "source_promises/postgres_aside.rs"]
+mod postgres_aside;
 #[path = "source_promises/postgres_cost.rs"]
 mod postgres_cost;
 #[path = "source_promises/postgres_grants.rs"]

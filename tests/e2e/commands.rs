@@ -296,8 +296,8 @@ async fn keys_are_made_once_and_readable_by_their_owner_alone() -> Result<()> {
     Ok(())
 }
 
-/// check, connect, route, demo, snapshot, status, tail, completions; four of topics, four of schema, two of keys.
-const LEAVES: usize = 8 + 4 + 4 + 2;
+/// check, connect, route, demo, snapshot, status, tail, completions; one of quarantine; four of topics, four of schema, two of keys.
+const LEAVES: usize = 8 + 1 + 4 + 4 + 2;
 
 /// The names under `Commands:`.
 fn listed(help: &str) -> impl Iterator<Item = String> {

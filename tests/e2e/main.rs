@@ -28,6 +28,7 @@ mod retained_log;
 mod search;
 mod secure;
 mod served;
+mod set_aside;
 mod sharing;
 mod site;
 mod snapshot;

@@ -147,6 +147,12 @@ pub(super) fn source_error(name: &str, error: &sqlx::Error) -> SourceError {
     SourceError::Unreachable { source_name: name.to_owned(), reason }
 }
 
+/// Whether a statement names a column that is not there.
+pub(super) fn lacks_column(error: &sqlx::Error) -> bool {
+    let sqlx::Error::Database(error) = error else { return false };
+    error.code().as_deref() == Some("42703")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -36,6 +36,7 @@ pub(crate) use sink::PostgresSink;
 pub(crate) use sink_ddl::PostgresSinkAdmin;
 pub(crate) use source::PostgresSource;
 pub(crate) use source_admin::PostgresSourceAdmin;
+pub(crate) use stream::is_set_aside;
 pub(crate) use stream::{LogSource, LogSourceAdmin};
 pub(crate) use wal::is_message as is_stream_message;
 

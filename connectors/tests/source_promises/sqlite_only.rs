@@ -152,6 +152,7 @@ async fn an_outbox_emptied_by_other_hands_is_no_silent_loss() -> Result<()> {
                 source,
                 lineage: lienthong_contract::position::Lineage { parts: Vec::new() },
                 changes: Vec::new(),
+                kept: Vec::new(),
                 positions: Vec::new(),
             };
             reader.poll(100).await.map(drop)

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use lienthong_connectors::{DEFAULT_OUTBOX, SourceConfig, open_source, source_admin};
+use lienthong_contract::aside::SetAside;
 use lienthong_contract::keys::HashKey;
 use lienthong_contract::position::{Lineage, Position};
 use lienthong_contract::source::{
@@ -58,8 +59,19 @@ pub(crate) fn show(cell: &Cell<'_>) -> Option<String> {
     Some(text)
 }
 
+/// One change of a table that is set aside, copied.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Kept {
+    pub(crate) table: String,
+    pub(crate) id: String,
+    pub(crate) place: Place,
+    pub(crate) key: Row,
+    pub(crate) rule: String,
+    pub(crate) content: Vec<u8>,
+}
+
 #[derive(Default)]
-struct Collector(Vec<Change>);
+pub(crate) struct Collector(pub(crate) Vec<Change>, Vec<Kept>);
 
 impl RowVisitor for Collector {
     fn row(&mut self, row: &RowChange<'_>) {
@@ -76,6 +88,17 @@ impl RowVisitor for Collector {
             after: copy(row.after),
             kinds: shown.iter().map(Cell::kind).collect(),
             broken: row.broken.to_vec(),
+        });
+    }
+
+    fn aside(&mut self, change: &SetAside<'_>) {
+        self.1.push(Kept {
+            table: change.table.to_owned(),
+            id: change.id.to_owned(),
+            place: change.place,
+            key: change.key.iter().map(show).collect(),
+            rule: change.rule.to_owned(),
+            content: change.content.to_vec(),
         });
     }
 }
@@ -207,6 +230,8 @@ pub(crate) struct Reader {
     pub(crate) source: Box<dyn Source>,
     pub(crate) lineage: Lineage,
     pub(crate) changes: Vec<Change>,
+    /// What was set aside.
+    pub(crate) kept: Vec<Kept>,
     /// Each poll's position, with the number of changes given out by then.
     pub(crate) positions: Vec<(Position, usize)>,
 }
@@ -224,14 +249,15 @@ impl Reader {
             }
         };
         source.seek(from).await?;
-        Ok(Self { source, lineage, changes: Vec::new(), positions: Vec::new() })
+        Ok(Self { source, lineage, changes: Vec::new(), kept: Vec::new(), positions: Vec::new() })
     }
 
     /// One poll.
     pub(crate) async fn poll(&mut self, rows: usize) -> Result<Polled, SourceError> {
         let mut collector = Collector::default();
         let polled = self.source.poll(PollLimit { rows }, &mut collector).await?;
-        assert_eq!(polled.rows, collector.0.len(), "a poll counts its rows");
+        assert_eq!(polled.rows, collector.0.len() + collector.1.len(), "a poll counts its rows");
+        self.kept.append(&mut collector.1);
         self.changes.append(&mut collector.0);
         self.positions.push((polled.position.clone(), self.changes.len()));
         Ok(polled)

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use bumpalo::Bump;
+use lienthong_contract::aside::SetAside;
 use lienthong_contract::event::{Lane, Operation, header, log_sequence, outbox_sequence, transaction_id};
 use lienthong_contract::source::{BrokenValue, RowChange, RowOp, RowVisitor, Side, TableCapture};
 use lienthong_contract::{digits, provoke};
@@ -14,6 +15,7 @@ use lienthong_schemas::quality::Flag;
 use lienthong_schemas::{Cell, frame};
 use lienthong_telemetry::{Tally, Traces};
 
+use crate::aside::Kept;
 use crate::batches::Batches;
 use crate::causation::Causes;
 use crate::cells::event;
@@ -32,7 +34,7 @@ const RECORD: &str = "record";
 const ALWAYS: usize = 10;
 
 /// What an encoder is made from.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct EncoderParts {
     /// `urn:lienthong:<participant>`.
     pub urn: String,
@@ -93,6 +95,10 @@ pub struct Encoder {
     causes: Causes,
     /// Rows that broke their contract and have not been taken.
     pub quarantined: Vec<Quarantined>,
+    /// Changes of tables that are set aside and have not been taken.
+    pub kept: Vec<Kept>,
+    /// The rows to come were set aside: the rest of their transactions went before, so no place in these is told.
+    pub(crate) apart: bool,
     /// Time of capture for the rows to come, microseconds.
     pub recorded_time: i64,
     /// Newest commit time seen.
@@ -149,6 +155,8 @@ impl Encoder {
             passing: false,
             causes: Causes::default(),
             quarantined: Vec::new(),
+            kept: Vec::new(),
+            apart: false,
             recorded_time: 0,
             last_event_time: None,
         })
@@ -181,6 +189,13 @@ impl Encoder {
     /// The source has given out everything that was committed: whatever was collected is covered now.
     pub fn caught_up(&mut self) {
         self.parts.collected.clear();
+    }
+
+    /// The rows to come are no longer apart. What was measured of those that were would tell how long they waited.
+    pub(crate) fn together(&mut self) {
+        self.apart = false;
+        (self.captured, self.oldest) = (Tally::default(), None);
+        self.traced.clear();
     }
 
     fn publication(&mut self, index: usize, row: &RowChange<'_>, arena: &Bump) {
@@ -496,7 +511,7 @@ impl RowVisitor for Encoder {
         provoke::panic_at("capture", || provoke::texts(row.after.or(row.before).unwrap_or_default()));
         self.causes.begin(row);
         self.last_event_time = self.last_event_time.max(Some(row.time));
-        let lsn = row.place.filter(|_| row.op != RowOp::Snapshot).map(|place| place.lsn);
+        let lsn = row.place.filter(|_| row.op != RowOp::Snapshot && !self.apart).map(|place| place.lsn);
         if self.transaction.map(|of| of.lsn) != lsn {
             self.transaction = lsn.map(|lsn| Transaction { lsn, events: 0, pushed: 0 });
         }
@@ -532,6 +547,10 @@ impl RowVisitor for Encoder {
         if let Some(of) = &mut self.transaction {
             of.pushed = 0;
         }
+    }
+
+    fn aside(&mut self, change: &SetAside<'_>) {
+        self.kept.push(Kept::new(&self.parts.keys, self.parts.lineage_epoch, change));
     }
 
     fn transaction_end(&mut self) {

@@ -6,6 +6,7 @@
 //!
 //! **Invariant:** nothing here knows a kind of database or an engine of the log.
 
+pub mod aside;
 mod batches;
 mod causation;
 mod cells;
@@ -25,9 +26,11 @@ mod side;
 mod trace;
 mod when;
 
+pub use aside::Retry;
 pub use envelope::Held;
+pub use lienthong_contract::aside::{Absent, AsideTable, Mending, Renamed};
 pub use lienthong_contract::load::{LoadProgress, Wanted};
 pub use publication::{FieldSource, Publication, When};
 pub use recent::Recent;
 pub use retention::Retained;
-pub use run::{CaptureError, CaptureOptions, Connector, State, Status, run, topics};
+pub use run::{CaptureError, CaptureOptions, Connector, State, Status, retry, run, topics};

@@ -8,6 +8,7 @@
 //! **Invariant:** the epoch rises by the checkpoint alone. Until that stands in the log nothing has happened and the command can be given
 //! again; once it stands, nothing differs any more and the command is refused. Whoever confirms an acceptance has told of it before.
 
+use lienthong_contract::aside::AsideTable;
 use lienthong_contract::participant::ParticipantId;
 use lienthong_contract::position::Lineage;
 use lienthong_contract::source::{PollLimit, RowChange, RowVisitor, SourceError};
@@ -144,7 +145,11 @@ async fn whole(
 ) -> Result<(), CaptureError> {
     seek(connector, present, Some(known)).await?;
     while !connector.source.poll(PollLimit { rows: ROWS }, &mut Nobody).await?.caught_up {}
-    Ok(())
+    // Whoever cannot mend it gives up what was set aside: all rows of the table are published anew.
+    match connector.source.aside().into_iter().next() {
+        Some(AsideTable { problem, fix, .. }) => Err(SourceError::Aside { problem, fix }.into()),
+        None => Ok(()),
+    }
 }
 
 /// Whether a connector could never go on after this.
@@ -152,7 +157,9 @@ fn is_broken(error: &CaptureError) -> bool {
     matches!(
         error,
         CaptureError::Lineage { .. }
-            | CaptureError::Source(SourceError::Gap { .. } | SourceError::ForeignPosition(_))
+            | CaptureError::Source(
+                SourceError::Gap { .. } | SourceError::Aside { .. } | SourceError::ForeignPosition(_)
+            )
     )
 }
 

@@ -20,6 +20,7 @@ use lienthong_log::{Batch, CheckpointBody, Log, Mark, Writer, WriterError};
 use lienthong_telemetry::{Published, Tally};
 use tokio_util::sync::CancellationToken;
 
+use crate::aside;
 use crate::encode::Encoder;
 use crate::envelope::Held;
 use crate::quarantine::Quarantined;
@@ -45,9 +46,8 @@ pub(crate) struct Pump<'a> {
     pub(crate) writer: &'a mut dyn Writer,
     pub(crate) log: &'a dyn Log,
     pub(crate) encoder: Encoder,
-    /// Ids of the rows that this process has set aside: what no checkpoint covered is read again after every loss of a dependency. Never
-    /// more than the limit.
-    pub(crate) set_aside: &'a mut HashSet<String>,
+    /// What this process has set aside: what no checkpoint covered is read again after every loss of a dependency.
+    pub(crate) set_aside: &'a mut SetAside,
     pub(crate) retention: &'a mut Retention,
     /// Position of the newest checkpoint.
     pub(crate) covered: Option<Position>,
@@ -59,6 +59,15 @@ pub(crate) struct Pump<'a> {
     pub(crate) told: Option<LoadProgress>,
     pub(crate) options: &'a CaptureOptions,
     pub(crate) status: &'a tokio::sync::watch::Sender<Status>,
+}
+
+/// Ids of what was put into quarantine.
+#[derive(Debug, Default)]
+pub(crate) struct SetAside {
+    /// Rows that broke their contract. Never more than the limit.
+    rows: HashSet<String>,
+    /// Changes of tables that are set aside. Never more than the source's bound of each table.
+    changes: HashSet<String>,
 }
 
 /// One poll's outcome, with what may be said of it before the next poll begins.
@@ -170,8 +179,11 @@ impl Pump<'_> {
         };
         let mut read = self.poll().await?;
         loop {
-            let stopping =
-                shutdown.is_cancelled() || (self.options.once && read.polled.caught_up && !read.loading);
+            // What is set aside up to the bound is to be in a checkpoint: it is read again, and put there again, otherwise.
+            let full = self.source.full();
+            let stopping = shutdown.is_cancelled()
+                || (self.options.once && read.polled.caught_up && !read.loading)
+                || full.is_some();
             let (append, next) = if stopping || read.polled.caught_up {
                 let append = append(self.writer, &read.batches, self.options.clock);
                 (self.retention.beside(self.source, self.status, append).await??, None)
@@ -190,7 +202,7 @@ impl Pump<'_> {
             // Behind the heartbeat: what a clean stop leaves behind the last checkpoint, retention would take away unseen.
             self.checkpoint(&mut progress, stopping).await?;
             if stopping {
-                return Ok(());
+                return full.map_or(Ok(()), |full| Err(full.into()));
             }
             self.retention.look(self.source, self.status).await?;
             if read.polled.caught_up {
@@ -348,13 +360,25 @@ impl Pump<'_> {
 
     /// Before the batch: a row that was set aside must be on record before a checkpoint can cover it.
     async fn publish_quarantined(&mut self) -> Result<(), CaptureError> {
+        for change in std::mem::take(&mut self.encoder.kept) {
+            if !self.set_aside.changes.contains(&change.id) {
+                aside::publish(self.log, self.participant, &change).await?;
+                self.set_aside.changes.insert(change.id);
+            }
+        }
+        let tables = self.source.aside();
+        self.status.send_if_modified(|status| {
+            let news = status.aside != tables;
+            status.aside = tables;
+            news
+        });
         for row in std::mem::take(&mut self.encoder.quarantined) {
-            if self.set_aside.contains(&row.id) {
+            if self.set_aside.rows.contains(&row.id) {
                 continue;
             }
             publish_quarantined(self.log, self.participant, &row).await?;
-            self.set_aside.insert(row.id);
-            let quarantined = self.set_aside.len() as u64;
+            self.set_aside.rows.insert(row.id);
+            let quarantined = self.set_aside.rows.len() as u64;
             self.report(|status| status.quarantined = quarantined);
             if quarantined >= self.options.quarantine_limit {
                 return Err(CaptureError::QuarantineFull {
@@ -432,7 +456,7 @@ async fn append(
     Ok((begin, clock()))
 }
 
-async fn publish_quarantined(
+pub(crate) async fn publish_quarantined(
     log: &dyn Log,
     participant: &str,
     row: &Quarantined,

@@ -6,21 +6,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt as _;
+use lienthong_contract::aside::AsideTable;
 use lienthong_contract::counted;
 use lienthong_contract::event::Lane;
 use lienthong_contract::load::LoadProgress;
 use lienthong_contract::participant::ParticipantId;
 use lienthong_contract::position::{Lineage, Position};
 use lienthong_contract::source::{Source, SourceError, TableCapture};
-use lienthong_log::{Log, LogError, Writer, WriterError};
+use lienthong_log::{Log, LogError, Mark, Writer, WriterError};
 use lienthong_telemetry::{ConnectorMeters, Traces};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::aside::{Mender, Retry};
 use crate::encode::{Encoder, EncoderParts};
 use crate::lineage;
 use crate::publication::Publication;
-use crate::pump::Pump;
+use crate::pump::{Pump, SetAside};
 use crate::quarantine::QuarantineKeys;
 use crate::recent::Recent;
 use crate::requests::{Offer, Requests};
@@ -91,6 +93,8 @@ pub struct Status {
     pub events: u64,
     /// Rows set aside since the start.
     pub quarantined: u64,
+    /// Tables whose changes are set aside.
+    pub aside: Vec<AsideTable>,
     /// Changes that the source keeps for the bus; `None` until it was asked.
     pub retained: Option<u64>,
     /// What the source's server keeps of its log; `None` until it was looked at, and where there is no such log.
@@ -115,6 +119,7 @@ impl Default for Status {
             state: State::Starting,
             events: 0,
             quarantined: 0,
+            aside: Vec::new(),
             retained: None,
             retained_log: None,
             last_event_time: None,
@@ -187,6 +192,19 @@ pub enum CaptureError {
         /// Of the last row.
         rule: &'static str,
     },
+    /// A row of a table that was set aside would be set aside again.
+    #[error(
+        "a row of {table} that was set aside breaks its contract: {column}, rule {rule}; nothing of what was set aside is published; fix: change \
+         the participant's file, or publish the other rows by --leave-broken"
+    )]
+    StillBroken {
+        /// Which table.
+        table: String,
+        /// Field of the contract, or column of the table.
+        column: String,
+        /// Broken rule.
+        rule: &'static str,
+    },
     /// This program has a defect: something panicked. No checkpoint covers what was in hand.
     #[error("a defect of this program ended it; fix: report it with the lines before")]
     Defect,
@@ -212,6 +230,7 @@ impl CaptureError {
             | Self::SameLineage { .. }
             | Self::When { .. }
             | Self::QuarantineFull { .. }
+            | Self::StillBroken { .. }
             | Self::Defect => false,
         }
     }
@@ -235,29 +254,82 @@ pub async fn run(
     status: watch::Sender<Status>,
     shutdown: CancellationToken,
 ) -> Result<(), CaptureError> {
-    let sessions = AssertUnwindSafe(sessions(connector, options, &status, shutdown)).catch_unwind();
+    guarded(connector, options, None, (&status, shutdown)).await
+}
+
+/// Publishes what was committed and can be, then what was set aside, then the rest, as [`run`] does with `once`.
+///
+/// # Errors
+/// As [`run`]; and when what was set aside still cannot be published as a whole: nothing of it is published then.
+pub async fn retry(
+    connector: Connector,
+    options: CaptureOptions,
+    retry: Retry,
+    status: watch::Sender<Status>,
+    shutdown: CancellationToken,
+) -> Result<(), CaptureError> {
+    let options = CaptureOptions { once: true, ..options };
+    guarded(connector, options, Some(retry), (&status, shutdown)).await
+}
+
+async fn guarded(
+    connector: Connector,
+    options: CaptureOptions,
+    retry: Option<Retry>,
+    (status, shutdown): (&watch::Sender<Status>, CancellationToken),
+) -> Result<(), CaptureError> {
+    let sessions = Box::pin(sessions(connector, (options, retry), status, shutdown));
+    let sessions = AssertUnwindSafe(sessions).catch_unwind();
     sessions.await.unwrap_or_else(|_| {
         status.send_modify(|status| status.state = State::Stopped);
         Err(CaptureError::Defect)
     })
 }
 
+/// Where a connector is with what was set aside.
+enum Mending {
+    /// It stays so, but for what has been decided before.
+    Nothing,
+    /// First everything else that waits is read: a change may have been taken back in the log already.
+    Before(Retry),
+    /// It is to be published.
+    Due(Retry),
+}
+
+impl Mending {
+    /// Whether it is what comes next, since everything else has been read in a session that ended so.
+    fn is_due_after(&mut self, ended: &Result<(), CaptureError>) -> bool {
+        let read = matches!(ended, Ok(()) | Err(CaptureError::Source(SourceError::Aside { .. })));
+        match std::mem::replace(self, Self::Nothing) {
+            Self::Before(retry) if read => {
+                *self = Self::Due(retry);
+                true
+            }
+            other => {
+                *self = other;
+                false
+            }
+        }
+    }
+}
+
 /// One writer after the other: source or log may be away in between.
 async fn sessions(
     mut connector: Connector,
-    options: CaptureOptions,
+    (options, retry): (CaptureOptions, Option<Retry>),
     status: &watch::Sender<Status>,
     shutdown: CancellationToken,
 ) -> Result<(), CaptureError> {
     let mut pause = FIRST_PAUSE;
     let mut away_since = None;
-    let (mut set_aside, mut retention) = (HashSet::new(), Retention::default());
+    let (mut set_aside, mut retention) = (SetAside::default(), Retention::default());
+    let mut mending = retry.map_or(Mending::Nothing, Mending::Before);
     loop {
         let before = status.borrow().events;
         let begun = tokio::time::Instant::now();
         let ended = tokio::select! {
             biased;
-            ended = session(&mut connector, (&mut set_aside, &mut retention), &options, status, &shutdown) => ended,
+            ended = session(&mut connector, (&mut set_aside, &mut retention, &mending), &options, status, &shutdown) => ended,
             () = overdue(&shutdown) => {
                 tracing::warn!(participant = %connector.participant, "a dependency is silent; what was under way is dropped");
                 Ok(())
@@ -268,6 +340,9 @@ async fn sessions(
             Err(CaptureError::Source(error)) => Err(act(connector.source.as_mut(), error).await.into()),
             ended => ended,
         };
+        if mending.is_due_after(&ended) && !shutdown.is_cancelled() {
+            continue;
+        }
         let error = match ended {
             Err(error) if error.is_transient() => error,
             ended => {
@@ -316,18 +391,22 @@ struct Opened {
     /// Of the newest checkpoint.
     covered: Option<Position>,
     requests: Option<Requests>,
+    /// How far the log reached with that.
+    mark: Mark,
+    /// For an encoder of which nothing is published.
+    trial: EncoderParts,
 }
 
 /// One writer's life.
 async fn session(
     connector: &mut Connector,
-    (set_aside, retention): (&mut HashSet<String>, &mut Retention),
+    (set_aside, retention, mending): (&mut SetAside, &mut Retention, &Mending),
     options: &CaptureOptions,
     status: &watch::Sender<Status>,
     shutdown: &CancellationToken,
 ) -> Result<(), CaptureError> {
     // Nothing is under way before the first batch: the start may be dropped at once.
-    let Opened { mut writer, encoder, lineage, lineage_epoch, covered, requests } = tokio::select! {
+    let Opened { mut writer, mut encoder, lineage, lineage_epoch, covered, requests, mark, trial } = tokio::select! {
         opened = open(connector, options, (retention, status)) => {
             opened.map_err(|error| lineage::naming(error, &connector.participant))?
         }
@@ -335,6 +414,21 @@ async fn session(
     };
     let participant = connector.participant.clone();
     status.send_modify(|status| status.state = State::CatchingUp);
+    let mut mender = Mender {
+        participant: participant.as_str(),
+        source: connector.source.as_mut(),
+        writer: writer.as_mut(),
+        log: connector.log.as_ref(),
+        keys: &connector.keys,
+        lineage: &lineage,
+        lineage_epoch,
+        clock: options.clock,
+        status,
+    };
+    if let Mending::Due(retry) = mending {
+        mender.decide(retry, (new_encoder(trial)?, &mark)).await?;
+    }
+    mender.complete(&mut encoder).await?;
     let pump = Pump {
         participant: connector.participant.as_str(),
         source: connector.source.as_mut(),
@@ -381,7 +475,7 @@ async fn open(
         None => None,
     };
     let lineage_epoch = checkpoint.as_ref().map_or(1, |checkpoint| checkpoint.lineage_epoch);
-    let encoder = Encoder::new(EncoderParts {
+    let parts = EncoderParts {
         urn: connector.participant.urn(),
         tables: Arc::clone(&connector.tables),
         publications: Arc::clone(&connector.publications),
@@ -391,14 +485,20 @@ async fn open(
         lineage_epoch,
         writer_epoch: recovered.epoch,
         counter: checkpoint.map_or(0, |checkpoint| checkpoint.counter),
-        collected: recovered.collected,
+        collected: HashSet::new(),
         traces: options.traces.clone(),
-    })
-    .map_err(|topic| LogError::Topic {
+    };
+    let trial = parts.clone();
+    let encoder = new_encoder(EncoderParts { collected: recovered.collected, ..parts })?;
+    let mark = recovered.mark;
+    Ok(Opened { writer, encoder, lineage, lineage_epoch, covered, requests, mark, trial })
+}
+
+fn new_encoder(parts: EncoderParts) -> Result<Encoder, LogError> {
+    Encoder::new(parts).map_err(|topic| LogError::Topic {
         problem: format!("topic {topic} does not exist"),
         fix: "lienthong topics create".to_owned(),
-    })?;
-    Ok(Opened { writer, encoder, lineage, lineage_epoch, covered, requests })
+    })
 }
 
 fn offer(connector: &Connector) -> Offer {

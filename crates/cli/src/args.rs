@@ -150,6 +150,12 @@ pub(crate) enum Command {
                       lienthong snapshot mps.residence"
     )]
     Snapshot(Snapshot),
+    /// What publishers have set aside.
+    #[command(after_help = "Example:\n  lienthong quarantine retry mps.residence")]
+    Quarantine {
+        #[command(subcommand)]
+        action: Quarantine,
+    },
     /// Topics as contracts say.
     #[command(after_help = "Example:\n  lienthong topics create")]
     Topics {
@@ -286,6 +292,55 @@ pub(crate) struct Snapshot {
     /// Ask, and do not wait for the rows.
     #[arg(long, requires = "event")]
     pub(crate) no_wait: bool,
+}
+
+/// `quarantine`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Quarantine {
+    /// Publish in order what was set aside of tables whose columns have changed, after that has been mended.
+    ///
+    /// A table whose captured columns go, or get other names or types that are not read, is set aside from there on: its changes wait, sealed, in
+    /// the participant's quarantine. First change the participant's file to the columns that the table has now, or take the change of the
+    /// table back, and stop the connector. The command then publishes all that waits, with the ids and sequences that it would have had,
+    /// and what was committed since; the connector goes on from there. Where one row still breaks its contract, nothing of what was
+    /// set aside is published, and the message names column and rule.
+    #[command(after_help = "Examples:\n  lienthong quarantine retry mps.residence\n  \
+                      lienthong quarantine retry mps.residence --rename public.residence.duong=street\n  \
+                      lienthong quarantine retry mps.residence --absent public.residence.street")]
+    Retry(QuarantineRetry),
+}
+
+/// `quarantine retry`.
+#[derive(Debug, Args)]
+pub(crate) struct QuarantineRetry {
+    /// Participant id, such as moj.civil-status.
+    pub(crate) participant: String,
+    /// What was set aside of TABLE has the column NEW of the participant's file under the name OLD.
+    #[arg(long, value_name = "TABLE.OLD=NEW", value_parser = renamed)]
+    pub(crate) rename: Vec<(String, String, String)>,
+    /// What was set aside of TABLE may lack COLUMN of the participant's file: null then.
+    #[arg(long, value_name = "TABLE.COLUMN", value_parser = column)]
+    pub(crate) absent: Vec<(String, String)>,
+    /// Rows that break their contract stay in quarantine, each by itself as any such row; publish all others.
+    #[arg(long)]
+    pub(crate) leave_broken: bool,
+}
+
+fn column(text: &str) -> Result<(String, String), String> {
+    match text.rsplit_once('.') {
+        Some((table, column)) if !table.is_empty() && !column.is_empty() => {
+            Ok((table.to_owned(), column.to_owned()))
+        }
+        _ => Err("write TABLE.COLUMN".to_owned()),
+    }
+}
+
+fn renamed(text: &str) -> Result<(String, String, String), String> {
+    let parts = text.split_once('=').map(|(old, new)| (column(old), new));
+    match parts {
+        Some((Ok((table, old)), new)) if !new.is_empty() => Ok((table, old, new.to_owned())),
+        _ => Err("write TABLE.OLD=NEW".to_owned()),
+    }
 }
 
 /// `topics`.

@@ -147,6 +147,7 @@ impl From<SourceError> for Failure {
             SourceError::NotPrepared { .. }
             | SourceError::Unpublished { .. }
             | SourceError::Gap { .. }
+            | SourceError::Aside { .. }
             | SourceError::LogFull(_)
             | SourceError::ForeignPosition(_) => Code::Halted,
         };
@@ -185,7 +186,8 @@ impl From<CaptureError> for Failure {
             CaptureError::Lineage { .. }
             | CaptureError::SameLineage { .. }
             | CaptureError::When { .. }
-            | CaptureError::QuarantineFull { .. } => Self::new(Code::Halted, error.to_string()),
+            | CaptureError::QuarantineFull { .. }
+            | CaptureError::StillBroken { .. } => Self::new(Code::Halted, error.to_string()),
             CaptureError::Defect => Self::new(Code::Unexpected, error.to_string()),
         }
     }

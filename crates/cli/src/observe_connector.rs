@@ -59,6 +59,9 @@ fn read(readings: &mut Readings, participant: &Name, status: &Status) {
     let mut give = |metric, value| readings.give(metric, vec![label()], value);
     give(&names::CONNECTOR_EVENTS, Some(status.events as f64));
     give(&names::CONNECTOR_QUARANTINED, Some(status.quarantined as f64));
+    give(&names::CONNECTOR_SET_ASIDE, Some(status.aside.iter().map(|table| table.rows).sum::<u64>() as f64));
+    give(&names::CONNECTOR_SET_ASIDE_TABLES, Some(status.aside.len() as f64));
+    give(&names::CONNECTOR_SET_ASIDE_SINCE, status.aside.iter().map(|table| table.since).min().map(seconds));
     give(&names::CONNECTOR_RETAINED, status.retained.map(|count| count as f64));
     let log = status.retained_log;
     give(&names::CONNECTOR_RETAINED_LOG, log.map(|log| log.bytes as f64));

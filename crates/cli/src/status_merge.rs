@@ -72,6 +72,7 @@ pub(crate) mod tests {
             last_event_time: Some(at),
             fresh_through: None,
             quarantined: 0,
+            set_aside: Vec::new(),
             retained: None,
             retained_log: None,
             retained_log_growth: None,

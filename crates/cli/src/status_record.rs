@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use lienthong_capture::LoadProgress;
+use lienthong_capture::{AsideTable, LoadProgress};
 use lienthong_log::{Log, LogError};
 use serde::{Deserialize, Serialize};
 
@@ -36,6 +36,9 @@ pub(crate) struct StatusRecord {
     pub(crate) fresh_through: Option<i64>,
     /// Rows set aside.
     pub(crate) quarantined: u64,
+    /// Tables whose changes are set aside until somebody has mended the mapping.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) set_aside: Vec<AsideRecord>,
     /// Changes that a source keeps for the bus; null where it is not known.
     #[serde(default)]
     pub(crate) retained: Option<u64>,
@@ -62,6 +65,28 @@ pub(crate) struct StatusRecord {
     pub(crate) instance: String,
     /// When this was written, microseconds.
     pub(crate) at: i64,
+}
+
+/// A table whose changes are set aside.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct AsideRecord {
+    /// The table.
+    pub(crate) table: String,
+    /// Changes set aside.
+    pub(crate) changes: u64,
+    /// When the first was committed, microseconds.
+    pub(crate) since: i64,
+    /// Why.
+    pub(crate) problem: String,
+    /// What mends it.
+    pub(crate) fix: String,
+}
+
+impl From<&AsideTable> for AsideRecord {
+    fn from(table: &AsideTable) -> Self {
+        let AsideTable { table, rows, since, problem, fix, .. } = table.clone();
+        Self { table, changes: rows, since, problem, fix }
+    }
 }
 
 /// How far a request for rows has come.

@@ -4,6 +4,7 @@
 //! **Invariant:** no I/O, no clock, no async runtime; time comes in as an argument. [`provoke`] alone looks outside, and only in
 //! builds for development.
 
+pub mod aside;
 pub mod event;
 pub mod keys;
 pub mod ledger;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use lienthong_schemas::Cell;
 
+use crate::aside::{AsideTable, Mending, SetAside};
 use crate::load::{LoadProgress, LoadRequest};
 use crate::position::{Lineage, Position};
 use crate::predicate::PredicateType;
@@ -98,6 +99,10 @@ pub trait RowVisitor: Send {
 
     /// A row of the transaction under way that was given out before the source was sought to where it is: it only counts.
     fn passed(&mut self, _row: &RowChange<'_>) {}
+
+    /// A change that cannot be given as a row, because its table is set aside. What is kept of it must be safe before a position that
+    /// covers it is.
+    fn aside(&mut self, _change: &SetAside<'_>) {}
 
     /// Every row of the transaction under way has been given. Called by sources that give a [`Place`].
     fn transaction_end(&mut self) {}
@@ -204,6 +209,38 @@ pub trait Source: Send {
         None
     }
 
+    /// Tables that are set aside with what has been given out so far; after `seek`.
+    fn aside(&self) -> Vec<AsideTable> {
+        Vec::new()
+    }
+
+    /// Why nothing more can be given out: as many changes of a table are set aside as may be. The next poll ends with it.
+    fn full(&self) -> Option<SourceError> {
+        None
+    }
+
+    /// Decides how changes of the tables that are set aside are read again; between `seek` and the first poll. Gives the position with
+    /// the decision, which must be in a checkpoint before the first of them is published; `None` where nothing is set aside.
+    fn decide(&mut self, _mending: &Mending) -> Result<Option<Position>, SourceError> {
+        Ok(None)
+    }
+
+    /// Gives a change that was set aside as the row that it is by the mapping of today and what was decided. `content` is that of
+    /// [`SetAside`]; between `seek` and the first poll.
+    async fn again(
+        &mut self,
+        table: &str,
+        _content: &[u8],
+        _visitor: &mut dyn RowVisitor,
+    ) -> Result<(), SourceError> {
+        Err(SourceError::ForeignPosition(format!("{table} is not set aside")))
+    }
+
+    /// All changes of the table that were set aside have been published: from here on they come again.
+    fn mended(&mut self, _table: &str) -> Result<(), SourceError> {
+        Ok(())
+    }
+
     /// Returns when something new may be there, at the latest after `at_most`. May return early.
     async fn wait(&mut self, at_most: Duration) -> Result<(), SourceError>;
 
@@ -296,6 +333,14 @@ pub enum SourceError {
         /// From where to where, in which tables.
         gap: String,
         /// The repair.
+        fix: String,
+    },
+    /// Changes of a table cannot be read as the participant's file says, and cannot be set aside either, or not be read again.
+    #[error("{problem}; fix: {fix}")]
+    Aside {
+        /// Which table, and why.
+        problem: String,
+        /// What mends it.
         fix: String,
     },
     /// The server keeps as much of its log for the source as the participant's file allows.

@@ -40,6 +40,9 @@ pub struct Recovered {
     pub checkpoint: Option<CheckpointBody>,
     /// `ce_id`s accepted after that checkpoint: already in the log, to be skipped when the source gives them again.
     pub collected: HashSet<Box<str>>,
+    /// How far the log reached with that checkpoint's position: a checkpoint with a position that covers the same may be made with it
+    /// although `collected` is not empty, and its successor collects the same again.
+    pub mark: Mark,
     /// Partitions per topic of this writer, fixed while it lives; a key's partition is [`crate::murmur2::partition`].
     pub partitions: BTreeMap<Arc<str>, i32>,
 }

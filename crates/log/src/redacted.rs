@@ -71,6 +71,7 @@ mod tests {
             epoch: 1,
             checkpoint: Some(checkpoint),
             collected: HashSet::new(),
+            mark: crate::Mark::default(),
             partitions: BTreeMap::new(),
         };
         let shown = format!("{batch:?} {:?} {recovered:?}", Delivered::Records(read));

@@ -76,6 +76,12 @@ metrics! {
         "Size of appended batches.";
     CONNECTOR_QUARANTINED: Counter "lienthong_connector_quarantined_rows_total" in "rows" by ["participant"],
         "Rows that broke their contract and were set aside, sealed.";
+    CONNECTOR_SET_ASIDE: Gauge "lienthong_connector_set_aside_changes" in "changes" by ["participant"],
+        "Changes of tables that are set aside since their columns have changed: they wait, sealed, for `lienthong quarantine retry PARTICIPANT`.";
+    CONNECTOR_SET_ASIDE_TABLES: Gauge "lienthong_connector_set_aside_tables" in "tables" by ["participant"],
+        "Tables that are set aside.";
+    CONNECTOR_SET_ASIDE_SINCE: Gauge "lienthong_connector_set_aside_since_timestamp_seconds" in "seconds since 1970" by ["participant"],
+        "Commit time of the oldest change that is set aside; NaN where none is.";
     CONNECTOR_RETAINED: Gauge "lienthong_connector_retained_changes" in "changes" by ["participant"],
         "Changes that the source keeps for the bus, as it said after the last checkpoint.";
     CONNECTOR_RETAINED_LOG: Gauge "lienthong_connector_retained_log_bytes" in "bytes" by ["participant"],

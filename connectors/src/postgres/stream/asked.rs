@@ -10,6 +10,7 @@ use super::super::error::source_error;
 use super::super::session::{PATIENCE, within};
 use super::load::{Chunk, Loaded};
 use super::session::Session;
+use super::session::aside::waits;
 use crate::asked::Passed;
 
 impl Session {
@@ -58,6 +59,10 @@ impl Session {
         let Some(of) = self.tables.all.get(request.table) else {
             return Ok(Err("its table is not captured".to_owned()));
         };
+        let name = &of.captured.name;
+        if self.position.as_ref().is_some_and(|position| position.aside_of(name).is_some()) {
+            return Ok(Err(waits(name)));
+        }
         let run = self.secret.derive("asked").hash(&[request.id.as_bytes()]).hex()[..12].to_owned();
         let beginning = Load::begin(&mut self.conn, &of.captured, request, format!("q{run}"));
         self.asking = true;

@@ -1,5 +1,7 @@
 //! Whether what `prepare` makes is there, and whether server, role and tables allow capture from the log at all.
 
+use std::collections::HashMap;
+
 use lienthong_contract::source::{Finding, SourceError, TableCapture};
 use sqlx::Row as _;
 use sqlx::postgres::PgConnection;
@@ -10,7 +12,7 @@ use super::super::outbox_check::{Rights, elsewhere, obstacles, rights};
 use super::super::wal::types::{DESCRIBE, Described, Type, Types};
 use super::partitions;
 use super::position::Member;
-use super::published;
+use super::published::{self, Published};
 use super::setup::LogNames;
 use crate::identifier::{TableName, quote, quote_list};
 
@@ -28,12 +30,26 @@ pub(super) struct Checked {
     pub(super) binary: bool,
     /// What keeps a table from being captured whatever `prepare` does, with what mends it.
     pub(super) obstacles: Vec<(String, String)>,
+    /// What keeps a table from being captured since its columns are others than those in the participant's file. Where it was
+    /// captured before, its log tells from where on.
+    pub(super) unfit: Vec<Unfit>,
     /// What `prepare` has to make.
     pub(super) missing: Vec<String>,
     /// The one that is named, if it is there.
     pub(super) slot: Option<Slot>,
     /// Whether the server could make another.
     free_slot: bool,
+}
+
+/// A captured table whose columns are others than those in the participant's file.
+#[derive(Clone, Debug)]
+pub(super) struct Unfit {
+    /// Which of the captures.
+    pub(super) table: usize,
+    /// What is wrong.
+    pub(super) problem: String,
+    /// What mends it.
+    pub(super) fix: String,
 }
 
 /// The slot as the server has it.
@@ -49,12 +65,21 @@ pub(super) struct Slot {
 impl Checked {
     /// The error that names what `prepare` cannot mend.
     pub(super) fn no_obstacle(&self) -> Result<(), SourceError> {
-        if self.obstacles.is_empty() {
+        let unfit = self.unfit.iter().map(|unfit| (unfit.problem.clone(), unfit.fix.clone()));
+        told(self.obstacles.iter().cloned().chain(unfit))
+    }
+
+    /// The error that names what keeps a connector from starting, whatever its log holds.
+    pub(super) fn starts(&self, source: &str) -> Result<(), SourceError> {
+        told(self.obstacles.iter().cloned())?;
+        self.lacks_nothing(source)
+    }
+
+    fn lacks_nothing(&self, source: &str) -> Result<(), SourceError> {
+        if self.missing.is_empty() {
             return Ok(());
         }
-        let (problems, mut fixes): (Vec<String>, Vec<String>) = self.obstacles.iter().cloned().unzip();
-        fixes.dedup();
-        Err(SourceError::NotPrepared { problem: problems.join("; "), fix: fixes.join("; ") })
+        Err(SourceError::NotPrepared { problem: self.missing.join("; "), fix: prepare(source) })
     }
 
     /// Everything that a connector would refuse, each by itself.
@@ -63,6 +88,18 @@ impl Checked {
         let obstacles = self.obstacles.iter().cloned();
         let mut found: Vec<Finding> =
             obstacles.map(|(problem, fix)| Finding { problem, fix, halts }).collect();
+        // A table that was captured before is set aside, and the connector goes on.
+        let waits = self.slot.is_some() && self.missing.is_empty();
+        found.extend(self.unfit.iter().map(|Unfit { problem, fix, .. }| match waits {
+            true => Finding {
+                problem: format!(
+                    "{problem}: its changes are set aside as soon as the log has one without it"
+                ),
+                fix: super::session::aside::fix(source),
+                halts: false,
+            },
+            false => Finding { problem: problem.clone(), fix: fix.clone(), halts },
+        }));
         let fix = prepare(source);
         found.extend(self.missing.iter().map(|problem| Finding {
             problem: problem.clone(),
@@ -100,11 +137,18 @@ impl Checked {
     /// The error that names everything that is not as it should be.
     pub(super) fn complete(&self, source: &str) -> Result<(), SourceError> {
         self.no_obstacle()?;
-        if self.missing.is_empty() {
-            return Ok(());
-        }
-        Err(SourceError::NotPrepared { problem: self.missing.join("; "), fix: prepare(source) })
+        self.lacks_nothing(source)
     }
+}
+
+/// The error that names all of these, each with what mends it.
+fn told(all: impl Iterator<Item = (String, String)>) -> Result<(), SourceError> {
+    let (problems, mut fixes): (Vec<String>, Vec<String>) = all.unzip();
+    if problems.is_empty() {
+        return Ok(());
+    }
+    fixes.dedup();
+    Err(SourceError::NotPrepared { problem: problems.join("; "), fix: fixes.join("; ") })
 }
 
 fn prepare(source: &str) -> String {
@@ -126,6 +170,7 @@ pub(super) async fn check(
         types: Vec::new(),
         binary: true,
         obstacles: Vec::new(),
+        unfit: Vec::new(),
         missing: Vec::new(),
         slot: None,
         free_slot: true,
@@ -133,50 +178,65 @@ pub(super) async fn check(
     let role = server(conn, &mut checked).await.map_err(error)?;
     slot(conn, names, &mut checked).await.map_err(error)?;
     let published = published::read(conn, names, &mut checked).await.map_err(error)?;
-    for capture in captures {
-        let name = TableName::parse(&capture.table);
-        let Some(table) = catalogue::table(conn, &name).await.map_err(error)? else {
-            let fix = "correct the table's name in the participant's file".to_owned();
-            checked.obstacles.push((format!("table {} does not exist", name.plain()), fix));
-            continue;
-        };
-        let fix = "change the participant's tables and keys, or the tables themselves".to_owned();
-        if !partitions::is_root(&table) {
-            checked.obstacles.extend(elsewhere(&table).map(|problem| (problem, fix.clone())));
-        }
-        checked
-            .obstacles
-            .extend(obstacles(&table, capture).into_iter().map(|problem| (problem, fix.clone())));
-        let rights = rights(conn, &table, capture).await.map_err(error)?;
-        checked.obstacles.extend(grants(&role, &name, &rights));
-        if !rights.all_rows {
-            // Whether a policy lets every row through cannot be told from its text.
-            let problem = format!(
-                "row-level security applies to the role {role} on {}: rows would be missing without a word",
-                name.plain()
-            );
-            checked
-                .obstacles
-                .push((problem, format!("an administrator runs: alter role {} bypassrls", quote(&role))));
-        }
-        columns(conn, &table, capture, &mut checked).await.map_err(error)?;
-        partitions::check(conn, (&table, capture), &names.publication, &mut checked.obstacles)
-            .await
-            .map_err(error)?;
-        match published.get(&name.plain()) {
-            Some(member) => {
-                checked.obstacles.extend(member.lacks(&names.publication, &name, capture));
-                checked.members.push(Member { table: name.plain(), oid: member.oid });
-            }
-            None => checked.missing.push(format!(
-                "publication {} does not have {}",
-                names.publication,
-                name.plain()
-            )),
-        }
-        checked.tables.push(table);
+    for capture in captures.iter().enumerate() {
+        one(conn, (names, &role, &published), capture, &mut checked).await.map_err(error)?;
     }
     Ok(checked)
+}
+
+/// Checks one captured table.
+async fn one(
+    conn: &mut PgConnection,
+    (names, role, published): (&LogNames, &str, &HashMap<String, Published>),
+    (index, capture): (usize, &TableCapture),
+    checked: &mut Checked,
+) -> Result<(), sqlx::Error> {
+    let name = TableName::parse(&capture.table);
+    let Some(table) = catalogue::table(conn, &name).await? else {
+        let fix = "correct the table's name in the participant's file".to_owned();
+        checked.obstacles.push((format!("table {} does not exist", name.plain()), fix));
+        return Ok(());
+    };
+    let fix = "change the participant's tables and keys, or the tables themselves".to_owned();
+    if !partitions::is_root(&table) {
+        checked.obstacles.extend(elsewhere(&table).map(|problem| (problem, fix.clone())));
+    }
+    let rights = rights(conn, &table, capture).await?;
+    checked.obstacles.extend(grants(role, &name, &rights));
+    if !rights.all_rows {
+        // Whether a policy lets every row through cannot be told from its text.
+        let problem = format!(
+            "row-level security applies to the role {role} on {}: rows would be missing without a word",
+            name.plain()
+        );
+        checked
+            .obstacles
+            .push((problem, format!("an administrator runs: alter role {} bypassrls", quote(role))));
+    }
+    let lacking = capture.columns.iter().any(|column| table.column(column).is_none());
+    let mut found: Vec<(String, String)> =
+        obstacles(&table, capture).into_iter().map(|problem| (problem, fix.clone())).collect();
+    let unread = columns(conn, &table, capture, checked).await?;
+    let unfit = lacking || !unread.is_empty();
+    found.extend(unread);
+    partitions::check(conn, (&table, capture), &names.publication, &mut found).await?;
+    match published.get(&name.plain()) {
+        Some(member) => {
+            found.extend(member.lacks(&names.publication, &name, capture));
+            checked.members.push(Member { table: name.plain(), oid: member.oid });
+        }
+        None => {
+            checked.missing.push(format!("publication {} does not have {}", names.publication, name.plain()))
+        }
+    }
+    if unfit {
+        let told = found.into_iter();
+        checked.unfit.extend(told.map(|(problem, fix)| Unfit { table: index, problem, fix }));
+    } else {
+        checked.obstacles.extend(found);
+    }
+    checked.tables.push(table);
+    Ok(())
 }
 
 /// Each missing right with the statement that gives it.
@@ -259,13 +319,14 @@ async fn slot(conn: &mut PgConnection, names: &LogNames, checked: &mut Checked) 
     Ok(())
 }
 
-/// Captured columns must be in the log, with a type that is read from it as the outbox records it.
+/// Captured columns must be in the log, with a type that is read from it as the outbox records it. Gives what is wrong, with what mends it.
 async fn columns(
     conn: &mut PgConnection,
     table: &Table,
     capture: &TableCapture,
     checked: &mut Checked,
-) -> Result<(), sqlx::Error> {
+) -> Result<Vec<(String, String)>, sqlx::Error> {
+    let mut found = Vec::new();
     let sql = "select attname::text as name, atttypid::bigint as type, attgenerated <> '' as computed \
          from pg_catalog.pg_attribute where attrelid = $1::bigint::oid and attnum > 0 and not attisdropped \
          and attname = any ($2)";
@@ -279,18 +340,18 @@ async fn columns(
         let name = table.name.plain();
         if row.try_get("computed")? {
             let problem = format!("column {column} of {name} is computed and not in the log");
-            checked.obstacles.push((problem, fix.clone()));
+            found.push((problem, fix.clone()));
         }
         let known = u32::try_from(oid).ok().and_then(|oid| types.get(oid));
         checked.binary &= known.as_ref().is_some_and(Type::binary_fits);
         if known.and_then(|of| of.reading()).is_none() {
             let problem = format!("column {column} of {name} has a type that is not read from the log");
-            checked.obstacles.push((problem, fix.clone()));
+            found.push((problem, fix.clone()));
         }
     }
     checked.types.extend(described);
     checked.binary &= sendable(conn, table.oid).await?;
-    Ok(())
+    Ok(found)
 }
 
 /// Whether the server can send a table in binary form, with the columns that are not captured. It sends a type without such a form as

@@ -5,6 +5,7 @@ mod asked;
 mod change;
 mod check;
 mod connection;
+mod kept;
 mod load;
 mod partitions;
 mod position;
@@ -25,6 +26,11 @@ mod tests;
 
 pub(crate) use admin::LogSourceAdmin;
 pub(crate) use source::LogSource;
+
+/// Whether bytes are a change that was set aside.
+pub(crate) fn is_set_aside(bytes: &[u8]) -> bool {
+    kept::read(bytes).is_some()
+}
 
 /// Whether a text is a position of this kind in `log`.
 pub(super) fn is_position(position: &lienthong_contract::position::Position, log: &str) -> bool {

@@ -1,8 +1,10 @@
 //! The position of a source that reads the log: a set of changes, as text.
 //!
 //! The set is: every transaction whose commit stands before `end`, the first `given` row messages of the one in `split`, the first-load
-//! rows of the tables in `loaded` and, in the table of `snap`, up to the key `after`.
+//! rows of the tables in `loaded` and, in the tables of `snap` and `paused`, up to the key `after`. Of the tables in `aside` the changes are
+//! in it that have been set aside.
 
+use lienthong_contract::aside::Mending;
 use lienthong_contract::position::Position;
 use lienthong_contract::source::SourceError;
 use serde::{Deserialize, Serialize};
@@ -58,6 +60,33 @@ impl std::fmt::Debug for FirstLoad {
     }
 }
 
+/// A table whose changes are set aside.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Aside {
+    /// The table.
+    pub(super) table: String,
+    /// From this commit on.
+    pub(super) commit: u64,
+    /// And of that from this row message on.
+    pub(super) index: u32,
+    /// The newest of them: its commit and its row message.
+    pub(super) last: Option<(u64, u32)>,
+    /// Changes set aside.
+    pub(super) rows: u64,
+    /// Their length.
+    pub(super) bytes: u64,
+    /// When the first was committed, microseconds since 1970 UTC.
+    pub(super) since: i64,
+    /// Why, in a word.
+    pub(super) rule: String,
+    /// Why.
+    pub(super) problem: String,
+    /// It has been decided how they are read again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) mending: Option<Mending>,
+}
+
 /// A position in the log of a PostgreSQL server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -73,6 +102,12 @@ pub(super) struct LogPosition {
     pub(super) loaded: Vec<Member>,
     /// The first load under way.
     pub(super) snap: Option<FirstLoad>,
+    /// Tables whose changes are set aside.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) aside: Vec<Aside>,
+    /// First loads that wait until their table is not set aside any more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) paused: Vec<FirstLoad>,
     /// Rows that somebody has asked for.
     #[serde(default, skip_serializing_if = "Asked::is_new")]
     pub(super) asked: Asked,
@@ -101,6 +136,8 @@ impl LogPosition {
             split: None,
             loaded: Vec::new(),
             snap: None,
+            aside: Vec::new(),
+            paused: Vec::new(),
             asked: Asked::default(),
             last: Some(Last { commit: end, xid: 0, time: 0 }),
             publication: None,
@@ -140,7 +177,7 @@ impl LogPosition {
 
     /// A table of the position that is not the member that it was.
     pub(super) fn replaced(&self, members: &[Member]) -> Option<&str> {
-        let known = self.loaded.iter().chain(self.snap.iter().map(|snap| &snap.table));
+        let known = self.loaded.iter().chain(self.snap.iter().chain(&self.paused).map(|snap| &snap.table));
         let other = |known: &&Member| {
             members.iter().any(|member| member.table == known.table && member.oid != known.oid)
         };
@@ -151,6 +188,7 @@ impl LogPosition {
     /// after a time without, is loaded. `run` names the run where a new one begins.
     pub(super) fn plan_first_load(&mut self, members: &[Member], run: &str) {
         self.loaded.retain(|table| members.contains(table));
+        self.paused.retain(|load| members.contains(&load.table));
         if self.snap.as_ref().is_some_and(|snap| !members.contains(&snap.table)) {
             self.snap = None;
         }
@@ -168,8 +206,37 @@ impl LogPosition {
     }
 
     fn next_table(&mut self, members: &[Member], run: &str) {
-        let next = members.iter().find(|table| !self.loaded.contains(table));
-        self.snap = next.map(|table| FirstLoad { run: run.to_owned(), table: table.clone(), after: None });
+        let due = |table: &&Member| !self.loaded.contains(table) && self.aside_of(&table.table).is_none();
+        let Some(table) = members.iter().find(due) else { return };
+        let begun = self.paused.iter().position(|load| load.table == *table);
+        self.snap = Some(match begun {
+            Some(at) => self.paused.remove(at),
+            None => FirstLoad { run: run.to_owned(), table: table.clone(), after: None },
+        });
+    }
+
+    /// What is known of a table that is set aside.
+    pub(super) fn aside_of(&self, table: &str) -> Option<&Aside> {
+        self.aside.iter().find(|aside| aside.table == table)
+    }
+
+    /// Sets a table aside. Its first load waits, and that of the next table begins.
+    pub(super) fn set_aside(&mut self, aside: Aside, members: &[Member]) {
+        let waits = self.snap.take_if(|snap| snap.table.table == aside.table);
+        self.aside.push(aside);
+        if let Some(snap) = waits {
+            let run = snap.run.clone();
+            self.paused.push(snap);
+            self.next_table(members, &run);
+        }
+    }
+
+    /// What was set aside of the table has been given out. Its first load goes on; `run` names the run where a new one begins.
+    pub(super) fn mended(&mut self, table: &str, members: &[Member], run: &str) {
+        self.aside.retain(|aside| aside.table != table);
+        if self.snap.is_none() {
+            self.next_table(members, run);
+        }
     }
 }
 
@@ -217,6 +284,42 @@ mod tests {
             (Some(("r2", "c")), &members(&[("a", 1)])),
             "b is loaded anew when it comes back"
         );
+    }
+
+    #[test]
+    fn the_first_load_of_a_table_that_is_set_aside_waits_and_goes_on_where_it_was() {
+        let both = members(&[("a", 1), ("b", 2)]);
+        let aside = |table: &str| Aside {
+            table: table.to_owned(),
+            commit: 7,
+            index: 1,
+            last: None,
+            rows: 0,
+            bytes: 0,
+            since: 0,
+            rule: "column-missing".to_owned(),
+            problem: String::new(),
+            mending: None,
+        };
+        let mut position = LogPosition::start("l", 0);
+        position.plan_first_load(&both, "r1");
+        position.snap.as_mut().unwrap().after = Some(vec!["5".to_owned()]);
+        let begun = position.snap.clone();
+        position.set_aside(aside("a"), &both);
+        let table = |position: &LogPosition| position.snap.as_ref().map(|snap| snap.table.table.clone());
+        assert_eq!(table(&position).as_deref(), Some("b"));
+        position.set_aside(aside("b"), &both);
+        assert_eq!(table(&position), None);
+        position = LogPosition::parse(&position.to_position().unwrap(), "l").unwrap();
+        position.plan_first_load(&both, "r2");
+        assert_eq!(table(&position), None, "nor after a start");
+        position.mended("a", &both, "r3");
+        assert_eq!(position.snap, begun);
+        position.mended("b", &both, "r3");
+        position.table_loaded(&both);
+        assert_eq!(position.snap.as_ref().map(|snap| snap.run.as_str()), Some("r1"), "as it was planned");
+        position.table_loaded(&both);
+        assert_eq!((position.snap, position.loaded), (None, both));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! An open source: what a poll gives out of the stream and of the first load.
 
+pub(super) mod aside;
 mod rows;
 
 use std::time::Duration;
@@ -15,7 +16,7 @@ use sqlx::{Connection as _, Row as _};
 use tokio::time::Instant;
 
 use super::super::asked::{Load, refusal};
-use super::super::error::source_error;
+use super::super::error::{lacks_column, source_error};
 use super::super::session::{PATIENCE, within};
 use super::super::wal::message::{EPOCH_MICROS, Message};
 use super::connection::{Form, Stream, moves, told};
@@ -66,6 +67,8 @@ pub(super) struct Session {
     pub(super) asking: bool,
     /// Transactions that have been given out and that a snapshot to come may not see yet.
     pub(super) delivered: Vec<u32>,
+    /// Tables that the database does not have any more as they are captured.
+    pub(super) unfit: Vec<usize>,
     /// A chunk was read too soon; not again before then.
     not_before: Option<Instant>,
     beaten: Option<Instant>,
@@ -124,6 +127,7 @@ impl Session {
             told: None,
             asking: false,
             delivered: Vec::new(),
+            unfit: Vec::new(),
             not_before: None,
             beaten: None,
             given: Vec::new(),
@@ -135,7 +139,7 @@ impl Session {
 
     /// What conditions see of a table's cells.
     pub(super) fn column_types(&self, table: usize) -> Vec<PredicateType> {
-        self.tables.column_types(table)
+        if self.unfit.contains(&table) { Vec::new() } else { self.tables.column_types(table) }
     }
 
     /// Goes on from `position` with a stream from its end. Transactions of which it is not known whether they have been given out
@@ -200,13 +204,16 @@ impl Session {
         limit: usize,
         visitor: &mut dyn RowVisitor,
     ) -> Result<Polled, SourceError> {
+        if let Some(full) = self.full() {
+            return Err(full);
+        }
         let (began, mut rows, mut look) = (Instant::now(), 0, None);
         self.caught_up = false;
         loop {
             // A changed key may have been one row too many.
             rows += self.give_chunk(limit.saturating_sub(rows), visitor)?;
             // What comes may be nothing of ours for long.
-            if rows >= limit || began.elapsed() >= BUSY {
+            if rows >= limit || began.elapsed() >= BUSY || self.full().is_some() {
                 break;
             }
             if self.wants_chunk() {
@@ -405,7 +412,7 @@ impl Session {
         }
         let oid = match &message {
             Message::Relation(relation) => {
-                let describing = self.tables.describe(&mut self.conn, relation);
+                let describing = self.tables.describe(&mut self.conn, (relation, data));
                 let described = within(self.silence.given_up, describing)
                     .await
                     .map_err(|error| source_error(&self.name, &error))?;
@@ -436,7 +443,7 @@ impl Session {
         let (commit, given, passed) = (open.commit, open.messages, index < open.skip);
         let rows = match self.tables.of(oid) {
             Some(table) => {
-                let given = self.row(&message, (table, index, passed), visitor);
+                let given = self.row_or_aside((&message, data), (table, index, passed), visitor);
                 self.or_passed_over(given)?
             }
             None => 0,
@@ -493,6 +500,7 @@ impl Session {
                     self.refuse(&reason);
                     return Ok(());
                 }
+                None if lacks_column(&error) => return self.set_load_aside(table),
                 None => return Err(source_error(&self.name, &error)),
             },
         };

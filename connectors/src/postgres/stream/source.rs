@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use lienthong_contract::aside::{AsideTable, Mending};
 use lienthong_contract::keys::HashKey;
 use lienthong_contract::load::{LoadProgress, LoadRequest};
 use lienthong_contract::position::{Lineage, Position};
@@ -16,12 +17,12 @@ use super::super::clock;
 use super::super::error::source_error;
 use super::super::session::{self as connections, within};
 use super::super::source::lock;
-use super::check::{self, Checked, Slot};
+use super::check::{self, Checked, Slot, Unfit};
 use super::connection::{Form, Stream};
 use super::position::LogPosition;
 use super::proof::Proof;
 use super::retained;
-use super::session::Session;
+use super::session::{Session, aside};
 use super::setup::LogNames;
 use super::silence::Silence;
 use super::tables::Tables;
@@ -58,6 +59,8 @@ pub(crate) struct LogSource {
     confirmed: Option<u64>,
     /// The publication as it was then.
     publication: Option<String>,
+    /// Tables whose columns are others than those in the participant's file, when it was opened.
+    unfit: Vec<Unfit>,
     /// What the server was when it was opened.
     lineage: Option<Lineage>,
     bound: LogBound,
@@ -90,6 +93,7 @@ impl LogSource {
             form: Form::Binary,
             confirmed: None,
             publication: None,
+            unfit: Vec::new(),
             lineage: None,
             bound: LogBound::default(),
             silence: Silence::USUAL,
@@ -157,7 +161,7 @@ impl LogSource {
             let checked = check::check(conn, &self.name, &self.names, &self.captures).await?;
             // Whether a slot that is not there is missing or was never made, the position tells.
             if !checked.lacks_only_the_slot() {
-                checked.complete(&self.name)?;
+                checked.starts(&self.name)?;
             }
             match checked.slot.as_ref().and_then(|slot| slot.holder.clone()) {
                 None => break checked,
@@ -178,6 +182,7 @@ impl LogSource {
             });
         }
         self.publication.clone_from(&checked.publication);
+        self.unfit.clone_from(&checked.unfit);
         let lineage = self.lineage(conn).await.map_err(|e| self.error(&e))?;
         Ok((checked, lineage))
     }
@@ -222,7 +227,10 @@ impl LogSource {
             self.form = Form::Text;
         }
         let tables = Tables::new(&self.captures, &checked.tables, checked.types);
-        Ok((Session::new(&self.name, (conn, silence), tables, checked.members, self.secret.clone()), lineage))
+        let mut session =
+            Session::new(&self.name, (conn, silence), tables, checked.members, self.secret.clone());
+        session.unfit = checked.unfit.iter().map(|unfit| unfit.table).collect();
+        Ok((session, lineage))
     }
 
     /// Where the log ends now.
@@ -340,11 +348,14 @@ impl LogSource {
 
     async fn begin(&mut self, session: &mut Session, from: Option<&Position>) -> Result<(), SourceError> {
         let mut position = self.sought(session, from).await?;
-        // It follows from where the run began: a first load that was killed before its first position was stored gives its rows the
-        // same ids again, and a table that is captured later belongs to another run.
         let began = if from.is_some() { place(position.end) } else { "start".to_owned() };
-        let run = self.secret.derive("run").hash(&[began.as_bytes()]).hex()[..12].to_owned();
-        position.plan_first_load(&session.members, &run);
+        position.aside.retain(|aside| session.members.iter().any(|member| member.table == aside.table));
+        position.plan_first_load(&session.members, &aside::run(&self.secret, &began));
+        session.lets_wait(&self.unfit, &mut position)?;
+        // Nobody knows yet as what the values of a table that is set aside will be read.
+        if !position.aside.is_empty() {
+            self.form = Form::Text;
+        }
         // Before the stream: what is under way now may have been given out before, where commits wait for a standby. A snapshot does
         // not name all of it.
         let sql = "select (l.transactionid::text::bigint) from pg_catalog.pg_locks l where l.locktype = 'transactionid' \
@@ -467,6 +478,40 @@ impl Source for LogSource {
 
     fn load_progress(&self) -> Option<LoadProgress> {
         self.session.as_ref().and_then(Session::load_progress)
+    }
+
+    fn aside(&self) -> Vec<AsideTable> {
+        self.session.as_ref().map(Session::aside).unwrap_or_default()
+    }
+
+    fn full(&self) -> Option<SourceError> {
+        self.session.as_ref().and_then(Session::full)
+    }
+
+    fn decide(&mut self, mending: &Mending) -> Result<Option<Position>, SourceError> {
+        match &mut self.session {
+            Some(session) => session.decide(mending),
+            None => Err(self.not_open()),
+        }
+    }
+
+    async fn again(
+        &mut self,
+        table: &str,
+        content: &[u8],
+        visitor: &mut dyn RowVisitor,
+    ) -> Result<(), SourceError> {
+        match &mut self.session {
+            Some(session) => session.again(table, content, visitor).await,
+            None => Err(self.not_open()),
+        }
+    }
+
+    fn mended(&mut self, table: &str) -> Result<(), SourceError> {
+        match &mut self.session {
+            Some(session) => session.mended(table),
+            None => Err(self.not_open()),
+        }
     }
 
     async fn wait(&mut self, at_most: Duration) -> Result<(), SourceError> {

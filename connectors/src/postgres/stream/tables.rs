@@ -21,10 +21,31 @@ pub(super) struct StreamTable {
     pub(super) keys: Vec<usize>,
     /// The server's number of it, the same whatever its name becomes.
     oid: u32,
-    /// How its rows are read, from the first description on.
+    /// How its rows are read, from the first description on; `None` where they cannot be.
     pub(super) plan: Option<Plan>,
+    /// Its newest description, whether its rows can be read or not.
+    pub(super) seen: Option<Seen>,
     /// Where its rows are, if not in itself.
     pub(super) partitions: Option<Partitions>,
+}
+
+/// A description of a table.
+pub(super) struct Seen {
+    /// As it came.
+    pub(super) relation: Vec<u8>,
+    /// What can be read of rows.
+    pub(super) plan: Plan,
+    /// Why that is not enough.
+    pub(super) breach: Option<Breach>,
+}
+
+/// Why a table cannot be captured as it was planned, though its log goes on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Breach {
+    /// In a word.
+    pub(super) rule: &'static str,
+    /// Which table and column.
+    pub(super) problem: String,
 }
 
 /// All of them, and the types of their columns.
@@ -48,6 +69,7 @@ impl Tables {
             oid: u32::try_from(table.oid).unwrap_or_default(),
             capture: capture.clone(),
             plan: None,
+            seen: None,
             partitions: partitions::is_root(table).then(Partitions::default),
         });
         Self { all: all.collect(), described, root: None }
@@ -78,7 +100,7 @@ impl Tables {
     pub(super) async fn describe(
         &mut self,
         conn: &mut PgConnection,
-        relation: &Relation<'_>,
+        (relation, message): (&Relation<'_>, &[u8]),
     ) -> Result<Result<(), SourceError>, sqlx::Error> {
         let root = self.root.take();
         let Some(at) = self.of(relation.oid) else {
@@ -92,58 +114,71 @@ impl Tables {
             let roots: Vec<i64> = roots.map(|table| i64::from(table.oid)).collect();
             return partitions::by_itself(conn, &roots, relation).await;
         };
+        self.root = self.all[at].partitions.is_some().then_some(at);
+        // Of a description that is refused no row may be read as the one before said.
+        (self.all[at].plan, self.all[at].seen) = (None, None);
+        let (plan, differences) = self.plan(conn, at, relation).await?;
         let table = &mut self.all[at];
-        self.root = table.partitions.is_some().then_some(at);
+        let mut breach = None;
+        for difference in differences {
+            match judge(&table.captured.name, &difference) {
+                Ok(found) => breach = breach.or(found),
+                Err(error) => return Ok(Err(error)),
+            }
+        }
+        table.plan = breach.is_none().then(|| plan.clone());
+        table.seen = Some(Seen { relation: message.to_vec(), plan, breach });
+        Ok(Ok(()))
+    }
+
+    /// How rows of such a description are read. Types that came after the opening are asked for.
+    pub(super) async fn plan(
+        &mut self,
+        conn: &mut PgConnection,
+        at: usize,
+        relation: &Relation<'_>,
+    ) -> Result<(Plan, Vec<Difference>), sqlx::Error> {
+        let table = &self.all[at];
         let known: Vec<Reading> = table.captured.needed.iter().map(|column| column.reading.clone()).collect();
         let plan =
             |described: &[Described]| Plan::new(&table.capture, relation, &Types::new(described), &known);
-        let (mut planned, mut differences) = plan(&self.described);
-        // Of a description that is refused no row may be read as the one before said.
-        table.plan = None;
-        let unknown: Vec<i64> = differences
-            .iter()
-            .filter_map(|difference| match difference {
-                Difference::UnknownType(_, oid) => Some(i64::from(*oid)),
-                _ => None,
-            })
-            .collect();
-        if !unknown.is_empty() {
-            self.described.extend(check::describe(conn, &unknown).await?);
-            (planned, differences) = plan(&self.described);
+        let planned = plan(&self.described);
+        let unknown = planned.1.iter().filter_map(|difference| match difference {
+            Difference::UnknownType(_, oid) => Some(i64::from(*oid)),
+            _ => None,
+        });
+        let unknown: Vec<i64> = unknown.collect();
+        if unknown.is_empty() {
+            return Ok(planned);
         }
-        for difference in &differences {
-            if let Err(error) = judge(&table.captured.name, difference) {
-                return Ok(Err(error));
-            }
-        }
-        table.plan = Some(planned);
-        Ok(Ok(()))
+        self.described.extend(check::describe(conn, &unknown).await?);
+        Ok(plan(&self.described))
     }
 }
 
-/// Whether a table can be read on. The log keeps rows as the table was when they were written: what is mended in the table does not
-/// change them, so a fix that helps is one of the mapping.
-fn judge(table: &str, difference: &Difference) -> Result<(), SourceError> {
-    let (problem, fix) = match difference {
+/// Whether a table can be read on; where it cannot, whether its changes can be set aside until somebody has mended that.
+pub(super) fn judge(table: &str, difference: &Difference) -> Result<Option<Breach>, SourceError> {
+    match difference {
         // Each value comes as the cell of its own type; what the mapping cannot make of it is set aside row by row.
         Difference::Retyped(column) => {
             tracing::warn!(table, column, "the log has rows in which this column is of another type");
-            return Ok(());
+            Ok(None)
         }
-        Difference::Missing(column) => (
-            format!("the log has rows of {table} without the captured column {column}"),
-            "take the column out of the participant's file, or put it back and run `lienthong connect PARTICIPANT --accept-lineage REASON`",
-        ),
-        Difference::UnknownType(column, _) | Difference::Unreadable(column) => (
-            format!("column {column} of {table} has a type that is not read from the log"),
-            "take the column out of the participant's file, or capture by an outbox and run `lienthong connect PARTICIPANT --accept-lineage REASON`",
-        ),
-        Difference::KeyOutsideIdentity(column) => (
-            format!(
+        Difference::Missing(column) => Ok(Some(Breach {
+            rule: "column-missing",
+            problem: format!("the log has changes of {table} without the captured column {column}"),
+        })),
+        Difference::UnknownType(column, _) | Difference::Unreadable(column) => Ok(Some(Breach {
+            rule: "type-not-read",
+            problem: format!("column {column} of {table} has a type that is not read from the log"),
+        })),
+        // What the log keeps of a row as it was does not tell which row it is: no mapping helps.
+        Difference::KeyOutsideIdentity(column) => Err(SourceError::Gap {
+            gap: format!(
                 "the log does not hold column {column} of rows of {table} as they were, and it is part of the key"
             ),
-            "set the table's replica identity to full, and run `lienthong connect PARTICIPANT --accept-lineage REASON`",
-        ),
-    };
-    Err(SourceError::Gap { gap: problem, fix: fix.to_owned() })
+            fix: "set the table's replica identity to full, and run `lienthong connect PARTICIPANT --accept-lineage REASON`"
+                .to_owned(),
+        }),
+    }
 }

@@ -41,6 +41,8 @@ struct Planned {
     at: Option<usize>,
     of: Option<Type>,
     identity: bool,
+    /// Rows do not have it, and that means null.
+    absent: bool,
 }
 
 /// A row's needed columns.
@@ -80,7 +82,7 @@ impl Plan {
             let at = relation.columns.iter().position(|column| column.name == name);
             let Some(column) = at.and_then(|at| relation.columns.get(at)) else {
                 differences.push(Difference::Missing(name.clone()));
-                return Planned { at: None, of: None, identity: false };
+                return Planned { at: None, of: None, identity: false, absent: false };
             };
             let of = types.get(column.type_oid);
             match of.as_ref().map(Type::reading) {
@@ -91,7 +93,7 @@ impl Plan {
                 }
                 Some(Some(_)) => {}
             }
-            Planned { at, of, identity: column.identity }
+            Planned { at, of, identity: column.identity, absent: false }
         });
         let columns = columns.collect();
         for name in &capture.key {
@@ -101,6 +103,14 @@ impl Plan {
             }
         }
         (Self { width: relation.columns.len(), columns }, differences)
+    }
+
+    /// The same, and this column of the capture, which rows do not have, is null in them.
+    pub(crate) fn without(mut self, column: usize) -> Self {
+        if let Some(planned) = self.columns.get_mut(column).filter(|planned| planned.at.is_none()) {
+            (planned.absent, planned.identity) = (true, true);
+        }
+        self
     }
 
     /// Whether old rows always hold this column of the capture.
@@ -169,6 +179,9 @@ impl Plan {
 impl Planned {
     /// This column's cell of a row; `None` for what has not changed.
     fn read<'a>(&self, values: &[Value<'a>], arena: &'a Bump) -> Result<Option<Cell<'a>>, &'static str> {
+        if self.absent {
+            return Ok(Some(Cell::Null));
+        }
         let value = self.at.and_then(|at| values.get(at)).ok_or("missing-column")?;
         let of = self.of.as_ref().ok_or("unknown-type");
         match value {

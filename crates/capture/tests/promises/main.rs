@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
+mod aside;
+mod dying;
 mod flaky;
 mod life;
 mod lineage;

@@ -120,13 +120,14 @@ fn connector(site: &Site, id: &str) -> Option<Role> {
     let own = lienthong_capture::topics(&participant.publications);
     Some(Role {
         name: id.to_owned(),
-        why: "writes its own families, its claims, its state, its quarantine and what its operators did; reads back what it wrote itself, and what it is asked for",
+        why: "writes its own families, its claims, its state, its quarantine and what its operators did; reads back what it wrote itself and set aside, and what it is asked for",
         grants: vec![
             topics(
                 own.into_iter().chain(["lt.positions", "lt.status"].map(str::to_owned)),
                 &["Read", "Write", "DescribeConfigs"],
             ),
-            topics([format!("lt.quarantine.{id}"), "lt.audit".to_owned()], &["Write", "DescribeConfigs"]),
+            topics([format!("lt.quarantine.{id}")], &["Read", "Write", "DescribeConfigs"]),
+            topics(["lt.audit".to_owned()], &["Write", "DescribeConfigs"]),
             topics([request_topic(id)], &["Read", "Write"]),
             readers(),
         ],

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lienthong_capture::quarantine::QuarantineKeys;
-use lienthong_capture::{CaptureOptions, Connector, State, Status};
+use lienthong_capture::{CaptureOptions, Connector, Retry, State, Status};
 use lienthong_connectors::CaptureConfig;
 use lienthong_log::Log;
 use lienthong_schemas::{counted, nearest, shown};
@@ -20,7 +20,7 @@ use crate::observe_connector;
 use crate::output;
 use crate::progress::{Counts, Progress, Title};
 use crate::reporter::{Reports, report};
-use crate::status_record::{LoadRecord, StatusRecord, instance, now};
+use crate::status_record::{AsideRecord, LoadRecord, StatusRecord, instance, now};
 
 /// Rows per batch: large enough that costs per batch vanish, small enough for 64 MiB with three batches in hand.
 const BATCH_ROWS: usize = 4_000;
@@ -77,7 +77,8 @@ async fn serve(
     observer: &Observer,
 ) -> Result<(), Failure> {
     let capture = capture(context, options.once, options.heartbeat, &options.participant, observer);
-    let Status { events, quarantined, .. } = work(context, compiled, capture, observer).await?;
+    let status = work(context, compiled, (capture, None), observer).await?;
+    let Status { events, quarantined, .. } = status;
     output::done(
         context.output,
         &format!(
@@ -99,14 +100,32 @@ async fn serve(
         );
         return Err(Failure::new(Code::Differences, line));
     }
-    Ok(())
+    match set_aside(&options.participant, &status).filter(|_| options.once) {
+        Some(line) => Err(Failure::new(Code::Differences, line)),
+        None => Ok(()),
+    }
+}
+
+/// What is told of tables whose changes wait.
+pub(super) fn set_aside(participant: &str, status: &Status) -> Option<String> {
+    let tables = status.aside.iter();
+    let told = tables.map(|table| {
+        format!(
+            "{}; {} of it are set aside; fix: {}",
+            table.problem,
+            counted(table.rows, "change"),
+            table.fix
+        )
+    });
+    let told: Vec<String> = told.collect();
+    (!told.is_empty()).then(|| format!("{participant}: {}", told.join("; ")))
 }
 
 /// A connector's life with all that tells of it; gives its last state.
 pub(super) async fn work(
     context: &Context,
     compiled: &Participant,
-    capture: CaptureOptions,
+    (capture, retry): (CaptureOptions, Option<Retry>),
     observer: &Observer,
 ) -> Result<Status, Failure> {
     let participant = compiled.participant.to_string();
@@ -118,7 +137,11 @@ pub(super) async fn work(
     let title = Title { kind: "connector", name: participant.clone() };
     let progress = Progress::start(title, receiver.clone());
     observe_connector::watch(observer, &participant, receiver.clone());
-    let outcome = lienthong_capture::run(connector, capture, sender, context.shutdown.clone()).await;
+    let shutdown = context.shutdown.clone();
+    let outcome = match retry {
+        None => lienthong_capture::run(connector, capture, sender, shutdown).await,
+        Some(retry) => lienthong_capture::retry(connector, capture, retry, sender, shutdown).await,
+    };
     progress.finish().await;
     let status = receiver.borrow().clone();
     // Ends by itself: the sender is gone.
@@ -181,6 +204,7 @@ impl Reports for Status {
             last_event_time: self.last_event_time,
             fresh_through: self.fresh_through,
             quarantined: self.quarantined,
+            set_aside: self.aside.iter().map(AsideRecord::from).collect(),
             retained: self.retained,
             retained_log: self.retained_log.map(|log| log.bytes),
             retained_log_growth: self.retained_log.and_then(|log| log.growth),

@@ -8,6 +8,7 @@ mod check_online;
 pub(crate) mod connect;
 mod demo;
 mod keys;
+mod quarantine;
 pub(crate) mod route;
 mod schema;
 mod snapshot;
@@ -25,7 +26,7 @@ use lienthong_schemas::{nearest, shown};
 use lienthong_site::{Overrides, Site, Subscriber};
 use tokio_util::sync::CancellationToken;
 
-use crate::args::{Cli, Command, Global, Keys};
+use crate::args::{Cli, Command, Global, Keys, Quarantine};
 use crate::exit::{Code, Failure};
 use crate::output::{self, Output};
 use crate::signals::Stop;
@@ -120,6 +121,10 @@ pub(crate) async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Snapshot(options) => {
             let context = Context::load(global, stop)?;
             context.in_time(snapshot::run(&context, options)).await
+        }
+        Command::Quarantine { action: Quarantine::Retry(options) } => {
+            let context = Context::load(global, stop)?;
+            context.in_time(quarantine::retry(&context, options)).await
         }
         Command::Status(options) => status::run(&Context::load(global, stop)?, options.watch).await,
         Command::Topics { action } => topics::run(&Context::load(global, stop)?, action).await,

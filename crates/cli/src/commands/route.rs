@@ -169,6 +169,7 @@ impl Reports for Status {
             last_event_time: self.last_event_time,
             fresh_through: self.fresh_through,
             quarantined: 0,
+            set_aside: Vec::new(),
             retained: None,
             retained_log: None,
             retained_log_growth: None,

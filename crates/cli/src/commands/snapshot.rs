@@ -235,7 +235,7 @@ async fn work(context: &Context, compiled: &Participant, asked: &mut Asked) -> R
     let id = compiled.participant.as_str();
     let observer = Observer::start(context, "lienthong-snapshot", None).await?;
     let capture = connect::capture(context, true, HEARTBEAT, id, &observer);
-    let worked = connect::work(context, compiled, capture, &observer).await;
+    let worked = connect::work(context, compiled, (capture, None), &observer).await;
     observer.finish().await;
     let status = worked?;
     debug_assert_eq!(status.state, State::Stopped);

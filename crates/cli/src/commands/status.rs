@@ -13,7 +13,7 @@ use crate::output;
 use crate::status_merge::merge;
 use crate::status_record::{StatusRecord, TOPIC, now};
 
-const COLUMNS: [&str; 13] = [
+const COLUMNS: [&str; 14] = [
     "kind",
     "name",
     "state",
@@ -26,6 +26,7 @@ const COLUMNS: [&str; 13] = [
     "retained_log_growth_bytes_per_second",
     "days_to_loss",
     "quarantined",
+    "set_aside",
     "cause",
 ];
 
@@ -47,14 +48,24 @@ pub(super) async fn run(context: &Context, watch: bool) -> Result<(), Failure> {
     }
 }
 
-/// Programs get every column; people those of servers' logs only where something is captured from one.
+/// Tables whose changes wait, for people.
+fn set_aside(record: &StatusRecord) -> Value {
+    let told = record.set_aside.iter().map(|aside| format!("{}: {}", aside.table, aside.changes));
+    let told: Vec<String> = told.collect();
+    if told.is_empty() { Value::Null } else { json!(told.join(", ")) }
+}
+
+/// Programs get every column; people those of servers' logs only where something is captured from one, and what is set aside where anything is.
 fn shown(output: output::Output, rows: Vec<Vec<Value>>) -> (Vec<&'static str>, Vec<Vec<Value>>) {
-    let told = |at: usize| rows.iter().any(|row| row.get(at).is_some_and(|value| !value.is_null()));
-    let log = COLUMNS.iter().position(|column| *column == "retained_log_bytes").is_some_and(told);
-    if output.is_json() || log {
+    if output.is_json() {
         return (COLUMNS.to_vec(), rows);
     }
-    let kept = |at: &usize| !OF_A_LOG.contains(&COLUMNS[*at]);
+    let told = |at: usize| rows.iter().any(|row| row.get(at).is_some_and(|value| !value.is_null()));
+    let log = COLUMNS.iter().position(|column| *column == "retained_log_bytes").is_some_and(told);
+    let kept = |at: &usize| match COLUMNS[*at] {
+        "set_aside" => told(*at),
+        column => log || !OF_A_LOG.contains(&column),
+    };
     let places: Vec<usize> = (0..COLUMNS.len()).filter(kept).collect();
     let pick = |row: Vec<Value>| places.iter().filter_map(|at| row.get(*at).cloned()).collect();
     (places.iter().map(|at| COLUMNS[*at]).collect(), rows.into_iter().map(pick).collect())
@@ -75,7 +86,7 @@ async fn rows(context: &Context, log: &dyn Log) -> Result<Vec<Vec<Value>>, Failu
         let family = name.split_once('/').and_then(|(_, family)| context.site.catalogue.family(family));
         let Some(record) = merge(records, family.map(|family| family.live.partitions), now) else { continue };
         let behind = behind(context, log, &record).await?;
-        rows.push(row(&record, behind, now));
+        rows.push(row(&record, behind, (now, context.output.is_json())));
     }
     Ok(rows)
 }
@@ -97,7 +108,7 @@ async fn behind(context: &Context, log: &dyn Log, record: &StatusRecord) -> Resu
     Ok(Some(behind))
 }
 
-fn row(record: &StatusRecord, behind: Option<i64>, now: i64) -> Vec<Value> {
+fn row(record: &StatusRecord, behind: Option<i64>, (now, json): (i64, bool)) -> Vec<Value> {
     let age = |time: Option<i64>| time.map(|time| (now - time) as f64 / 1e6);
     vec![
         json!(record.kind),
@@ -112,6 +123,7 @@ fn row(record: &StatusRecord, behind: Option<i64>, now: i64) -> Vec<Value> {
         json!(record.retained_log_growth),
         json!(record.days_to_loss),
         json!(record.quarantined),
+        if json { json!(record.set_aside) } else { set_aside(record) },
         json!(record.cause),
     ]
 }

@@ -106,8 +106,9 @@ impl EmbeddedWriter {
             *partitions.entry(Arc::clone(&lane.source.topic)).or_default() += 1;
         }
         let lanes = held.into_iter().map(|lane| (lane.source.clone(), lane)).collect();
+        let mark = Mark::of(checkpoint.as_ref());
         let recovered =
-            Recovered { epoch, checkpoint: checkpoint.map(|known| known.body), collected, partitions };
+            Recovered { epoch, checkpoint: checkpoint.map(|known| known.body), collected, mark, partitions };
         Ok((lanes, progress, recovered))
     }
 

@@ -93,6 +93,7 @@ impl KafkaWriter {
         writer.ended = false;
         let recovered = Recovered {
             epoch: writer.epoch,
+            mark: Mark::of(checkpoint.as_ref()),
             checkpoint: checkpoint.map(|known| known.body),
             collected,
             partitions: plan.partitions,

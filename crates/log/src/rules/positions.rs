@@ -47,7 +47,8 @@ pub struct PartitionPoint {
     pub topic: String,
     /// Partition.
     pub partition: i32,
-    /// The rule's epoch there: the checkpoint's own, except for a topic that its writer no longer held.
+    /// The rule's epoch there: the checkpoint's own, except for a topic that its writer no longer held, and in a checkpoint that covers
+    /// no more than the one before its claim.
     pub epoch: i64,
     /// The offset after the writer's last record covered, or after its fence.
     pub next_offset: i64,

@@ -24,9 +24,16 @@ struct Open {
 }
 
 /// How far the partitions of one writer were: a read-back from a checkpoint made with it begins there.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Mark {
     points: Vec<PartitionPoint>,
+}
+
+impl Mark {
+    /// That of a checkpoint, with the epochs that its points have.
+    pub(crate) fn of(checkpoint: Option<&Checkpoint>) -> Self {
+        Self { points: checkpoint.map(|known| known.partitions.clone()).unwrap_or_default() }
+    }
 }
 
 impl Progress {

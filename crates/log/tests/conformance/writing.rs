@@ -1,5 +1,7 @@
 //! Promises about writers, their checkpoints and what readers see of them.
 
+use std::collections::HashSet;
+
 use super::*;
 use lienthong_log::WriterError;
 
@@ -170,10 +172,19 @@ pub async fn what_stands_behind_a_checkpoints_mark_is_collected(fixture: Fixture
     writer.append(&events(&place, ["later"])).await.expect("append");
     let (mut writer, recovered) = fixture.writer().await;
     assert_eq!(recovered.checkpoint, Some(body("s")));
-    let mut ids: Vec<String> = recovered.collected.iter().map(|id| id.to_string()).collect();
-    ids.sort();
-    assert_eq!(ids, ["behind", "later"]);
+    let sorted = |ids: HashSet<Box<str>>| {
+        let mut ids: Vec<String> = ids.iter().map(|id| id.to_string()).collect();
+        ids.sort();
+        ids
+    };
+    assert_eq!(sorted(recovered.collected), ["behind", "later"]);
     writer.append(&events(&place, ["next"])).await.expect("append");
+    // One that covers no more is made with the mark of the one before, and its successor collects all of it again.
+    let _leave = writer.checkpoint_at(&body("same"), &recovered.mark).await.expect("checkpoint");
+    let (mut writer, recovered) = fixture.writer().await;
+    assert_eq!(recovered.checkpoint, Some(body("same")));
+    assert_eq!(sorted(recovered.collected), ["behind", "later", "next"]);
+    writer.append(&events(&place, ["last"])).await.expect("append");
     let (seen, _) = fixture.read_all(&place, OffsetState::START, 1 << 20).await;
     assert_dense(&seen);
 }

@@ -5,6 +5,7 @@ use lienthong_contract::source::{Place, RowChange, RowVisitor, SourceError};
 
 use super::super::super::wal::message::Message;
 use super::super::change::{self, Changed, Unreadable, unread};
+use super::super::kept::Spot;
 use super::Session;
 
 impl Session {
@@ -46,32 +47,45 @@ impl Session {
                 chunk.changed(cells, of);
             }
         }
-        let mut rows = 0;
-        for (at, Changed { op, before, after, broken }) in
-            (0..).zip([Some(first), second].into_iter().flatten())
-        {
-            self.id.clear();
-            self.id.push('w');
-            digits::hex(open.commit, 16, &mut self.id);
-            self.id.push('/');
-            digits::decimal(u64::from(index), 1, &mut self.id);
-            let first = self.id.len();
-            if at > 0 {
-                self.id.push('.');
-                digits::decimal(u64::from(at), 1, &mut self.id);
-            }
-            let moved_from = (at > 0).then_some(&self.id[..first]);
-            // A changed key is two changes, each with a place of its own.
-            let place = Some(Place { lsn: open.commit, index: index.saturating_mul(2).saturating_add(at) });
-            let (id, time, broken) = (&self.id, open.time, &broken);
-            let change = RowChange { table, op, id, moved_from, time, place, before, after, broken };
-            if passed {
-                visitor.passed(&change);
-            } else {
-                visitor.row(&change);
-            }
-            rows += 1;
-        }
-        Ok(rows)
+        let spot = Spot { commit: open.commit, index, time: open.time };
+        let mut give = |change: &RowChange<'_>| {
+            if passed { visitor.passed(change) } else { visitor.row(change) }
+        };
+        Ok(changes((first, second), (table, spot), &mut self.id, &mut give))
     }
+}
+
+/// Gives one change, or a delete and an insert where the key has changed; `id` is room for the changes' ids.
+pub(super) fn changes(
+    (first, second): (Changed<'_>, Option<Changed<'_>>),
+    (table, spot): (usize, Spot),
+    id: &mut String,
+    give: &mut dyn FnMut(&RowChange<'_>),
+) -> usize {
+    let mut rows = 0;
+    for (at, Changed { op, before, after, broken }) in (0..).zip([Some(first), second].into_iter().flatten())
+    {
+        name(spot, id);
+        let first = id.len();
+        if at > 0 {
+            id.push('.');
+            digits::decimal(u64::from(at), 1, id);
+        }
+        let moved_from = (at > 0).then_some(&id[..first]);
+        // A changed key is two changes, each with a place of its own.
+        let place = Some(Place { lsn: spot.commit, index: spot.index.saturating_mul(2).saturating_add(at) });
+        let (id, time, broken) = (&*id, spot.time, &broken);
+        give(&RowChange { table, op, id, moved_from, time, place, before, after, broken });
+        rows += 1;
+    }
+    rows
+}
+
+/// The id of what happens first by a row message.
+pub(super) fn name(spot: Spot, id: &mut String) {
+    id.clear();
+    id.push('w');
+    digits::hex(spot.commit, 16, id);
+    id.push('/');
+    digits::decimal(u64::from(spot.index), 1, id);
 }
