@@ -36,6 +36,11 @@ impl LogSourceAdmin {
         session::connect(&self.url, "lienthong prepare").await.map_err(|e| source_error(&self.name, &e))
     }
 
+    async fn fails_over(&self, conn: &mut PgConnection) -> Result<bool, SourceError> {
+        let asking = sqlx::query_scalar(setup::FAILS_OVER).fetch_one(conn);
+        asking.await.map_err(|e| source_error(&self.name, &e))
+    }
+
     /// `prepare` that is refused is not mended by `prepare`.
     fn refused(&self, error: &sqlx::Error) -> SourceError {
         match source_error(&self.name, error) {
@@ -55,7 +60,13 @@ impl LogSourceAdmin {
 #[async_trait]
 impl SourceAdmin for LogSourceAdmin {
     async fn ddl(&mut self) -> Result<String, SourceError> {
-        Ok(setup::ddl(&self.names, &self.captures))
+        // For an administrator who may be where the database is not to be reached.
+        let asked = async {
+            let mut conn = self.connect().await?;
+            self.fails_over(&mut conn).await
+        };
+        let fails_over = asked.await.inspect_err(|error| tracing::debug!(%error, "the version is not known"));
+        Ok(setup::ddl(&self.names, &self.captures, fails_over.ok()))
     }
 
     async fn prepare(&mut self) -> Result<(), SourceError> {
@@ -67,7 +78,7 @@ impl SourceAdmin for LogSourceAdmin {
         let publication = safe(setup::publication(&self.names, &self.captures));
         transaction.execute(sqlx::raw_sql(publication)).await.map_err(|e| self.refused(&e))?;
         transaction.commit().await.map_err(|e| self.refused(&e))?;
-        let slot = safe(setup::slot(&self.names));
+        let slot = safe(setup::slot(&self.names, self.fails_over(&mut conn).await?));
         conn.execute(sqlx::raw_sql(slot)).await.map_err(|e| self.refused(&e))?;
         check(&mut conn, &self.name, &self.names, &self.captures).await?.complete(&self.name)
     }

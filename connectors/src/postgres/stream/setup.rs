@@ -26,14 +26,20 @@ impl LogNames {
 const BOUNDED: &str = "set local lock_timeout = '10s';\n";
 
 /// All statements for an administrator. The slot comes last: it keeps the log from its making on, and what it gives of a table
-/// begins when the publication has it.
-pub(super) fn ddl(names: &LogNames, captures: &[TableCapture]) -> String {
+/// begins when the publication has it. `fails_over` is what the server says of itself, if it could be asked.
+pub(super) fn ddl(names: &LogNames, captures: &[TableCapture], fails_over: Option<bool>) -> String {
+    let unknown = match fails_over {
+        Some(_) => "",
+        None => {
+            "-- The server did not answer. From PostgreSQL 17 on write 'pgoutput', failover => true: the slot may fail over with a standby.\n"
+        }
+    };
     format!(
-        "begin;\n{BOUNDED}{}commit;\n{};\n\
+        "begin;\n{BOUNDED}{}commit;\n{unknown}{};\n\
          -- The connector's role needs no more than this:\n\
          -- alter role <connector> replication;\n{}",
         publication(names, captures),
-        slot(names),
+        slot(names, fails_over.unwrap_or_default()),
         reading(captures)
     )
 }
@@ -91,31 +97,23 @@ pub(super) fn publication(names: &LogNames, captures: &[TableCapture]) -> String
     )
 }
 
-/// Not to be run in a transaction that has written. A slot whose log the server has thrown away is made anew: nothing can be read from
-/// it, and a connector that has published from it will say what is missing. From PostgreSQL 17 on a standby may keep the slot in step
-/// (`sync_replication_slots`), so that it is there when the standby is promoted; only a primary makes such a slot. Whoever runs it, the
-/// server tells its version: a branch that is not taken is not looked up.
-pub(super) fn slot(names: &LogNames) -> String {
+/// Whether the server makes slots that a standby may keep in step (`sync_replication_slots`), so that they are there when it is promoted: from
+/// PostgreSQL 17 on, and only as a primary.
+pub(super) const FAILS_OVER: &str = "select pg_catalog.current_setting('server_version_num')::integer >= 170000 \
+     and not pg_catalog.pg_is_in_recovery()";
+
+/// Not to be run in a transaction that has written, nor in a function: decoding would lose what that holds. A slot whose log the server has
+/// thrown away is made anew: nothing can be read from it, and a connector that has published from it will say what is missing.
+pub(super) fn slot(names: &LogNames, fails_over: bool) -> String {
     let slot = literal(&names.slot);
+    let failover = if fails_over { ", failover => true" } else { "" };
     format!(
         "select pg_catalog.pg_drop_replication_slot(slot_name) from pg_catalog.pg_replication_slots\n\
          where slot_name = {slot} and wal_status = 'lost' and not active;\n\
-         do $lienthong$\n\
-         begin\n  \
-           if exists (select from pg_catalog.pg_replication_slots where slot_name = {slot}) then\n    \
-             null;\n  \
-           elsif pg_catalog.current_setting('server_version_num')::integer >= {FAILOVER} and not pg_catalog.pg_is_in_recovery() then\n    \
-             perform pg_catalog.pg_create_logical_replication_slot({slot}, 'pgoutput', failover => true);\n  \
-           else\n    \
-             perform pg_catalog.pg_create_logical_replication_slot({slot}, 'pgoutput');\n  \
-           end if;\n\
-         end\n\
-         $lienthong$"
+         select pg_catalog.pg_create_logical_replication_slot({slot}, 'pgoutput'{failover})\n\
+         where not exists (select from pg_catalog.pg_replication_slots where slot_name = {slot})"
     )
 }
-
-/// The first version whose slots may fail over with a standby.
-const FAILOVER: u32 = 170_000;
 
 #[cfg(test)]
 mod tests {
@@ -150,9 +148,18 @@ mod tests {
         );
         conn.execute(sqlx::raw_sql(safe(server))).await.context("the server's functions")?;
         let names = LogNames { slot: "s'1".to_owned(), publication: "p".to_owned() };
-        let sql = slot(&names).replace("pg_catalog.", "server.");
-        conn.execute(sqlx::raw_sql(safe(sql))).await?;
+        let there = |sql: &str| safe(sql.replace("pg_catalog.", "server."));
+        let fails_over: bool = sqlx::query_scalar(there(FAILS_OVER)).fetch_one(&mut conn).await?;
+        conn.execute(sqlx::raw_sql(there(&slot(&names, fails_over)))).await?;
         Ok(sqlx::query_scalar("select told from server.calls").fetch_all(&mut conn).await?)
+    }
+
+    #[test]
+    fn statements_for_a_server_that_cannot_be_asked_say_what_a_newer_one_takes() {
+        let names = LogNames { slot: "s".to_owned(), publication: "p".to_owned() };
+        let (unknown, known) = (ddl(&names, &[], None), ddl(&names, &[], Some(true)));
+        assert!(unknown.contains("-- The server did not answer.") && unknown.contains("('s', 'pgoutput')"));
+        assert!(!known.contains("did not answer") && known.contains("('s', 'pgoutput', failover => true)"));
     }
 
     #[tokio::test]
