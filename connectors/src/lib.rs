@@ -21,7 +21,7 @@ use lienthong_contract::keys::HashKey;
 use lienthong_contract::position::Position;
 use lienthong_contract::retained::LogBound;
 use lienthong_contract::sink::{Sink, SinkAdmin};
-use lienthong_contract::source::{Source, SourceAdmin, TableCapture};
+use lienthong_contract::source::{Source, SourceAdmin, TableCapture, WhenEmptied};
 use lienthong_contract::target::TargetTable;
 
 pub use receipt::{ReceiptRow, chain_hash};
@@ -85,6 +85,8 @@ pub enum CaptureConfig {
         publication: String,
         /// How much of its log the server may keep for it.
         bound: LogBound,
+        /// What happens when a table is emptied by `truncate`.
+        truncate: WhenEmptied,
     },
 }
 
@@ -118,9 +120,10 @@ pub struct TargetConfig {
 pub fn open_source(config: &SourceConfig, tables: Vec<TableCapture>, secret: &HashKey) -> Box<dyn Source> {
     let (name, outbox) = (&config.name, config.capture.outbox());
     match (&config.database, &config.capture) {
-        (Database::Postgres { url }, CaptureConfig::Log { slot, publication, bound }) => {
+        (Database::Postgres { url }, CaptureConfig::Log { slot, publication, bound, truncate }) => {
             let names = (slot.as_str(), publication.as_str());
-            Box::new(postgres::LogSource::new(name, url, names, tables, secret).bounded(*bound))
+            let source = postgres::LogSource::new(name, url, names, tables, secret);
+            Box::new(source.bounded(*bound).when_emptied(*truncate))
         }
         (Database::Postgres { url }, CaptureConfig::Outbox { .. }) => {
             Box::new(postgres::PostgresSource::new(name, (url, outbox), tables))

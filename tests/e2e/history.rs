@@ -46,7 +46,8 @@ struct Event {
     told: Told,
 }
 
-fn open(site: &Site, address: &str) -> Result<Box<dyn Log>> {
+/// The log of a site at this address.
+pub(crate) fn open(site: &Site, address: &str) -> Result<Box<dyn Log>> {
     let Some(rest) = address.strip_prefix("kafka://") else {
         return Ok(Box::new(EmbeddedLog::open(site.path("var/lienthong.db"))?));
     };

@@ -7,6 +7,7 @@ mod defects;
 mod demo;
 mod demo_run;
 mod dev;
+mod emptied;
 mod envelope;
 mod examples;
 mod families;

@@ -32,6 +32,7 @@ async fn five() -> Result<(PrivatePostgres, SourceConfig)> {
             slot: "held".to_owned(),
             publication: "held".to_owned(),
             bound: LogBound::default(),
+            truncate: lienthong_contract::source::WhenEmptied::default(),
         },
     };
     Ok((server, config))

@@ -54,7 +54,12 @@ fn bounded(publisher: &Log, most: u64) -> Box<dyn Source> {
         panic!("it captures from the log");
     };
     let bound = LogBound { most: Some(most), then: AtBound::DropSlot };
-    let capture = CaptureConfig::Log { slot, publication, bound };
+    let capture = CaptureConfig::Log {
+        slot,
+        publication,
+        bound,
+        truncate: lienthong_contract::source::WhenEmptied::default(),
+    };
     let config = SourceConfig { capture, ..publisher.config.clone() };
     open_source(&config, publisher.tables.clone(), &secret())
 }

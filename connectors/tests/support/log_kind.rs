@@ -28,7 +28,12 @@ impl Kind for PostgresLog {
     fn capture(&self) -> CaptureConfig {
         let slot = self.0.0.name().to_owned();
         let bound = lienthong_contract::retained::LogBound::default();
-        CaptureConfig::Log { slot, publication: "Lên mạng".to_owned(), bound }
+        CaptureConfig::Log {
+            slot,
+            publication: "Lên mạng".to_owned(),
+            bound,
+            truncate: lienthong_contract::source::WhenEmptied::default(),
+        }
     }
 
     async fn make_fit(&self, tables: &[TableCapture]) -> Result<()> {

@@ -1,5 +1,7 @@
 //! One changed row becomes records. Pure: times, epochs and schema ids come in from outside.
 
+mod gone;
+
 use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -7,7 +9,7 @@ use std::sync::Arc;
 use bumpalo::Bump;
 use lienthong_contract::aside::SetAside;
 use lienthong_contract::event::{Lane, Operation, header, log_sequence, outbox_sequence, transaction_id};
-use lienthong_contract::source::{BrokenValue, RowChange, RowOp, RowVisitor, Side, TableCapture};
+use lienthong_contract::source::{BrokenValue, Emptied, RowChange, RowOp, RowVisitor, Side, TableCapture};
 use lienthong_contract::{digits, provoke};
 use lienthong_log::record::NewRecord;
 use lienthong_log::{Batch, TopicPartition, murmur2};
@@ -99,6 +101,8 @@ pub struct Encoder {
     pub kept: Vec<Kept>,
     /// The rows to come were set aside: the rest of their transactions went before, so no place in these is told.
     pub(crate) apart: bool,
+    /// Tables that have been emptied, behind everything that has been encoded; not taken.
+    pub(crate) emptied: Vec<Emptied>,
     /// Time of capture for the rows to come, microseconds.
     pub recorded_time: i64,
     /// Newest commit time seen.
@@ -157,6 +161,7 @@ impl Encoder {
             quarantined: Vec::new(),
             kept: Vec::new(),
             apart: false,
+            emptied: Vec::new(),
             recorded_time: 0,
             last_event_time: None,
         })
@@ -547,6 +552,10 @@ impl RowVisitor for Encoder {
         if let Some(of) = &mut self.transaction {
             of.pushed = 0;
         }
+    }
+
+    fn emptied(&mut self, emptied: Emptied) {
+        self.emptied.push(emptied);
     }
 
     fn aside(&mut self, change: &SetAside<'_>) {

@@ -12,6 +12,7 @@ mod causation;
 mod cells;
 pub mod convert;
 mod correlation;
+mod emptied;
 pub mod encode;
 mod envelope;
 pub mod lineage;

@@ -15,7 +15,7 @@ use lienthong_contract::event::header;
 use lienthong_contract::load::LoadProgress;
 use lienthong_contract::position::{Lineage, Position};
 use lienthong_contract::retained::AtBound;
-use lienthong_contract::source::{PollLimit, Polled, Source, SourceError};
+use lienthong_contract::source::{Emptied, PollLimit, Polled, Source, SourceError};
 use lienthong_log::{Batch, CheckpointBody, Log, Mark, Writer, WriterError};
 use lienthong_telemetry::{Published, Tally};
 use tokio_util::sync::CancellationToken;
@@ -84,12 +84,32 @@ struct Read {
     /// What the poll's position stands for.
     stand: Stand,
     held: Held,
+    /// Tables that were emptied behind the batches.
+    emptied: Vec<Emptied>,
     /// How far the newest request for rows is with it.
     load: Option<LoadProgress>,
     /// Number of the first request that is not served as a whole.
     served: Option<i64>,
     /// Rows that were asked for are still to come.
     loading: bool,
+}
+
+/// What is told of batches that are durable.
+struct Appended<'a> {
+    batches: &'a [Batch],
+    /// When the source was asked, microseconds.
+    asked: i64,
+    captured: &'a Tally,
+    /// When the oldest of the events was committed, microseconds.
+    oldest: Option<i64>,
+    traced: &'a [Traced],
+}
+
+impl Read {
+    fn appended(&self) -> Appended<'_> {
+        let Self { batches, asked, captured, oldest, traced, .. } = self;
+        Appended { batches, asked: *asked, captured, oldest: *oldest, traced }
+    }
 }
 
 /// A position with what belongs to it in a checkpoint.
@@ -184,14 +204,17 @@ impl Pump<'_> {
             let stopping = shutdown.is_cancelled()
                 || (self.options.once && read.polled.caught_up && !read.loading)
                 || full.is_some();
-            let (append, next) = if stopping || read.polled.caught_up {
+            let (append, next) = if stopping || read.polled.caught_up || !read.emptied.is_empty() {
                 let append = append(self.writer, &read.batches, self.options.clock);
                 (self.retention.beside(self.source, self.status, append).await??, None)
             } else {
                 let (append, next) = self.append_and_poll(&read.batches).await?;
                 (append, Some(next))
             };
-            self.count(&read, append);
+            self.count(&read.appended(), append);
+            for emptied in &read.emptied {
+                progress.rows += self.delete_known(emptied).await?;
+            }
             progress.append(&read, self.writer.mark());
             // A position that has moved over keys without rows is worth a checkpoint as well.
             progress.rows += usize::from(self.tell_load(&read));
@@ -254,10 +277,13 @@ impl Pump<'_> {
         if polled.caught_up && !loading {
             self.encoder.caught_up();
         }
-        let (batches, held) = self.encoder.take();
+        let emptied = std::mem::take(&mut self.encoder.emptied);
+        let (batches, held) =
+            if emptied.is_empty() { self.encoder.take() } else { (self.encoder.release(), Held::Nothing) };
         let read = Read {
             batches,
             held,
+            emptied,
             asked,
             captured: std::mem::take(&mut self.encoder.captured),
             oldest: self.encoder.oldest.take(),
@@ -273,6 +299,57 @@ impl Pump<'_> {
             polled,
         };
         Ok((append, read))
+    }
+
+    /// Deletes every row of an emptied table that the log knows; how many. Everything that came before is durable.
+    async fn delete_known(&mut self, emptied: &Emptied) -> Result<usize, CaptureError> {
+        let (mut rows, mut incomplete) = (0, false);
+        for mut scan in self.encoder.scans(emptied)? {
+            let mut from = Some(0);
+            while let Some(start) = from {
+                let passing = scan.pass(self.log, start);
+                let pass = self.retention.beside(self.source, self.status, passing).await??;
+                for known in pass.rows.chunks(self.options.batch_rows) {
+                    self.encoder.recorded_time = (self.options.clock)();
+                    for row in known {
+                        self.encoder.gone(emptied, scan.publication(), row)?;
+                    }
+                    self.append_gone().await?;
+                }
+                rows += pass.rows.len();
+                incomplete |= pass.incomplete;
+                from = pass.next;
+            }
+        }
+        let table = emptied.table;
+        tracing::info!(
+            self.participant,
+            table,
+            rows,
+            "a table was emptied: the rows that are known are deleted"
+        );
+        if incomplete {
+            tracing::warn!(
+                self.participant,
+                table,
+                "a table was emptied, and rows whose last event the log has let go of are not known: subscribers keep them"
+            );
+        }
+        Ok(rows)
+    }
+
+    async fn append_gone(&mut self) -> Result<(), CaptureError> {
+        let batches = self.encoder.release();
+        let asked = self.encoder.recorded_time;
+        let append = append(self.writer, &batches, self.options.clock);
+        let append = self.retention.beside(self.source, self.status, append).await??;
+        let captured = std::mem::take(&mut self.encoder.captured);
+        let (oldest, traced) = (self.encoder.oldest.take(), std::mem::take(&mut self.encoder.traced));
+        self.count(
+            &Appended { batches: &batches, asked, captured: &captured, oldest, traced: &traced },
+            append,
+        );
+        Ok(())
     }
 
     /// One request after the other.
@@ -390,9 +467,9 @@ impl Pump<'_> {
         Ok(())
     }
 
-    /// What `read` gave is durable since the end of `append`.
-    fn count(&self, read: &Read, append: (i64, i64)) {
-        let Read { batches, asked, captured, oldest, traced, .. } = read;
+    /// What was appended is durable since the end of `append`.
+    fn count(&self, of: &Appended<'_>, append: (i64, i64)) {
+        let Appended { batches, asked, captured, oldest, traced } = of;
         if batches.is_empty() {
             return;
         }

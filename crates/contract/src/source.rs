@@ -69,6 +69,29 @@ pub struct RowChange<'a> {
     pub broken: &'a [BrokenValue],
 }
 
+/// A table that was emptied as a whole. Which rows it had, its source does not know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Emptied {
+    /// Index into the source's list of [`TableCapture`].
+    pub table: usize,
+    /// As [`RowChange::id`]; those of the rows' deletions begin with it.
+    pub id: String,
+    /// Commit time in microseconds since 1970 UTC.
+    pub time: i64,
+    /// Where it stands in the log of its database.
+    pub place: Place,
+}
+
+/// What becomes of a captured table that is emptied as a whole, where its source cannot tell the rows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WhenEmptied {
+    /// The connector stops.
+    #[default]
+    Refuse,
+    /// Every row that the log of the bus knows is deleted.
+    Delete,
+}
+
 /// Whether a value is of the row before the change or after it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
@@ -103,6 +126,10 @@ pub trait RowVisitor: Send {
     /// A change that cannot be given as a row, because its table is set aside. What is kept of it must be safe before a position that
     /// covers it is.
     fn aside(&mut self, _change: &SetAside<'_>) {}
+
+    /// A table was emptied as a whole. Nothing else comes in the same poll; before anything that comes later, every row of it that was
+    /// published is to be deleted.
+    fn emptied(&mut self, _emptied: Emptied) {}
 
     /// Every row of the transaction under way has been given. Called by sources that give a [`Place`].
     fn transaction_end(&mut self) {}

@@ -331,6 +331,21 @@ fn a_bound_of_what_the_server_keeps_is_a_size_and_a_way_to_act() {
     let near = ["unknown key `max_retained_val`", "did you mean `max_retained_wal`?"];
     refused(MOJ, outbox, "{mode: log, max_retained_val: 1GiB}", "6:24", &near);
     refused(MOJ, outbox, "{mode: outbox, at_bound: stop}", "6:27", &["unknown key `at_bound`"]);
+    let unknown = ["unknown way to take a truncate `ignore`", "use one of: refuse, delete"];
+    refused(MOJ, outbox, "{mode: log, truncate: ignore}", "6:34", &unknown);
+}
+
+#[test]
+fn rows_of_an_emptied_table_are_found_by_their_key_in_the_event() {
+    let folder = Folder::new();
+    let outbox = "{mode: outbox, table: lienthong_outbox}";
+    folder.replace(MOJ, outbox, "{mode: log, truncate: delete}");
+    folder.replace(MOJ, "key: [registration_no]", "key: [registration_no, volume]");
+    only(
+        &folder,
+        "ministries/moj.yaml:12:7: `truncate: delete` finds rows by the events that they became",
+        &["do not hold the key column `volume`", "give a field that column as its source"],
+    );
 }
 
 #[test]

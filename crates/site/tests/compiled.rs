@@ -55,7 +55,15 @@ fn names_of_slot_and_publication_are_those_of_the_file_or_made_from_the_particip
         let site = folder.site();
         let moj = site.participant("moj.civil-status").expect("it is listed");
         let (slot, publication) = (slot.to_owned(), publication.to_owned());
-        assert_eq!(moj.source.capture, CaptureConfig::Log { slot, publication, bound: LogBound::default() });
+        assert_eq!(
+            moj.source.capture,
+            CaptureConfig::Log {
+                slot,
+                publication,
+                bound: LogBound::default(),
+                truncate: lienthong_contract::source::WhenEmptied::Refuse
+            }
+        );
     }
 }
 

@@ -1,6 +1,7 @@
 //! An open source: what a poll gives out of the stream and of the first load.
 
 pub(super) mod aside;
+mod emptied;
 mod rows;
 
 use std::time::Duration;
@@ -9,7 +10,7 @@ use bumpalo::Bump;
 use lienthong_contract::keys::HashKey;
 use lienthong_contract::load::LoadProgress;
 use lienthong_contract::predicate::PredicateType;
-use lienthong_contract::source::{Place, Polled, RowVisitor, SourceError};
+use lienthong_contract::source::{Place, Polled, RowVisitor, SourceError, WhenEmptied};
 use pgwire_replication::ReplicationEvent;
 use sqlx::postgres::PgConnection;
 use sqlx::{Connection as _, Row as _};
@@ -69,6 +70,10 @@ pub(super) struct Session {
     pub(super) delivered: Vec<u32>,
     /// Tables that the database does not have any more as they are captured.
     pub(super) unfit: Vec<usize>,
+    /// What happens when a table is emptied by `truncate`.
+    pub(super) when_emptied: WhenEmptied,
+    /// One has just been: the poll ends behind it.
+    emptied: bool,
     /// A chunk was read too soon; not again before then.
     not_before: Option<Instant>,
     beaten: Option<Instant>,
@@ -128,6 +133,8 @@ impl Session {
             asking: false,
             delivered: Vec::new(),
             unfit: Vec::new(),
+            when_emptied: WhenEmptied::default(),
+            emptied: false,
             not_before: None,
             beaten: None,
             given: Vec::new(),
@@ -208,12 +215,12 @@ impl Session {
             return Err(full);
         }
         let (began, mut rows, mut look) = (Instant::now(), 0, None);
-        self.caught_up = false;
+        (self.caught_up, self.emptied) = (false, false);
         loop {
             // A changed key may have been one row too many.
             rows += self.give_chunk(limit.saturating_sub(rows), visitor)?;
             // What comes may be nothing of ours for long.
-            if rows >= limit || began.elapsed() >= BUSY || self.full().is_some() {
+            if rows >= limit || began.elapsed() >= BUSY || self.full().is_some() || self.emptied {
                 break;
             }
             if self.wants_chunk() {
@@ -402,10 +409,6 @@ impl Session {
     }
 
     async fn message(&mut self, data: &[u8], visitor: &mut dyn RowVisitor) -> Result<usize, SourceError> {
-        let unreadable = |what: &str| SourceError::Gap {
-            gap: format!("{what} in the log cannot be read"),
-            fix: "report this as a defect".to_owned(),
-        };
         let message = Message::parse(data).map_err(|_| unreadable("a message"))?;
         if self.proving && !matches!(message, Message::Relation(_)) {
             return Ok(0);
@@ -423,15 +426,7 @@ impl Session {
                 self.or_passed_over(described.map(|()| 0))?;
                 return self.in_form(relation.oid);
             }
-            Message::Truncate { relations, .. } => {
-                return match relations.iter().find_map(|oid| self.tables.of(*oid)) {
-                    Some(table) => {
-                        let told = Err(self.truncated(table));
-                        self.or_passed_over(told)
-                    }
-                    None => Ok(0),
-                };
-            }
+            Message::Truncate { relations, .. } => return self.truncate(relations, visitor).map(|()| 0),
             Message::Insert { relation, .. }
             | Message::Update { relation, .. }
             | Message::Delete { relation, .. } => *relation,
@@ -573,5 +568,12 @@ impl Session {
     /// Rows given out and not forgotten.
     pub(super) fn retained(&self) -> u64 {
         self.given.iter().map(|(_, rows)| rows).sum()
+    }
+}
+
+fn unreadable(what: &str) -> SourceError {
+    SourceError::Gap {
+        gap: format!("{what} in the log cannot be read"),
+        fix: "report this as a defect".to_owned(),
     }
 }

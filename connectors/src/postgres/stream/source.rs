@@ -9,7 +9,9 @@ use lienthong_contract::load::{LoadProgress, LoadRequest};
 use lienthong_contract::position::{Lineage, Position};
 use lienthong_contract::predicate::PredicateType;
 use lienthong_contract::retained::{LogBound, RetainedLog};
-use lienthong_contract::source::{PollLimit, Polled, RowVisitor, Source, SourceError, TableCapture};
+use lienthong_contract::source::{
+    PollLimit, Polled, RowVisitor, Source, SourceError, TableCapture, WhenEmptied,
+};
 use sqlx::postgres::PgConnection;
 use sqlx::{Connection as _, Row as _};
 
@@ -65,6 +67,7 @@ pub(crate) struct LogSource {
     lineage: Option<Lineage>,
     bound: LogBound,
     pub(super) silence: Silence,
+    when_emptied: WhenEmptied,
     /// When it was last looked what the server keeps.
     looked: Option<tokio::time::Instant>,
     /// End of the log at the last look, as the server writes it.
@@ -97,6 +100,7 @@ impl LogSource {
             lineage: None,
             bound: LogBound::default(),
             silence: Silence::USUAL,
+            when_emptied: WhenEmptied::default(),
             looked: None,
             seen: String::new(),
         }
@@ -105,6 +109,12 @@ impl LogSource {
     /// With a bound of what the server may keep.
     pub(crate) fn bounded(mut self, bound: LogBound) -> Self {
         self.bound = bound;
+        self
+    }
+
+    /// With what happens when a table is emptied by `truncate`.
+    pub(crate) fn when_emptied(mut self, then: WhenEmptied) -> Self {
+        self.when_emptied = then;
         self
     }
 
@@ -229,6 +239,7 @@ impl LogSource {
         let tables = Tables::new(&self.captures, &checked.tables, checked.types);
         let mut session =
             Session::new(&self.name, (conn, silence), tables, checked.members, self.secret.clone());
+        session.when_emptied = self.when_emptied;
         session.unfit = checked.unfit.iter().map(|unfit| unfit.table).collect();
         Ok((session, lineage))
     }

@@ -21,8 +21,12 @@ const TABLE: &str = "public.residence";
 async fn three(database: &TestDatabase) -> Result<World> {
     let mut world = World::with(residence(None), Some(database.url()), None).await?;
     let (slot, publication) = (database.name().to_owned(), "lienthong".to_owned());
-    world.source.capture =
-        CaptureConfig::Log { slot, publication, bound: lienthong_contract::retained::LogBound::default() };
+    world.source.capture = CaptureConfig::Log {
+        slot,
+        publication,
+        bound: lienthong_contract::retained::LogBound::default(),
+        truncate: lienthong_contract::source::WhenEmptied::default(),
+    };
     world.run(&["alter table residence replica identity full"]).await?;
     world
         .run(&["insert into residence select i, '00' || i, '0', null, null from generate_series(1, 3) i"])

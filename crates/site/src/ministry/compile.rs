@@ -3,9 +3,10 @@
 use bumpalo::Bump;
 use lienthong_capture::convert::convert;
 use lienthong_capture::publication::{Field, FieldSource, Publication, When};
-use lienthong_connectors::SourceConfig;
+use lienthong_connectors::{CaptureConfig, SourceConfig};
 use lienthong_contract::participant::ParticipantId;
 use lienthong_contract::predicate::Predicate;
+use lienthong_contract::source::WhenEmptied;
 use lienthong_schemas::{Catalogue, Cell, EncodePlan, EventContract, FieldPath, FieldType, QualityPlan};
 
 use crate::node::{Key, Place};
@@ -25,9 +26,11 @@ pub(crate) fn compile(
     let mut tables = Tables::default();
     let owner = file.id.as_ref();
     let mut publications = Vec::new();
+    let deletes_emptied =
+        matches!(file.capture, Some(CaptureConfig::Log { truncate: WhenEmptied::Delete, .. }));
     for (index, entry) in file.publishes.iter().enumerate() {
         let mut compiler = Entry { reader, tables: &mut tables, entry };
-        publications.extend(compiler.publication(index, owner, catalogue));
+        publications.extend(compiler.publication((index, deletes_emptied), owner, catalogue));
     }
     let id = owner?;
     let participant = ParticipantId::new(&id.value)
@@ -56,7 +59,7 @@ struct Entry<'a, 's> {
 impl Entry<'_, '_> {
     fn publication(
         &mut self,
-        index: usize,
+        (index, deletes_emptied): (usize, bool),
         owner: Option<&Text>,
         catalogue: &Catalogue,
     ) -> Option<Publication> {
@@ -94,6 +97,9 @@ impl Entry<'_, '_> {
                 format!("add `{list}: {{column: .., list: \",\"}}` to `fields`"),
             );
         }
+        if deletes_emptied {
+            self.tells_key(table, &fields, at);
+        }
         let subjects = subject::rules(self.reader, at, event, &fields);
         if let Some(written) = &entry.subject {
             subject::check(self.reader, written, event, &fields, self.tables.capture(table));
@@ -117,6 +123,27 @@ impl Entry<'_, '_> {
             schema_text: event.schema.text().to_owned(),
             plan,
         })
+    }
+
+    /// Which rows an emptied table had is known from their events alone, so these must tell rows apart.
+    fn tells_key(&mut self, table: usize, fields: &[Field], at: Place) {
+        let capture = self.tables.capture(table);
+        let told = |column: usize| {
+            fields.iter().any(|field| matches!(field.source, FieldSource::Column(of) if of == column))
+        };
+        let untold = capture
+            .columns
+            .iter()
+            .enumerate()
+            .find(|(column, name)| capture.key.contains(name) && !told(*column))
+            .map(|(_, name)| name.clone());
+        if let Some(name) = untold {
+            let message = format!(
+                "`truncate: delete` finds rows by the events that they became, and these do not hold the key column `{name}`"
+            );
+            let fix = "give a field that column as its source, or leave `truncate` out of `capture`";
+            self.reader.problem(at, message, fix);
+        }
     }
 
     /// The event, if it is known and the participant's own, and the stem of the participant's topics for it.

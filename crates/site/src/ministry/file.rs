@@ -2,6 +2,7 @@
 
 use lienthong_connectors::{CaptureConfig, DEFAULT_OUTBOX, Database};
 use lienthong_contract::retained::{AtBound, LogBound};
+use lienthong_contract::source::WhenEmptied;
 
 use crate::database::database;
 use crate::node::{Key, Node, Place, Value};
@@ -96,7 +97,7 @@ fn capture(
     (id, database): (Option<&Text>, Option<&Database>),
 ) -> Option<CaptureConfig> {
     let known = match Reader::peek(node, "mode") {
-        Some("log") => &["mode", "slot", "publication", "max_retained_wal", "at_bound"][..],
+        Some("log") => &["mode", "slot", "publication", "max_retained_wal", "at_bound", "truncate"][..],
         _ => &["mode", "table"][..],
     };
     let map = reader.map(node, "`capture`", known)?;
@@ -113,6 +114,7 @@ fn capture(
                 return None;
             }
             let bound = bound(reader, &map);
+            let truncate = when_emptied(reader, &map);
             let usual = id.map(|id| usual(&id.value));
             let slot =
                 name(reader, &map, "slot").or_else(|| usual.clone().filter(|_| map.get("slot").is_none()));
@@ -128,7 +130,7 @@ fn capture(
                 );
                 return None;
             }
-            Some(CaptureConfig::Log { slot, publication, bound: bound? })
+            Some(CaptureConfig::Log { slot, publication, bound: bound?, truncate: truncate? })
         }
     }
 }
@@ -151,6 +153,14 @@ fn bound(reader: &mut Reader<'_>, map: &Map<'_>) -> Option<LogBound> {
     });
     let broken = most == Some(None) || then == Some(None);
     (!broken).then(|| LogBound { most: most.flatten(), then: then.flatten().unwrap_or_default() })
+}
+
+/// `None` when something is wrong with it.
+fn when_emptied(reader: &mut Reader<'_>, map: &Map<'_>) -> Option<WhenEmptied> {
+    let Some(node) = map.get("truncate") else { return Some(WhenEmptied::default()) };
+    let text = reader.text(node, "truncate")?;
+    let words = [("refuse", WhenEmptied::Refuse), ("delete", WhenEmptied::Delete)];
+    reader.word(&text, "way to take a truncate", &words)
 }
 
 /// Of every name in PostgreSQL, bytes.

@@ -9,17 +9,6 @@ use super::super::kept::Spot;
 use super::Session;
 
 impl Session {
-    pub(super) fn truncated(&self, table: usize) -> SourceError {
-        let name = &self.tables.all[table].captured.name;
-        SourceError::Gap {
-            gap: format!("{name} was emptied by truncate, and the log does not say which rows it had"),
-            fix: format!(
-                "empty {name} by delete, not by truncate; to go on after this one, {}",
-                crate::NEW_LINEAGE
-            ),
-        }
-    }
-
     /// Gives out what happened to a row; one that was given out before only passes.
     pub(super) fn row(
         &mut self,
