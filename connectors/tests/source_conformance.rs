@@ -23,10 +23,14 @@ mod asked_held;
 mod beside;
 #[path = "source_promises/changes.rs"]
 mod changes;
+#[path = "source_promises/joined.rs"]
+mod joined;
 #[path = "source_promises/nested.rs"]
 mod nested;
 #[path = "source_promises/postgres_aside.rs"]
 mod postgres_aside;
+#[path = "source_promises/postgres_attached.rs"]
+mod postgres_attached;
 #[path = "source_promises/postgres_cost.rs"]
 mod postgres_cost;
 #[path = "source_promises/postgres_grants.rs"]
@@ -39,6 +43,8 @@ mod postgres_log;
 mod postgres_log_forms;
 #[path = "source_promises/postgres_log_random.rs"]
 mod postgres_log_random;
+#[path = "source_promises/postgres_look_up.rs"]
+mod postgres_look_up;
 #[path = "source_promises/postgres_nested.rs"]
 mod postgres_nested;
 #[path = "source_promises/postgres_order.rs"]
@@ -93,6 +99,8 @@ macro_rules! every_promise {
             beside::writers_beside_the_reader_are_followed_in_each_rows_order,
             beside::a_table_captured_later_is_loaded_and_the_others_are_not_loaded_again,
             beside::a_large_table_is_loaded_in_chunks,
+            joined::a_row_takes_values_of_another_table_where_it_stands_in_one_transaction_or_later,
+            joined::a_look_up_that_cannot_be_done_is_refused_at_its_place,
             nested::order_per_source_row_holds_when_the_owners_trigger_writes_the_same_row,
             nested::order_holds_for_every_row_of_a_statement,
             nested::order_holds_when_a_trigger_writes_other_rows_of_the_statement,

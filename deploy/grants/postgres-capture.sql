@@ -4,7 +4,8 @@
 --   psql "$ADMIN_URL" -v role=bus_moj -v schema=civil -v table=birth -v columns='id, number, "Full name"' \
 --     -v publication=lienthong_moj -v slot=lienthong_moj -f postgres-capture.sql
 --
--- `columns` are the captured ones, the key's among them, each quoted where SQL wants it. `publication` and `slot` are those of the
+-- `columns` are the captured ones, the key's among them, each quoted where SQL wants it. A table that is only looked into (`lookup`)
+-- is named likewise, with the columns of `by` and `take`. `publication` and `slot` are those of the
 -- participant's file.
 --
 -- The role owns nothing. The owner of the tables owns the publication: he, or an administrator, runs what

@@ -76,7 +76,7 @@ fn collect(value: &Value, references: &mut Vec<String>) {
 fn the_asyncapi_document_lists_the_headers_that_are_sent() {
     let document: Value = serde_saphyr::from_str(&generated()["asyncapi.yaml"]).unwrap();
     let headers = document.pointer("/components/schemas/headers/properties").unwrap();
-    for name in ["ce_qualityflags", "traceparent", "ce_partitionsequence", "content-type"] {
+    for name in ["ce_qualityflags", "lt_lookup", "traceparent", "ce_partitionsequence", "content-type"] {
         assert!(headers[name]["type"] == "string", "{name}");
     }
 }

@@ -41,6 +41,13 @@ impl ChunkQuery {
         Self { sql: sql.clone(), limit, bound: after.cloned().map(Bound::Text).collect() }
     }
 
+    /// The same of the rows for which a condition over the table's columns holds, as the server has written it.
+    pub(super) fn narrowed(self, captured: &Captured, condition: &str) -> Self {
+        let from = captured.from.strip_suffix(") t").map(|from| format!("{from} where {condition}) t"));
+        let sql = from.map_or(self.sql.clone(), |from| self.sql.replacen(&captured.from, &from, 1));
+        Self { sql, ..self }
+    }
+
     /// Ready to be run.
     pub(super) fn query(&self) -> Query<'static, Postgres, PgArguments> {
         let query = sqlx::query(safe(self.sql.clone())).bind(i64::try_from(self.limit).unwrap_or(i64::MAX));

@@ -4,6 +4,7 @@ use lienthong_contract::source::TableCapture;
 
 use super::catalogue::Table;
 use super::decode::{Needed, Reading};
+use super::joins::Joined;
 use crate::identifier::{quote, quote_list};
 
 /// A captured table, ready to be read.
@@ -26,6 +27,8 @@ pub(super) struct Captured {
     pub(super) select: String,
     /// The table as `t`.
     pub(super) from: String,
+    /// What rows take from other tables.
+    pub(super) joins: Vec<Joined>,
 }
 
 impl Captured {
@@ -60,6 +63,12 @@ impl Captured {
             casts,
             select,
             from,
+            joins: Vec::new(),
         }
+    }
+
+    /// With what its rows take from other tables.
+    pub(super) fn joining(self, joins: Vec<Joined>) -> Self {
+        Self { joins, ..self }
     }
 }

@@ -66,6 +66,16 @@ impl Fitted {
     }
 }
 
+/// A cell of a column in the text form that the column's type reads; `None` for null.
+pub(super) fn literal(cell: &Cell<'_>) -> Option<String> {
+    match cell {
+        Cell::Bytes(bytes) => Some(format!("\\x{}", hex(bytes))),
+        Cell::List(items) => Some(array(items)),
+        Cell::Date(_) | Cell::Timestamp(_) => render(cell).map(year_as_digits),
+        other => render(other),
+    }
+}
+
 fn is_dated(base: &str) -> bool {
     matches!(base, "date" | "timestamp" | "timestamptz")
 }

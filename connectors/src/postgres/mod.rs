@@ -8,6 +8,8 @@ mod column_mode;
 mod decode;
 mod error;
 mod fitted;
+mod joins;
+mod keyed;
 mod ledger;
 mod ledger_mode;
 mod look;

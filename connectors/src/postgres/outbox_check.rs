@@ -6,6 +6,7 @@ use sqlx::postgres::PgConnection;
 
 use super::catalogue::{self, Table};
 use super::error::source_error;
+use super::joins::{self, Joined};
 use super::outbox_ddl::{OutboxNames, trigger_arguments};
 use crate::identifier::{TableName, quote};
 
@@ -13,6 +14,8 @@ use crate::identifier::{TableName, quote};
 pub(super) struct Checked {
     /// The captured tables, in the order of the captures; those that exist.
     pub(super) tables: Vec<Table>,
+    /// What the rows of each take from other tables.
+    pub(super) joins: Vec<Vec<Joined>>,
     /// What keeps a table from being captured whatever `prepare` does.
     pub(super) obstacles: Vec<String>,
     /// Tables of which row-level security may hide rows from the role.
@@ -58,10 +61,10 @@ impl Checked {
     }
 
     /// The error that names everything, or the tables.
-    pub(super) fn into_tables(self, source: &str) -> Result<Vec<Table>, SourceError> {
+    pub(super) fn into_tables(self, source: &str) -> Result<(Vec<Table>, Vec<Vec<Joined>>), SourceError> {
         self.no_obstacle()?;
         if self.missing.is_empty() {
-            return Ok(self.tables);
+            return Ok((self.tables, self.joins));
         }
         Err(SourceError::NotPrepared { problem: self.missing.join("; "), fix: prepare(source) })
     }
@@ -89,8 +92,14 @@ pub(super) async fn check(
     let error = |error: sqlx::Error| source_error(source, &error);
     let role = sqlx::query_scalar("select current_user::text").fetch_one(&mut *conn).await.map_err(error)?;
     let missing = outbox(conn, names).await.map_err(error)?;
-    let mut checked =
-        Checked { tables: Vec::new(), obstacles: Vec::new(), hidden: Vec::new(), role, missing };
+    let mut checked = Checked {
+        tables: Vec::new(),
+        joins: Vec::new(),
+        obstacles: Vec::new(),
+        hidden: Vec::new(),
+        role,
+        missing,
+    };
     for capture in captures {
         let name = TableName::parse(&capture.table);
         let Some(table) = catalogue::table(conn, &name).await.map_err(error)? else {
@@ -107,6 +116,9 @@ pub(super) async fn check(
             checked.hidden.push(name.plain());
         }
         checked.missing.extend(triggers(conn, names, &table, capture).await.map_err(error)?);
+        let (joins, lacking) = joins::check(conn, (&table, capture), &checked.role).await.map_err(error)?;
+        checked.obstacles.extend(lacking.into_iter().map(|(problem, fix)| format!("{problem} ({fix})")));
+        checked.joins.push(joins);
         checked.tables.push(table);
     }
     Ok(checked)

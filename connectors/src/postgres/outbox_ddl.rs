@@ -13,6 +13,7 @@ use std::collections::BTreeSet;
 use lienthong_contract::source::TableCapture;
 use sha2::{Digest as _, Sha256};
 
+use super::joins;
 use crate::identifier::{TableName, literal, quote};
 use crate::text::hex;
 
@@ -162,6 +163,7 @@ fn grants(names: &OutboxNames, captures: &[TableCapture]) -> String {
             TableName::parse(&capture.table).sql()
         ));
     }
+    sql.extend(joins::grants(captures).map(|grant| format!("-- {grant} to <connector>;\n")));
     sql
 }
 
@@ -172,11 +174,7 @@ mod tests {
     #[test]
     fn names_with_quotes_stay_inside_their_quotes() {
         let names = OutboxNames::new("public.lienthong_outbox");
-        let capture = TableCapture {
-            table: "public.o'clock\"".to_owned(),
-            key: vec!["k'".to_owned()],
-            columns: vec!["k'".to_owned()],
-        };
+        let capture = TableCapture::new("public.o'clock\"", vec!["k'".to_owned()], vec!["k'".to_owned()]);
         let sql = ddl(&names, &[capture]);
         assert!(sql.contains("on \"public\".\"o'clock\"\"\" referencing"));
         assert!(sql.contains("(\'public.o''clock\"', 'k''')"));
@@ -187,7 +185,7 @@ mod tests {
     #[test]
     fn the_printed_rights_open_every_schema_once() {
         let names = OutboxNames::new("Bus.outbox");
-        let capture = |table: &str| TableCapture { table: table.to_owned(), key: vec![], columns: vec![] };
+        let capture = |table: &str| TableCapture::new(table, vec![], vec![]);
         let sql = ddl(&names, &[capture("civil.birth"), capture("civil.death")]);
         assert_eq!(sql.matches("grant usage on schema").count(), 2);
         assert!(sql.contains("-- grant usage on schema \"Bus\" to") && sql.contains("schema \"civil\" to"));

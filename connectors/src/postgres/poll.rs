@@ -15,7 +15,8 @@ use sqlx::postgres::{PgConnection, PgListener, PgRow};
 use sqlx::{Connection as _, Row as _};
 
 use super::captured::Captured;
-use super::decode::{self, Needed};
+use super::decode;
+use super::joins;
 use super::look::{self, Look};
 use super::outbox_ddl::OutboxNames;
 use super::position::OutboxPosition;
@@ -183,7 +184,8 @@ impl Session {
             if let Some(last) = page.last() {
                 position.id = last.try_get("id")?;
             }
-            match self.give_out(&page, visitor)? {
+            let taken = self.taken(&page).await?;
+            match self.give_out(&page, taken, visitor)? {
                 Ok(rows) => given += rows,
                 Err(error) => return Ok(Err(error)),
             }
@@ -197,14 +199,28 @@ impl Session {
         }
     }
 
+    /// What the rows of a page take from other tables.
+    async fn taken(&mut self, page: &[PgRow]) -> Result<Vec<Vec<Option<String>>>, sqlx::Error> {
+        let mut rows = Vec::with_capacity(page.len());
+        for row in page {
+            let rel: &str = row.try_get("rel")?;
+            let table = self.table_names.iter().position(|name| name == rel).unwrap_or(usize::MAX);
+            let (before, after): (Option<&str>, Option<&str>) =
+                (row.try_get("before")?, row.try_get("after")?);
+            rows.push((table, after.or(before)));
+        }
+        joins::look_up(&mut self.conn, &self.tables.iter().collect::<Vec<_>>(), &rows).await
+    }
+
     /// Rows of tables that are not captured count as nothing.
     fn give_out(
         &mut self,
         page: &[PgRow],
+        taken: Vec<Vec<Option<String>>>,
         visitor: &mut dyn RowVisitor,
     ) -> Result<Result<usize, SourceError>, sqlx::Error> {
         let mut given = 0;
-        for row in page {
+        for (row, taken) in page.iter().zip(taken) {
             let rel: &str = row.try_get("rel")?;
             let Some(table) = self.table_names.iter().position(|name| name == rel) else { continue };
             self.arena.reset();
@@ -216,8 +232,9 @@ impl Session {
                 time: row.try_get("time")?,
                 before: row.try_get("before")?,
                 after: row.try_get("after")?,
+                taken,
             };
-            if !visit(&change, &self.tables[table].needed, &self.arena, visitor) {
+            if !visit(&change, &self.tables[table], &self.arena, visitor) {
                 return Ok(Err(SourceError::Gap {
                     gap: format!("outbox row {id} of {rel} cannot be read"),
                     fix: "run `lienthong connect PARTICIPANT --accept-lineage REASON`, then delete that row of the outbox"
@@ -248,13 +265,16 @@ impl Session {
             query = query.bind(key.clone());
         }
         let rows = query.fetch_all(&mut self.conn).await?;
-        for row in &rows {
+        let jsons = rows.iter().map(|row| row.try_get("row").map(|json| (0, Some(json))));
+        let jsons = jsons.collect::<Result<Vec<_>, sqlx::Error>>()?;
+        let taken = joins::look_up(&mut self.conn, &[captured], &jsons).await?;
+        for (row, taken) in rows.iter().zip(taken) {
             self.arena.reset();
             let key: Vec<String> = row.try_get("key")?;
             let id = snapshot_id(&self.secret, &snap.run, &snap.table, &key);
             let after = Some(row.try_get("row")?);
-            let change = RowText { table, op: "S", id: &id, time, before: None, after };
-            if !visit(&change, &captured.needed, &self.arena, visitor) {
+            let change = RowText { table, op: "S", id: &id, time, before: None, after, taken };
+            if !visit(&change, captured, &self.arena, visitor) {
                 let gap = format!("a row of {} cannot be read", snap.table);
                 return Ok(Err(SourceError::Gap { gap, fix: "report this as a defect".to_owned() }));
             }
@@ -275,14 +295,21 @@ struct RowText<'a> {
     time: i64,
     before: Option<&'a str>,
     after: Option<&'a str>,
+    /// What the row takes from other tables.
+    taken: Vec<Option<String>>,
 }
 
 /// Decodes a change and hands it on; false when it cannot be decoded.
-fn visit(text: &RowText<'_>, needed: &[Needed], arena: &Bump, visitor: &mut dyn RowVisitor) -> bool {
+fn visit(text: &RowText<'_>, captured: &Captured, arena: &Bump, visitor: &mut dyn RowVisitor) -> bool {
     let mut broken = Vec::new();
     let mut read = |json: Option<&str>, side| -> Result<Option<&[Cell<'_>]>, decode::NotARow> {
         let Some(json) = json else { return Ok(None) };
-        decode::row(arena.alloc_str(json), needed, (side, &mut broken), arena).map(Some)
+        let cells = decode::row(arena.alloc_str(json), &captured.needed, (side, &mut broken), arena)?;
+        if captured.joins.is_empty() {
+            return Ok(Some(cells));
+        }
+        let found = |at: usize| text.taken.get(at).and_then(Option::as_deref);
+        Ok(Some(joins::extend(cells, &captured.joins, found, (side, &mut broken), arena)))
     };
     let (Ok(after), Ok(before)) = (read(text.after, Side::After), read(text.before, Side::Before)) else {
         return false;
@@ -295,6 +322,9 @@ fn visit(text: &RowText<'_>, needed: &[Needed], arena: &Bump, visitor: &mut dyn 
         _ => return false,
     };
     let RowText { table, id, time, .. } = *text;
+    // What the first load reads stands in the transaction in which it is looked up.
+    let later = if op == RowOp::Snapshot { 0 } else { captured.joins.len() };
+    let later: Vec<usize> = (captured.needed.len()..).take(later).collect();
     visitor.row(&RowChange {
         table,
         op,
@@ -305,6 +335,7 @@ fn visit(text: &RowText<'_>, needed: &[Needed], arena: &Bump, visitor: &mut dyn 
         before,
         after,
         broken: &broken,
+        looked_up: &later,
     });
     true
 }

@@ -93,10 +93,11 @@ impl PostgresSource {
     ) -> Result<(Vec<Captured>, Lineage, HashKey), SourceError> {
         lock(conn, &self.names.lock()).await.map_err(|e| self.error(&e))??;
         let checked = outbox_check::check(conn, &self.name, &self.names, &self.captures).await?;
-        let tables = checked.into_tables(&self.name)?;
+        let (tables, joins) = checked.into_tables(&self.name)?;
         let (lineage, secret) = self.lineage(conn).await.map_err(|e| self.error(&e))?;
+        let captured = self.captures.iter().zip(&tables).zip(joins);
         let captured =
-            self.captures.iter().zip(&tables).map(|(capture, table)| Captured::new(capture, table)).collect();
+            captured.map(|((capture, table), joins)| Captured::new(capture, table).joining(joins)).collect();
         Ok((captured, lineage, secret))
     }
 

@@ -6,6 +6,7 @@ use lienthong_contract::source::{BrokenValue, RowChange, RowOp, RowVisitor, Side
 use rusqlite::{Connection, Row};
 
 use super::catalogue::Table;
+use super::joins::{self, Joined};
 use super::position::FirstLoad;
 use super::value::{KeyValue, bind_key, push};
 use crate::identifier::{quote, quote_list};
@@ -19,6 +20,7 @@ pub(super) struct Loader {
     /// Places of the key among the columns.
     key: Vec<usize>,
     columns: usize,
+    joins: Vec<Joined>,
 }
 
 impl Loader {
@@ -44,6 +46,7 @@ impl Loader {
                 .filter_map(|name| capture.columns.iter().position(|column| column == name))
                 .collect(),
             columns: capture.columns.len(),
+            joins: joins::of(capture),
         }
     }
 
@@ -62,7 +65,7 @@ impl Loader {
             while let Some(row) = rows.next()? {
                 let mut whole: Vec<KeyValue> = self.read(row, 0..self.columns)?;
                 whole.push(KeyValue::Integer(keyless));
-                self.give(row, &whole, load, given)?;
+                self.give(conn, (row, &whole), load, given)?;
                 keyless += 1;
             }
         }
@@ -77,7 +80,7 @@ impl Loader {
         let mut last = None;
         while let Some(row) = rows.next()? {
             let key = self.read(row, self.key.iter().copied())?;
-            self.give(row, &key, load, given)?;
+            self.give(conn, (row, &key), load, given)?;
             last = Some(key);
             count += 1;
         }
@@ -91,17 +94,20 @@ impl Loader {
 
     fn give(
         &self,
-        row: &Row<'_>,
-        named_by: &[KeyValue],
+        conn: &Connection,
+        (row, named_by): (&Row<'_>, &[KeyValue]),
         load: &FirstLoad,
         given: &mut Given<'_>,
     ) -> rusqlite::Result<()> {
         let mut broken = Vec::new();
-        let mut cells = Vec::with_capacity(self.columns);
+        // In the transaction in which the row is read.
+        let taken = joins::take(conn, &self.joins, |column| row.get_ref(column))?;
+        let mut cells = Vec::with_capacity(self.columns + taken.len());
         for at in 0..self.columns {
             push(&mut cells, row.get_ref(at)?, Side::After, &mut broken);
         }
         no_null_key(&cells, &self.key, Side::After, &mut broken);
+        taken.iter().for_each(|value| push(&mut cells, value.into(), Side::After, &mut broken));
         given.visitor.row(&RowChange {
             table: given.table,
             op: RowOp::Snapshot,
@@ -112,6 +118,7 @@ impl Loader {
             before: None,
             after: Some(&cells),
             broken: &broken,
+            looked_up: &[],
         });
         Ok(())
     }

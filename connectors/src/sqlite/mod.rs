@@ -3,6 +3,7 @@
 mod catalogue;
 mod error;
 mod file;
+mod joins;
 mod load;
 mod outbox_removal;
 mod poll;

@@ -7,6 +7,7 @@ use rusqlite::{Connection, OptionalExtension as _};
 use super::catalogue::{self, Table};
 use super::error::prepare;
 use super::file::plain;
+use super::joins;
 use super::triggers::{self, Layout, OutboxNames, Trigger, outbox_column};
 use crate::identifier::quote;
 
@@ -135,6 +136,7 @@ fn captured(
             unique.index
         ));
     }
+    found.extend(joins::obstacles(conn, capture)?);
     owners_triggers(conn, names, capture, &table, plan)?;
     Ok(Some(table))
 }

@@ -7,10 +7,12 @@ use lienthong_contract::Cell;
 use lienthong_contract::source::{
     BrokenValue, RowChange, RowOp, RowVisitor, Side, SourceError, TableCapture,
 };
+use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
 use super::error::source_error;
 use super::file::plain;
+use super::joins::{self, Joined};
 use super::load::{Given, Loader, no_null_key};
 use super::position::OutboxPosition;
 use super::prepare;
@@ -29,6 +31,7 @@ pub(super) struct Reader {
     /// Captured tables in the order of the captures.
     pub(super) tables: Vec<String>,
     keys: Vec<Vec<usize>>,
+    joins: Vec<Vec<Joined>>,
     loaders: Vec<Loader>,
     /// Every layout; `None` where the table is not captured now.
     layouts: HashMap<i64, Option<Recorded>>,
@@ -90,6 +93,7 @@ impl Reader {
                 .iter()
                 .map(|capture| capture.key.iter().filter_map(|key| place(capture, key)).collect())
                 .collect(),
+            joins: captures.iter().map(joins::of).collect(),
             loaders: captures
                 .iter()
                 .zip(&plan.tables)
@@ -173,7 +177,7 @@ impl Reader {
             no_hole(position.id + 1, id)?;
             text.clear();
             let told = write!(text, "o{id}").is_ok();
-            if self.give(row, &text, visitor).map_err(error)?.ok_or_else(|| unreadable(id))? && told {
+            if self.give(conn, (row, &text), visitor).map_err(error)?.ok_or_else(|| unreadable(id))? && told {
                 given += 1;
             }
             position.id = id;
@@ -187,7 +191,12 @@ impl Reader {
     }
 
     /// Gives out one outbox row. False when it says nothing or its table is not captured, `None` when it cannot be read.
-    fn give(&self, row: &Row<'_>, id: &str, visitor: &mut dyn RowVisitor) -> rusqlite::Result<Option<bool>> {
+    fn give(
+        &self,
+        conn: &Connection,
+        (row, id): (&Row<'_>, &str),
+        visitor: &mut dyn RowVisitor,
+    ) -> rusqlite::Result<Option<bool>> {
         let Some(layout) = self.layouts.get(&row.get::<_, i64>(1)?) else { return Ok(None) };
         let Some(recorded) = layout else { return Ok(Some(false)) };
         let op = match row.get_ref(2)?.as_str().unwrap_or_default() {
@@ -199,6 +208,12 @@ impl Reader {
         };
         let key = &self.keys[recorded.table];
         let mut broken = Vec::new();
+        let newest = usize::from(op != RowOp::Delete);
+        let taken =
+            joins::take(conn, &self.joins[recorded.table], |column| match recorded.places.get(column) {
+                Some(Some(place)) => row.get_ref(FIXED + 2 * place + newest),
+                _ => Ok(ValueRef::Null),
+            })?;
         let mut read = |side: Side| -> rusqlite::Result<Vec<_>> {
             let offset = usize::from(side == Side::After);
             let mut cells = Vec::with_capacity(recorded.places.len());
@@ -214,10 +229,12 @@ impl Reader {
                 }
             }
             no_null_key(&cells, key, side, &mut broken);
+            taken.iter().for_each(|value| push(&mut cells, value.into(), side, &mut broken));
             Ok(cells)
         };
         let before = if op == RowOp::Insert { None } else { Some(read(Side::Before)?) };
         let after = if op == RowOp::Delete { None } else { Some(read(Side::After)?) };
+        let later: Vec<usize> = (recorded.places.len()..).take(taken.len()).collect();
         visitor.row(&RowChange {
             table: recorded.table,
             op,
@@ -228,6 +245,7 @@ impl Reader {
             before: before.as_deref(),
             after: after.as_deref(),
             broken: &broken,
+            looked_up: &later,
         });
         Ok(Some(true))
     }

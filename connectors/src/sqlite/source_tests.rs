@@ -58,7 +58,7 @@ impl Owner {
 
 pub(super) fn capture(table: &str, key: &[&str], columns: &[&str]) -> TableCapture {
     let own = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
-    TableCapture { table: table.to_owned(), key: own(key), columns: own(columns) }
+    TableCapture::new(table, own(key), own(columns))
 }
 
 /// Notes rows as text: operation, values before, values after, broken rule.

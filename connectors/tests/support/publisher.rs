@@ -34,6 +34,8 @@ pub(crate) struct Change {
     /// Kinds of the cells of `after`, else of `before`.
     pub(crate) kinds: Vec<&'static str>,
     pub(crate) broken: Vec<BrokenValue>,
+    /// Columns that were looked up.
+    pub(crate) looked_up: Vec<usize>,
 }
 
 /// A cell as text, one form per kind.
@@ -88,6 +90,7 @@ impl RowVisitor for Collector {
             after: copy(row.after),
             kinds: shown.iter().map(Cell::kind).collect(),
             broken: row.broken.to_vec(),
+            looked_up: row.looked_up.to_vec(),
         });
     }
 
@@ -114,7 +117,7 @@ pub(crate) struct Publisher<K> {
 /// What is captured of a table with the key in its first column.
 pub(crate) fn capture(table: &str, columns: &[&str]) -> TableCapture {
     let columns: Vec<String> = columns.iter().map(|&name| name.to_owned()).collect();
-    TableCapture { table: table.to_owned(), key: columns[..1].to_vec(), columns }
+    TableCapture::new(table, columns[..1].to_vec(), columns)
 }
 
 /// For what is named by keyed digests.

@@ -24,6 +24,7 @@ use crate::cells::event;
 use crate::convert::rule_of;
 use crate::correlation;
 use crate::envelope::{Envelope, Held, Transaction};
+use crate::looked_up;
 use crate::publication::{Publication, by_table};
 use crate::quarantine::{QuarantineKeys, Quarantined};
 use crate::side::{Broken, Judge};
@@ -86,6 +87,8 @@ pub struct Encoder {
     flag_text: String,
     /// The code of the case that the row at hand belongs to; reused.
     correlation: String,
+    /// The fields of the event at hand that were looked up; reused.
+    looked_up: String,
     /// The only event that rows become now.
     only: Option<String>,
     envelope: Envelope,
@@ -152,6 +155,7 @@ impl Encoder {
             flags: Vec::new(),
             flag_text: String::new(),
             correlation: String::new(),
+            looked_up: String::new(),
             only: None,
             envelope: Envelope::default(),
             transaction: None,
@@ -243,6 +247,7 @@ impl Encoder {
         };
         // What was odd before the change is not said again.
         self.flags.clear();
+        looked_up::describe(row.looked_up, publication, &mut self.looked_up);
         let is_code = self.correlate(publication, side, row.broken, last_known);
         let read = judge
             .whole(side)
@@ -386,7 +391,7 @@ impl Encoder {
         let trace = origin.map(|origin| origin.context().header()).unwrap_or_default();
         let insert = row.moved_from.is_some() && event.operation == Operation::Insert;
         let cause = if insert { self.causes.of(event.publication, event.subject) } else { "" };
-        let mut headers: [(&'static str, &[u8]); 16] = [
+        let mut headers: [(&'static str, &[u8]); 17] = [
             (header::SPEC_VERSION, b"1.0"),
             (header::ID, id.as_bytes()),
             (header::SOURCE, self.parts.urn.as_bytes()),
@@ -403,9 +408,10 @@ impl Encoder {
             (header::TRACE_PARENT, trace.as_bytes()),
             (header::CORRELATION_ID, self.correlation.as_bytes()),
             (header::CAUSATION_ID, cause.as_bytes()),
+            (header::LOOKUP, self.looked_up.as_bytes()),
         ];
         // What is right has no flags, what is not traced says nothing of traces, what is of no case nothing of cases, what goes on
-        // from no other event nothing of that.
+        // from no other event nothing of that, what was read where it stands nothing of look-ups.
         let mut count = ALWAYS;
         for at in ALWAYS..headers.len() {
             if !headers[at].1.is_empty() {
@@ -505,7 +511,7 @@ impl Encoder {
             column,
             rule,
             time: row.time,
-            sealed: self.parts.keys.seal(&id, &table.columns, cells),
+            sealed: self.parts.keys.seal(&id, &table.names(), cells),
             id,
         });
     }

@@ -16,6 +16,7 @@ mod emptied;
 pub mod encode;
 mod envelope;
 pub mod lineage;
+mod looked_up;
 pub mod publication;
 pub mod pump;
 pub mod quarantine;

@@ -95,6 +95,18 @@ pub enum FieldSource {
     },
 }
 
+impl FieldSource {
+    /// The columns that the value is made from.
+    pub fn columns(&self) -> impl Iterator<Item = usize> + use<> {
+        let (one, other) = match self {
+            Self::Column(column) | Self::List { column, .. } => (Some(*column), None),
+            Self::PartialDate { date, precision } => (Some(*date), Some(*precision)),
+            Self::Constant(_) => (None, None),
+        };
+        one.into_iter().chain(other)
+    }
+}
+
 /// Publications by table, as rows arrive.
 #[must_use]
 pub fn by_table(publications: &[Publication]) -> BTreeMap<usize, Vec<usize>> {

@@ -4,7 +4,7 @@ use lienthong_contract::source::{BrokenValue, Side, TableCapture};
 use lienthong_schemas::Cell;
 
 use crate::convert::Rule;
-use crate::publication::{Field, FieldSource, Publication};
+use crate::publication::Publication;
 
 /// What is wrong with a row: field of the contract or column of the table, and the broken rule.
 pub(crate) type Broken = (String, Rule);
@@ -51,19 +51,11 @@ impl Judge<'_> {
 
     /// The key counts as used: a row without one cannot be followed.
     fn uses(&self, column: usize) -> bool {
-        let name = &self.table.columns[column];
-        self.table.key.contains(name) || self.publication.fields.iter().any(|field| takes(field, column))
+        self.table.columns.get(column).is_some_and(|name| self.table.key.contains(name))
+            || self.publication.fields.iter().any(|field| field.source.columns().any(|taken| taken == column))
     }
 
     fn name(&self, broken: &BrokenValue) -> String {
-        self.table.columns[broken.column].clone()
-    }
-}
-
-fn takes(field: &Field, column: usize) -> bool {
-    match &field.source {
-        FieldSource::Column(from) | FieldSource::List { column: from, .. } => *from == column,
-        FieldSource::PartialDate { date, precision } => *date == column || *precision == column,
-        FieldSource::Constant(_) => false,
+        self.table.names().swap_remove(broken.column)
     }
 }

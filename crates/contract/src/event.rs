@@ -38,6 +38,8 @@ pub mod header {
     pub const TRANSACTION_COUNT: &str = "ce_transactioncount";
     /// What the source checks found odd: `rule@field`, joined by commas; absent when nothing was. Never a value.
     pub const QUALITY_FLAGS: &str = "ce_qualityflags";
+    /// Fields whose values were looked up, joined by commas: they are of a later position than the event's; absent when none was.
+    pub const LOOKUP: &str = "lt_lookup";
     /// Media type of the value.
     pub const CONTENT_TYPE: &str = "content-type";
     /// W3C trace context.

@@ -12,7 +12,7 @@ use crate::predicate::PredicateType;
 use crate::retained::{AtBound, RetainedLog, Size};
 
 /// What is captured from one table, computed from the participant's YAML.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TableCapture {
     /// Table name as written in the YAML, with schema where the kind has schemas (`public.birth_registration`).
     pub table: String,
@@ -20,6 +20,40 @@ pub struct TableCapture {
     pub key: Vec<String>,
     /// Columns whose values are needed, the key's among them, in the order in which cells are given.
     pub columns: Vec<String>,
+    /// A log need not hold rows as they were before a change, but for their key. Of a changed row nothing but the key is told of before,
+    /// of a deleted one nothing but the key at all, and what a change leaves out is looked up by the key. So neither conditions nor
+    /// subjects may be read from other columns.
+    pub look_up: bool,
+    /// Values that rows take from other tables. Their cells stand behind those of `columns`, the same on both sides of a change.
+    pub joins: Vec<Join>,
+}
+
+/// A value that a row takes from another table, where it is looked up when the row is read; null where no row is found there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Join {
+    /// The other table, as written in the YAML.
+    pub table: String,
+    /// Columns of it that are unique together, each with the place, among [`TableCapture::columns`], of the column whose value it has.
+    pub by: Vec<(String, usize)>,
+    /// The column whose value is taken.
+    pub take: String,
+    /// File, line and column where it is written.
+    pub place: String,
+}
+
+impl TableCapture {
+    /// A table whose rows come whole, as they are and as they were.
+    #[must_use]
+    pub fn new(table: &str, key: Vec<String>, columns: Vec<String>) -> Self {
+        Self { table: table.to_owned(), key, columns, look_up: false, joins: Vec::new() }
+    }
+
+    /// A name for each of a row's cells.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        let joined = self.joins.iter().map(|join| format!("{}.{}", join.table, join.take));
+        self.columns.iter().cloned().chain(joined).collect()
+    }
 }
 
 /// What happened to a row.
@@ -61,12 +95,14 @@ pub struct RowChange<'a> {
     /// Orders the changes of one source row, whoever reads them and how often; `None` where the database keeps no such order, so that
     /// they are numbered as they come. A source gives it for all of its rows or for none.
     pub place: Option<Place>,
-    /// Cells in the order of [`TableCapture::columns`].
+    /// Cells in the order of [`TableCapture::columns`], then of [`TableCapture::joins`].
     pub before: Option<&'a [Cell<'a>]>,
-    /// Cells in the order of [`TableCapture::columns`].
+    /// The same.
     pub after: Option<&'a [Cell<'a>]>,
     /// Every value that could not be read as a cell; the cell is null then. What needs such a value must go to quarantine.
     pub broken: &'a [BrokenValue],
+    /// Indexes into the row's cells, in order: what stands there was looked up, and is of a later position than the change.
+    pub looked_up: &'a [usize],
 }
 
 /// A table that was emptied as a whole. Which rows it had, its source does not know.
@@ -106,7 +142,7 @@ pub enum Side {
 pub struct BrokenValue {
     /// Where it stood.
     pub side: Side,
-    /// Index into [`TableCapture::columns`].
+    /// Index into the row's cells.
     pub column: usize,
     /// Short rule name, such as `not-a-number` or `infinite-date`.
     pub rule: &'static str,

@@ -2,6 +2,7 @@
 
 mod compile;
 mod file;
+mod look_up;
 mod source;
 mod subject;
 

@@ -463,3 +463,95 @@ fn two_entries_of_one_table_with_two_keys_are_refused() {
     let parts = ["`public.birth` has another key at 9:39", "write key: [registration_no] in both places"];
     only(&folder, "ministries/moj.yaml:20:39: ", &parts);
 }
+
+// Tables that are looked up.
+
+/// The right site, captured from the log, with rows that are looked up. What is asked of a row as it was stands in the key.
+fn looked_up() -> Folder {
+    let folder = Folder::new();
+    folder.replace(MOJ, "{mode: outbox, table: lienthong_outbox}", "{mode: log, look_up: [birth]}");
+    let key =
+        "key: [registration_no, child_pin, status, office_code, registered_on, ten, ngay_sinh, do_chinh_xac]";
+    folder.replace(MOJ, "key: [registration_no]", key);
+    folder
+}
+
+#[test]
+fn a_table_that_is_looked_up_must_do_with_its_key() {
+    assert_eq!(looked_up().problems(), Vec::<String>::new());
+    let cases: [(&str, &str, &str, &[&str]); 5] = [
+        ("look_up: [birth]", "look_up: [birt]", "6:34", &["names `birt`", "did you mean `birth`?"]),
+        ("look_up: [birth]", "look_up: []", "6:33", &["`look_up` is empty"]),
+        (
+            "child_pin, status, ",
+            "child_pin, ",
+            "9:132",
+            &[
+                "`when` reads `status`",
+                "`public.birth`, which is looked up",
+                "alter table public.birth replica identity full",
+            ],
+        ),
+        ("registration_no, child_pin, ", "registration_no, ", "8:5", &["`child.pin` is part of the subject"]),
+        (
+            "office_code, registered_on, ten, ",
+            "office_code, ",
+            "8:5",
+            &[
+                "the deletion of a row of `public.birth`",
+                "the contract wants `registered_on`, `child.given_name`",
+            ],
+        ),
+    ];
+    for (from, to, place, parts) in cases {
+        let folder = looked_up();
+        folder.replace(MOJ, from, to);
+        only(&folder, &format!("{MOJ}:{place}: "), parts);
+    }
+    let folder = Folder::new();
+    folder.replace(MOJ, "table: lienthong_outbox}", "look_up: [birth]}");
+    only(&folder, &format!("{MOJ}:6:27: "), &["unknown key `look_up`"]);
+}
+
+// Fields from other tables.
+
+const GIVEN_NAME: &str = "child.given_name: ten";
+
+#[test]
+fn a_field_of_another_table_is_found_by_columns_of_the_row_and_is_no_subject() {
+    let right = "child.given_name: {lookup: {table: ho_so, by: {ma: ma_ho_so}, take: ten}}";
+    let folder = Folder::new();
+    folder.replace(MOJ, GIVEN_NAME, right);
+    assert_eq!(folder.problems(), Vec::<String>::new());
+    let cases: [(&str, &str, &str, &[&str]); 4] = [
+        ("take: ten}}", "take: ten}, list: \",\"}", "16:25", &["is looked up, and something else besides"]),
+        ("{ma: ma_ho_so}", "{}", "16:53", &["`by` is empty", "by: {its_key_column: column_of_this_row}"]),
+        (", take: ten", "", "16:34", &["has no `take`"]),
+        ("by: {ma: ma_ho_so}", "by: {ma: [ma_ho_so]}", "16:58", &["`ma`"]),
+    ];
+    for (from, to, place, parts) in cases {
+        let folder = Folder::new();
+        folder.replace(MOJ, GIVEN_NAME, &right.replace(from, to));
+        only(&folder, &format!("{MOJ}:{place}: "), parts);
+    }
+    let folder = Folder::new();
+    folder.replace(MOJ, "    subject: [child_pin, registration_no]\n", "");
+    folder.replace(
+        MOJ,
+        "child.pin: child_pin",
+        "child.pin: {lookup: {table: ho_so, by: {ma: ma_ho_so}, take: pin}}",
+    );
+    only(
+        &folder,
+        &format!("{MOJ}:8:5: "),
+        &["`child.pin` is part of the subject, and is looked up in another table"],
+    );
+    let folder = looked_up();
+    folder.replace(
+        MOJ,
+        "office_code: office_code",
+        "office_code: {lookup: {table: ho_so, by: {ma: ma_ho_so}, take: ten}}",
+    );
+    let problems = folder.problems();
+    assert!(problems[0].contains("a look-up reads `ma_ho_so`"), "{problems:#?}");
+}

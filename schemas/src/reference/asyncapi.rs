@@ -132,7 +132,7 @@ fn headers() -> Value {
             "ce_operation": {
                 "type": "string",
                 "enum": ["insert", "update", "delete", "snapshot", "rekey"],
-                "description": "What happened to the record; a delete carries the last known row.",
+                "description": "What happened to the record. A delete carries the last known row; of a table whose publisher looks values up, the key alone.",
             },
             "ce_sequence": text("Order of the publisher's changes, sorts as text."),
             "ce_partitionsequence": text("Dense per participant, topic and partition: a hole means loss."),
@@ -143,6 +143,7 @@ fn headers() -> Value {
             "ce_transactionorder": text("Which of the transaction's events it is, from 1 on, over all topics."),
             "ce_transactioncount": text("How many events the transaction has; only its last event says it."),
             "ce_causationid": text("Id of the delete under the former key that an insert goes on from, where the source can tell; absent otherwise."),
+            "lt_lookup": text("Fields whose values were looked up, joined by commas: they are of a later position than the event. Absent when none was."),
             "content-type": {"type": "string", "const": "application/avro"},
             "traceparent": text("W3C Trace Context of the change; absent when it is not traced."),
         },

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use super::super::asked::{ChunkQuery, Load};
 use super::super::decode;
 use super::super::error::source_error;
+use super::super::joins;
 use super::super::session::{PATIENCE, within};
 use super::load::{Chunk, Loaded};
 use super::session::Session;
@@ -85,13 +86,14 @@ impl Session {
         self.load.is_some() && self.position.as_ref().is_some_and(|position| position.snap.is_none())
     }
 
-    /// What the next chunk reads: a first load goes before what somebody asks for.
-    pub(super) fn next_chunk(&self, limit: usize) -> Option<(usize, ChunkQuery)> {
+    /// What the next chunk reads: a first load goes before what somebody asks for. `only` says which rows of a first load, if not all.
+    pub(super) fn next_chunk(&self, limit: usize, only: Option<&str>) -> Option<(usize, ChunkQuery)> {
         let position = self.position.as_ref()?;
         if let Some(snap) = &position.snap {
             let table = self.tables.named(&snap.table.table)?;
             let captured = &self.tables.all[table].captured;
-            return Some((table, ChunkQuery::whole(captured, snap.after.as_deref(), limit)));
+            let query = ChunkQuery::whole(captured, snap.after.as_deref(), limit);
+            return Some((table, only.into_iter().fold(query, |query, only| query.narrowed(captured, only))));
         }
         let load = self.load.as_ref()?;
         let of = self.tables.all.get(load.request.table)?;
@@ -162,6 +164,12 @@ impl Session {
             let gap = format!("a row of {} cannot be read", of.captured.name);
             return Err(SourceError::Gap { gap, fix: "report this as a defect".to_owned() });
         };
+        let joins = &of.captured.joins;
+        let found = |at: usize| row.taken.get(at).and_then(Option::as_deref);
+        let cells = match joins.is_empty() {
+            true => cells,
+            false => joins::extend(cells, joins, found, (Side::After, &mut broken), &self.arena),
+        };
         visitor.row(&RowChange {
             table: chunk.table,
             op: RowOp::Snapshot,
@@ -172,6 +180,7 @@ impl Session {
             before: None,
             after: Some(cells),
             broken: &broken,
+            looked_up: &[],
         });
         Ok(())
     }

@@ -15,6 +15,20 @@ pub(super) struct Changed<'a> {
     pub(super) before: Option<&'a [Cell<'a>]>,
     pub(super) after: Option<&'a [Cell<'a>]>,
     pub(super) broken: Vec<BrokenValue>,
+    /// Columns whose values are of a later position.
+    pub(super) looked_up: &'a [usize],
+}
+
+impl<'a> Changed<'a> {
+    /// What has its values from the log.
+    pub(super) fn new(
+        op: RowOp,
+        before: Option<&'a [Cell<'a>]>,
+        after: Option<&'a [Cell<'a>]>,
+        broken: Vec<BrokenValue>,
+    ) -> Self {
+        Self { op, before, after, broken, looked_up: &[] }
+    }
 }
 
 /// Why a message cannot be given out.
@@ -47,11 +61,11 @@ pub(super) fn read<'a>(
     match *message {
         Message::Insert { new, .. } => {
             let after = whole(plan.new_row(new, &mut broken, arena)?).map_err(|_| Unreadable::Misfit)?;
-            Ok((Changed { op: RowOp::Insert, before: None, after: Some(after), broken }, None))
+            Ok((Changed::new(RowOp::Insert, None, Some(after), broken), None))
         }
         Message::Delete { old, .. } => {
             let before = whole(plan.old_row(old, &mut broken, arena)?)?;
-            Ok((Changed { op: RowOp::Delete, before: Some(before), after: None, broken }, None))
+            Ok((Changed::new(RowOp::Delete, Some(before), None, broken), None))
         }
         Message::Update { old: Some(old), new, .. } => {
             let before: &[Cell<'a>] = whole(plan.old_row(old, &mut broken, arena)?)?;
@@ -91,7 +105,7 @@ fn completed<'a>(
     Ok(row.cells)
 }
 
-fn update<'a>(
+pub(super) fn update<'a>(
     before: &'a [Cell<'a>],
     after: &'a [Cell<'a>],
     broken: Vec<BrokenValue>,
@@ -99,12 +113,12 @@ fn update<'a>(
 ) -> (Changed<'a>, Option<Changed<'a>>) {
     let (before_side, after_side) = (Some(before), Some(after));
     if keys.iter().all(|key| before[*key] == after[*key]) {
-        return (Changed { op: RowOp::Update, before: before_side, after: after_side, broken }, None);
+        return (Changed::new(RowOp::Update, before_side, after_side, broken), None);
     }
     let (of_before, of_after) = broken.into_iter().partition(|value| value.side == Side::Before);
     (
-        Changed { op: RowOp::Delete, before: before_side, after: None, broken: of_before },
-        Some(Changed { op: RowOp::Insert, before: None, after: after_side, broken: of_after }),
+        Changed::new(RowOp::Delete, before_side, None, of_before),
+        Some(Changed::new(RowOp::Insert, None, after_side, of_after)),
     )
 }
 
@@ -115,7 +129,7 @@ pub(super) fn unread(of: &StreamTable, reason: Unreadable) -> SourceError {
         Unreadable::NoBefore => SourceError::Gap {
             gap: format!("the log has a change of {name} without the row as it was"),
             fix: format!(
-                "set the replica identity of {name} to full, and run `lienthong connect PARTICIPANT --accept-lineage REASON`"
+                "list {name} under look_up in the participant's file, or set its replica identity to full and run `lienthong connect PARTICIPANT --accept-lineage REASON`"
             ),
         },
         Unreadable::Misfit => SourceError::Gap {

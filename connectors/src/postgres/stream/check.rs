@@ -8,6 +8,7 @@ use sqlx::postgres::PgConnection;
 
 use super::super::catalogue::{self, Table};
 use super::super::error::source_error;
+use super::super::joins::{self, Joined};
 use super::super::outbox_check::{Rights, elsewhere, obstacles, rights};
 use super::super::wal::types::{DESCRIBE, Described, Type, Types};
 use super::partitions;
@@ -20,6 +21,8 @@ use crate::identifier::{TableName, quote, quote_list};
 pub(super) struct Checked {
     /// The captured tables, in the order of the captures; those that exist.
     pub(super) tables: Vec<Table>,
+    /// What the rows of each take from other tables.
+    pub(super) joins: Vec<Vec<Joined>>,
     /// Those of them that the publication has.
     pub(super) members: Vec<Member>,
     /// The publication's number and the transaction that wrote it last.
@@ -165,6 +168,7 @@ pub(super) async fn check(
     let error = |error: sqlx::Error| source_error(source, &error);
     let mut checked = Checked {
         tables: Vec::new(),
+        joins: Vec::new(),
         members: Vec::new(),
         publication: None,
         types: Vec::new(),
@@ -203,16 +207,6 @@ async fn one(
     }
     let rights = rights(conn, &table, capture).await?;
     checked.obstacles.extend(grants(role, &name, &rights));
-    if !rights.all_rows {
-        // Whether a policy lets every row through cannot be told from its text.
-        let problem = format!(
-            "row-level security applies to the role {role} on {}: rows would be missing without a word",
-            name.plain()
-        );
-        checked
-            .obstacles
-            .push((problem, format!("an administrator runs: alter role {} bypassrls", quote(role))));
-    }
     let lacking = capture.columns.iter().any(|column| table.column(column).is_none());
     let mut found: Vec<(String, String)> =
         obstacles(&table, capture).into_iter().map(|problem| (problem, fix.clone())).collect();
@@ -235,6 +229,9 @@ async fn one(
     } else {
         checked.obstacles.extend(found);
     }
+    let (joins, lacking) = joins::check(conn, (&table, capture), role).await?;
+    checked.obstacles.extend(lacking);
+    checked.joins.push(joins);
     checked.tables.push(table);
     Ok(())
 }
@@ -253,6 +250,16 @@ fn grants(role: &str, table: &TableName, rights: &Rights) -> Vec<(String, String
         found.push((
             format!("the role {role} may not select {} of {}", rights.hidden.join(", "), table.plain()),
             format!("grant select ({columns}) on table {} to {}", table.sql(), quote(role)),
+        ));
+    }
+    if !rights.all_rows {
+        // Whether a policy lets every row through cannot be told from its text.
+        let name = table.plain();
+        found.push((
+            format!(
+                "row-level security applies to the role {role} on {name}: rows would be missing without a word"
+            ),
+            format!("an administrator runs: alter role {} bypassrls", quote(role)),
         ));
     }
     found

@@ -12,6 +12,8 @@ use sqlx::{Connection as _, Row as _};
 
 use super::super::asked::ChunkQuery;
 use super::super::decode;
+use super::super::joins;
+use super::attached::Part;
 use super::tables::StreamTable;
 use super::visible::Snapshot;
 use crate::asked::Passed;
@@ -25,6 +27,8 @@ pub(super) struct Loaded {
     pub(super) json: String,
     /// Its key as the stream shows it.
     shown: Option<Vec<String>>,
+    /// What it takes from other tables.
+    pub(super) taken: Vec<Option<String>>,
 }
 
 /// Rows that wait for the stream.
@@ -46,6 +50,8 @@ pub(super) struct Chunk {
     pub(super) spoiled: bool,
     /// Where somebody has asked for the rows: what giving them out comes to.
     pub(super) asked: Option<Passed>,
+    /// The partition whose rows they are, where it is loaded alone.
+    pub(super) part: Option<Part>,
 }
 
 impl Chunk {
@@ -64,15 +70,18 @@ impl Chunk {
              (extract(epoch from pg_catalog.clock_timestamp()) * 1000000)::bigint as time";
         let head = sqlx::query(sql).fetch_one(&mut *transaction).await?;
         let found = query.query().fetch_all(&mut *transaction).await?;
+        let jsons = found.iter().map(|row| row.try_get("row").map(|json| (0, Some(json))));
+        let jsons = jsons.collect::<Result<Vec<_>, sqlx::Error>>()?;
+        let taken = joins::look_up(&mut transaction, &[&of.captured], &jsons).await?;
         transaction.commit().await?;
         let (mut rows, mut standing) = (VecDeque::with_capacity(found.len()), HashSet::new());
         let mut arena = Bump::new();
-        for row in &found {
+        for (row, taken) in found.iter().zip(taken) {
             arena.reset();
             let json: String = row.try_get("row")?;
             let shown = shown_in(&json, of, &arena);
             standing.extend(shown.clone());
-            rows.push_back(Loaded { key: row.try_get("key")?, json, shown });
+            rows.push_back(Loaded { key: row.try_get("key")?, json, shown, taken });
         }
         Ok(Self {
             table,
@@ -84,6 +93,7 @@ impl Chunk {
             standing,
             spoiled: false,
             asked: None,
+            part: None,
         })
     }
 

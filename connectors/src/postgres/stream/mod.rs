@@ -2,11 +2,13 @@
 
 mod admin;
 mod asked;
+mod attached;
 mod change;
 mod check;
 mod connection;
 mod kept;
 mod load;
+mod looked;
 mod partitions;
 mod position;
 mod proof;

@@ -35,16 +35,9 @@ pub(super) async fn check(
     for row in sqlx::query(sql).bind(table.oid).fetch_all(&mut *conn).await? {
         let place = TableName { schema: row.try_get("schema")?, name: row.try_get("name")? };
         let held: Vec<String> = row.try_get("columns")?;
-        let whole = row.try_get::<bool, _>("whole")?;
-        if !whole && !capture.columns.iter().all(|column| held.contains(column)) {
-            let keyless = if row.try_get::<bool, _>("keyless")? { ", as it has no primary key" } else { "" };
-            obstacles.push((
-                format!(
-                    "the log does not hold rows of {} as they were before a change{keyless}",
-                    place.plain()
-                ),
-                full(&place),
-            ));
+        let (whole, keyless) = (row.try_get::<bool, _>("whole")?, row.try_get::<bool, _>("keyless")?);
+        if !whole {
+            obstacles.extend(identity(&place, is_root(table), capture, (&held, keyless)));
         }
         if is_root(table) && !row.try_get::<bool, _>("logged")? {
             obstacles.push((
@@ -68,6 +61,40 @@ pub(super) async fn check(
         }
     }
     Ok(())
+}
+
+/// What is lacking of a replica identity that holds the columns `held`.
+fn identity(
+    place: &TableName,
+    root: bool,
+    capture: &TableCapture,
+    (held, keyless): (&[String], bool),
+) -> Option<(String, String)> {
+    let name = place.plain();
+    let holds = |columns: &[String]| columns.iter().all(|column| held.contains(column));
+    if holds(&capture.columns) || (capture.look_up && !root && holds(&capture.key)) {
+        return None;
+    }
+    let keyless = if keyless { ", as it has no primary key" } else { "" };
+    Some(match (capture.look_up, root) {
+        (false, false) if holds(&capture.key) => (
+            format!("the log does not hold rows of {name} as they were before a change"),
+            format!("{}, or list the table under `look_up` of the participant's `capture`", full(place)),
+        ),
+        (false, _) => (
+            format!("the log does not hold rows of {name} as they were before a change{keyless}"),
+            full(place),
+        ),
+        // With a partition that is detached rows go without a word, and a look-up could not tell that from a deletion.
+        (true, true) => (
+            format!("rows of {name} cannot be looked up, as they are in partitions"),
+            format!("{}, and take the table out of `look_up`", full(place)),
+        ),
+        (true, false) => (
+            format!("the log does not hold the key of rows of {name} as it was before a change{keyless}"),
+            full(place),
+        ),
+    })
 }
 
 fn full(place: &TableName) -> String {

@@ -5,10 +5,12 @@
 //! in it that have been set aside.
 
 use lienthong_contract::aside::Mending;
+use lienthong_contract::keys::HashKey;
 use lienthong_contract::position::Position;
 use lienthong_contract::source::SourceError;
 use serde::{Deserialize, Serialize};
 
+use super::attached::{Part, Parts};
 use super::proof::Last;
 use crate::asked::Asked;
 
@@ -46,6 +48,9 @@ pub(super) struct FirstLoad {
     pub(super) table: Member,
     /// Key of the last row given out.
     pub(super) after: Option<Vec<String>>,
+    /// The partition, where only its rows are loaded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) part: Option<Part>,
 }
 
 /// A key may be a number of a person.
@@ -124,6 +129,9 @@ pub(super) struct LogPosition {
     /// all rows after that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) anew: Option<u64>,
+    /// Partitions of captured roots; none where nobody has looked yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) parts: Option<Parts>,
 }
 
 impl LogPosition {
@@ -142,6 +150,7 @@ impl LogPosition {
             last: Some(Last { commit: end, xid: 0, time: 0 }),
             publication: None,
             anew: None,
+            parts: None,
             given_up: None,
         }
     }
@@ -197,11 +206,19 @@ impl LogPosition {
         }
     }
 
-    /// Marks the table of the first load as done and goes to the next.
-    pub(super) fn table_loaded(&mut self, members: &[Member]) {
+    /// Marks the table of the first load as done and goes to the next, then to partitions that came later.
+    pub(super) fn table_loaded(&mut self, members: &[Member], secret: &HashKey) {
         if let Some(snap) = self.snap.take() {
-            self.loaded.push(snap.table);
-            self.next_table(members, &snap.run);
+            match &snap.part {
+                Some(part) => self.part_loaded(part),
+                None => {
+                    self.loaded.push(snap.table);
+                    self.next_table(members, &snap.run);
+                }
+            }
+        }
+        if self.snap.is_none() {
+            self.next_part(members, secret);
         }
     }
 
@@ -211,7 +228,7 @@ impl LogPosition {
         let begun = self.paused.iter().position(|load| load.table == *table);
         self.snap = Some(match begun {
             Some(at) => self.paused.remove(at),
-            None => FirstLoad { run: run.to_owned(), table: table.clone(), after: None },
+            None => FirstLoad { run: run.to_owned(), table: table.clone(), after: None, part: None },
         });
     }
 
@@ -226,7 +243,10 @@ impl LogPosition {
         self.aside.push(aside);
         if let Some(snap) = waits {
             let run = snap.run.clone();
-            self.paused.push(snap);
+            // A partition is loaded from its beginning.
+            if snap.part.is_none() {
+                self.paused.push(snap);
+            }
             self.next_table(members, &run);
         }
     }
@@ -273,9 +293,9 @@ mod tests {
         let mut position = LogPosition::start("l", 0);
         let first = members(&[("a", 1), ("b", 2)]);
         position.plan_first_load(&first, "r1");
-        position.table_loaded(&first);
+        position.table_loaded(&first, &HashKey::new([0; 32]));
         assert_eq!(position.snap.as_ref().map(|snap| snap.table.table.as_str()), Some("b"));
-        position.table_loaded(&first);
+        position.table_loaded(&first, &HashKey::new([0; 32]));
         assert_eq!(position.snap, None);
         position.plan_first_load(&members(&[("a", 1), ("c", 3)]), "r2");
         let snap = position.snap.as_ref().map(|snap| (snap.run.as_str(), snap.table.table.as_str()));
@@ -316,9 +336,9 @@ mod tests {
         position.mended("a", &both, "r3");
         assert_eq!(position.snap, begun);
         position.mended("b", &both, "r3");
-        position.table_loaded(&both);
+        position.table_loaded(&both, &HashKey::new([0; 32]));
         assert_eq!(position.snap.as_ref().map(|snap| snap.run.as_str()), Some("r1"), "as it was planned");
-        position.table_loaded(&both);
+        position.table_loaded(&both, &HashKey::new([0; 32]));
         assert_eq!((position.snap, position.loaded), (None, both));
     }
 
@@ -332,7 +352,7 @@ mod tests {
             "b has given out nothing"
         );
         assert_eq!(position.replaced(&members(&[("a", 8)])), Some("a"));
-        position.table_loaded(&members(&[("a", 1)]));
+        position.table_loaded(&members(&[("a", 1)]), &HashKey::new([0; 32]));
         assert_eq!(position.replaced(&members(&[("a", 8)])), Some("a"));
         assert_eq!(position.replaced(&[]), None);
     }

@@ -2,8 +2,10 @@
 
 pub(super) mod aside;
 mod emptied;
+mod look_up;
 mod rows;
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use bumpalo::Bump;
@@ -27,6 +29,7 @@ use super::proof::{Last, Other, Proof};
 use super::silence::Silence;
 use super::tables::Tables;
 use super::visible::Snapshot;
+use look_up::Found;
 
 /// How long a poll waits for the stream before it looks what keeps it.
 const STEP: Duration = Duration::from_millis(20);
@@ -58,8 +61,10 @@ pub(super) struct Session {
     proving: bool,
     /// The transaction that is being read.
     open: Option<Open>,
-    /// Came while somebody waited.
-    pending: Option<ReplicationEvent>,
+    /// Came, and has not been taken.
+    ahead: VecDeque<ReplicationEvent>,
+    /// What has been looked up for it.
+    answers: Found,
     pub(super) chunk: Option<Chunk>,
     /// Rows that somebody asks for, and how far the newest request has come.
     pub(super) load: Option<Load>,
@@ -77,6 +82,8 @@ pub(super) struct Session {
     /// A chunk was read too soon; not again before then.
     not_before: Option<Instant>,
     beaten: Option<Instant>,
+    /// When it was last looked what partitions there are.
+    pub(super) met: Option<Instant>,
     /// Ends of polls with the rows given out up to there, as far as they are not forgotten.
     given: Vec<(u64, u64)>,
     caught_up: bool,
@@ -126,7 +133,8 @@ impl Session {
             proof: None,
             proving: false,
             open: None,
-            pending: None,
+            ahead: VecDeque::new(),
+            answers: Found::default(),
             chunk: None,
             load: None,
             told: None,
@@ -137,6 +145,7 @@ impl Session {
             emptied: false,
             not_before: None,
             beaten: None,
+            met: None,
             given: Vec::new(),
             caught_up: false,
             arena: Bump::new(),
@@ -223,13 +232,19 @@ impl Session {
             if rows >= limit || began.elapsed() >= BUSY || self.full().is_some() || self.emptied {
                 break;
             }
+            if self.open.is_none() && self.proof.is_none() {
+                self.meet_partitions().await?;
+            }
             if self.wants_chunk() {
                 self.read_chunk(limit).await?;
                 continue;
             }
             if let Some(event) = self.at_hand().await? {
-                rows += self.take(event, visitor).await?;
-                continue;
+                if self.is_answered(&event).await? {
+                    rows += self.take(event, visitor).await?;
+                    continue;
+                }
+                self.ahead.push_front(event);
             }
             let Look { time, written } = match look {
                 Some(seen) => seen,
@@ -245,9 +260,13 @@ impl Session {
             if self.chunk.is_some() || !proven {
                 self.beat().await?;
             }
+            if !self.ahead.is_empty() {
+                tokio::time::sleep(STEP).await;
+                continue;
+            }
             let waited = tokio::time::timeout(STEP, self.parts()?.0.next()).await;
             match waited {
-                Ok(event) => self.pending = Some(event.map_err(|error| told(&self.name, &error))?),
+                Ok(event) => self.ahead.push_back(event.map_err(|error| told(&self.name, &error))?),
                 Err(_elapsed) => self.beat().await?,
             }
         }
@@ -270,7 +289,7 @@ impl Session {
     }
 
     async fn at_hand(&mut self) -> Result<Option<ReplicationEvent>, SourceError> {
-        if let Some(event) = self.pending.take() {
+        if let Some(event) = self.ahead.pop_front() {
             return Ok(Some(event));
         }
         let event = self.parts()?.0.at_hand().await;
@@ -281,14 +300,14 @@ impl Session {
     pub(super) async fn wait(&mut self, at_most: Duration) -> Result<(), SourceError> {
         let deadline = Instant::now() + at_most;
         let deadline = self.due().map_or(deadline, |due| deadline.min(due));
-        while self.chunk.is_none() && self.pending.is_none() {
+        while self.chunk.is_none() && self.ahead.is_empty() {
             let Ok(event) = tokio::time::timeout_at(deadline, self.parts()?.0.next()).await else {
                 return Ok(());
             };
             let event = event.map_err(|error| told(&self.name, &error))?;
             match moves(&event) {
                 Some(end) if self.open.is_none() => self.reach(end)?,
-                _ => self.pending = Some(event),
+                _ => self.ahead.push_back(event),
             }
         }
         Ok(())
@@ -485,7 +504,8 @@ impl Session {
     }
 
     pub(super) async fn read_chunk(&mut self, limit: usize) -> Result<(), SourceError> {
-        let Some((table, query)) = self.next_chunk(limit) else { return Ok(()) };
+        let only = self.only_part().await?;
+        let Some((table, query)) = self.next_chunk(limit, only.as_deref()) else { return Ok(()) };
         self.asking = self.serves();
         let reading = Chunk::read(&mut self.conn, (table, &self.tables.all[table]), &query);
         let mut chunk = match within(if self.asking { ASKED } else { PATIENCE }, reading).await {
@@ -506,6 +526,7 @@ impl Session {
         if too_soon {
             self.not_before = Some(Instant::now() + STEP);
         } else {
+            chunk.part = self.position.as_ref().and_then(|position| position.snap.as_ref()?.part.clone());
             self.mark(&mut chunk, query.limit);
             self.chunk = Some(chunk);
             self.beaten = None;
@@ -541,7 +562,7 @@ impl Session {
         } else if !chunk.more
             && let Some(position) = &mut self.position
         {
-            position.table_loaded(&self.members);
+            position.table_loaded(&self.members, &self.secret);
         }
         Ok(rows)
     }

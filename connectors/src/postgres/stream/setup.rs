@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use lienthong_contract::source::TableCapture;
 
+use super::super::joins;
 use crate::identifier::{TableName, literal, quote, quote_list};
 
 /// Names of what `prepare` makes.
@@ -55,7 +56,8 @@ fn reading(captures: &[TableCapture]) -> String {
     let select =
         select.map(|(capture, table)| format!("grant select ({}) on {}", columns(capture), table.sql()));
     // A name must not end its comment.
-    let lines = usage.chain(select).filter(|line| !line.contains(char::is_control));
+    let lines =
+        usage.chain(select).chain(joins::grants(captures)).filter(|line| !line.contains(char::is_control));
     lines.map(|line| format!("-- {line} to <connector>;\n")).collect()
 }
 

@@ -236,7 +236,7 @@ impl LogSource {
         if !checked.binary {
             self.form = Form::Text;
         }
-        let tables = Tables::new(&self.captures, &checked.tables, checked.types);
+        let tables = Tables::new(&self.captures, (&checked.tables, checked.joins), checked.types);
         let mut session =
             Session::new(&self.name, (conn, silence), tables, checked.members, self.secret.clone());
         session.when_emptied = self.when_emptied;

@@ -7,6 +7,8 @@ use sqlx::postgres::PgConnection;
 use super::super::captured::Captured;
 use super::super::catalogue::Table;
 use super::super::decode::Reading;
+use super::super::joins::Joined;
+use super::super::keyed::Keyed;
 use super::super::wal::message::Relation;
 use super::super::wal::relation::{Difference, Plan};
 use super::super::wal::types::{Described, Types};
@@ -27,6 +29,26 @@ pub(super) struct StreamTable {
     pub(super) seen: Option<Seen>,
     /// Where its rows are, if not in itself.
     pub(super) partitions: Option<Partitions>,
+    /// How rows are looked up of which the log does not hold all.
+    pub(super) keyed: Option<Keyed>,
+}
+
+impl StreamTable {
+    /// The server's number of it.
+    pub(super) fn number(&self) -> u32 {
+        self.oid
+    }
+
+    /// Whether something of its rows is looked up.
+    pub(super) fn looks_up(&self) -> bool {
+        self.keyed.is_some() || !self.captured.joins.is_empty()
+    }
+
+    /// Whether the log holds no more of a row as it was than its key.
+    pub(super) fn is_by_key(&self) -> bool {
+        let whole = |plan: &Plan| (0..self.capture.columns.len()).all(|column| plan.in_identity(column));
+        self.keyed.is_some() && !self.plan.as_ref().is_some_and(whole)
+    }
 }
 
 /// A description of a table.
@@ -58,9 +80,13 @@ pub(super) struct Tables {
 
 impl Tables {
     /// `found` is what the catalogue says of the captures' tables.
-    pub(super) fn new(captures: &[TableCapture], found: &[Table], described: Vec<Described>) -> Self {
-        let all = captures.iter().zip(found).map(|(capture, table)| StreamTable {
-            captured: Captured::new(capture, table),
+    pub(super) fn new(
+        captures: &[TableCapture],
+        (found, joins): (&[Table], Vec<Vec<Joined>>),
+        described: Vec<Described>,
+    ) -> Self {
+        let all = captures.iter().zip(found).zip(joins).map(|((capture, table), joins)| StreamTable {
+            captured: Captured::new(capture, table).joining(joins),
             keys: capture
                 .key
                 .iter()
@@ -71,6 +97,7 @@ impl Tables {
             plan: None,
             seen: None,
             partitions: partitions::is_root(table).then(Partitions::default),
+            keyed: capture.look_up.then(|| keyed(capture, table)),
         });
         Self { all: all.collect(), described, root: None }
     }
@@ -154,6 +181,12 @@ impl Tables {
         self.described.extend(check::describe(conn, &unknown).await?);
         Ok(plan(&self.described))
     }
+}
+
+fn keyed(capture: &TableCapture, table: &Table) -> Keyed {
+    let cast = |name| table.column(name).map_or("text", |column| column.cast.as_str());
+    let by: Vec<(&str, &str)> = capture.key.iter().map(|name| (name.as_str(), cast(name))).collect();
+    Keyed::new((&table.name, table.kind != "p"), &by, &capture.columns)
 }
 
 /// Whether a table can be read on; where it cannot, whether its changes can be set aside until somebody has mended that.

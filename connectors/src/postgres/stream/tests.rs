@@ -45,7 +45,7 @@ async fn prepared(database: &TestDatabase, url: &str) -> Result<(PgConnection, L
         owner.execute(sql).await?;
     }
     let columns = ["id", "rev"].map(str::to_owned).to_vec();
-    let tables = vec![TableCapture { table: "person".to_owned(), key: columns[..1].to_vec(), columns }];
+    let tables = vec![TableCapture::new("person", columns[..1].to_vec(), columns)];
     let names = (database.name(), "published");
     LogSourceAdmin::new("moj", database.url(), names, tables.clone()).prepare().await?;
     Ok((owner, LogSource::new("moj", url, names, tables, &HashKey::new([1; 32]))))

@@ -62,6 +62,7 @@ impl Encoder {
             before: None,
             after: None,
             broken: &[],
+            looked_up: &[],
         };
         self.causes.begin(&row);
         self.last_event_time = self.last_event_time.max(Some(row.time));
@@ -69,6 +70,7 @@ impl Encoder {
         self.value.extend_from_slice(&known.value);
         self.flag_text.clear();
         self.correlation.clear();
+        self.looked_up.clear();
         let transaction = self.transaction.take();
         let event =
             Event { publication, operation: Operation::Delete, person: None, subject: &known.subject };

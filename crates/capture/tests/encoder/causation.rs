@@ -52,3 +52,17 @@ fn what_goes_on_from_no_event_names_none() {
     let _ = told(&mut table, ("w1/5", None), [Some(OLD), None]);
     assert_eq!(told(&mut table, ("w1/7.1", Some("w1/7")), [None, Some(NEW)])[0].1, None);
 }
+
+#[test]
+fn an_event_names_the_fields_that_were_looked_up() {
+    let mut table = table("card_no");
+    let mut told = |columns: &'static [usize]| {
+        table.looked_up = columns;
+        table.change(AT, Some(OLD), Some(OLD));
+        table.sent().remove(0).looked_up
+    };
+    assert_eq!(told(&[]), None);
+    assert_eq!(told(&[1]).as_deref(), Some("holder"));
+    assert_eq!(told(&[0, 1]).as_deref(), Some("card_no,holder"));
+    assert_eq!(told(&[7]), None, "no field takes it");
+}

@@ -31,6 +31,7 @@ pub(crate) struct Sent {
     pub(crate) flags: Option<String>,
     pub(crate) correlation: Option<String>,
     pub(crate) causation: Option<String>,
+    pub(crate) looked_up: Option<String>,
     /// The counter within `ce_sequence`.
     pub(crate) counter: u64,
     pub(crate) sequence: String,
@@ -48,6 +49,8 @@ pub(crate) struct Table {
     pub(crate) place: Option<Place>,
     /// Of the changes to come: their id, and that of the delete which they go on from.
     pub(crate) named: (&'static str, Option<&'static str>),
+    /// Of the changes to come: places of the columns that were looked up.
+    pub(crate) looked_up: &'static [usize],
 }
 
 /// A row: columns that are not null.
@@ -91,11 +94,7 @@ impl Table {
             quality: QualityPlan::compile(checks, &schema, &slots),
             plan: EncodePlan::compile(schema.schema(), &slots).unwrap(),
         };
-        let table = TableCapture {
-            table: "probe".to_owned(),
-            key: vec![columns[0].clone()],
-            columns: columns.clone(),
-        };
+        let table = TableCapture::new("probe", vec![columns[0].clone()], columns.clone());
         let encoder = Encoder::new(EncoderParts {
             urn: "urn:lienthong:test.probe".to_owned(),
             tables: [table].into(),
@@ -109,7 +108,7 @@ impl Table {
             collected: collected.iter().map(|id| Box::from(*id)).collect(),
             traces: lienthong_telemetry::Traces::default(),
         });
-        Self { schema, columns, encoder: encoder.unwrap(), place: None, named: ("41", None) }
+        Self { schema, columns, encoder: encoder.unwrap(), place: None, named: ("41", None), looked_up: &[] }
     }
 
     /// One change, on the given instant.
@@ -146,6 +145,7 @@ impl Table {
             before: before.as_deref(),
             after: after.as_deref(),
             broken: &[],
+            looked_up: self.looked_up,
         };
         if passed { self.encoder.passed(&change) } else { self.encoder.row(&change) }
     }
@@ -179,6 +179,7 @@ impl Table {
                     flags: header("ce_qualityflags"),
                     correlation: header("ce_correlationid"),
                     causation: header("ce_causationid"),
+                    looked_up: header("lt_lookup"),
                     counter: header("ce_sequence").unwrap().rsplit('-').next().unwrap().parse().unwrap(),
                     sequence: header("ce_sequence").unwrap(),
                     transaction: ["id", "order", "count"]

@@ -63,6 +63,7 @@ fn change(
         before,
         after,
         broken: &[],
+        looked_up: &[],
     });
 }
 

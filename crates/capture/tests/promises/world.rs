@@ -52,7 +52,7 @@ pub(crate) fn contract() -> RecordSchema {
 
 pub(crate) fn capture(table: &str) -> TableCapture {
     let columns = COLUMNS.map(str::to_owned).to_vec();
-    TableCapture { table: table.to_owned(), key: vec!["file_no".to_owned()], columns }
+    TableCapture::new(table, vec!["file_no".to_owned()], columns)
 }
 
 /// An entry of `publishes` that takes these fields, each from the column of its name.

@@ -6,7 +6,7 @@ use lienthong_capture::publication::{Field, FieldSource, Publication, When};
 use lienthong_connectors::{CaptureConfig, SourceConfig};
 use lienthong_contract::participant::ParticipantId;
 use lienthong_contract::predicate::Predicate;
-use lienthong_contract::source::WhenEmptied;
+use lienthong_contract::source::{Join, WhenEmptied};
 use lienthong_schemas::{Catalogue, Cell, EncodePlan, EventContract, FieldPath, FieldType, QualityPlan};
 
 use crate::node::{Key, Place};
@@ -14,6 +14,7 @@ use crate::reader::{Reader, Text};
 
 use super::Participant;
 use super::file::{EntryFile, FieldsFile, MinistryFile, SourceFile};
+use super::look_up;
 use super::source::Tables;
 use super::subject;
 
@@ -31,6 +32,14 @@ pub(crate) fn compile(
     for (index, entry) in file.publishes.iter().enumerate() {
         let mut compiler = Entry { reader, tables: &mut tables, entry };
         publications.extend(compiler.publication((index, deletes_emptied), owner, catalogue));
+    }
+    look_up::check(reader, file, &mut tables, &publications);
+    for publication in &mut publications {
+        for field in &mut publication.fields {
+            if let FieldSource::Column(column) = &mut field.source {
+                *column = tables.place(publication.table, *column);
+            }
+        }
     }
     let id = owner?;
     let participant = ParticipantId::new(&id.value)
@@ -101,6 +110,7 @@ impl Entry<'_, '_> {
             self.tells_key(table, &fields, at);
         }
         let subjects = subject::rules(self.reader, at, event, &fields);
+        look_up::no_subject(self.reader, entry, self.tables.capture(table), (&fields, &subjects));
         if let Some(written) = &entry.subject {
             subject::check(self.reader, written, event, &fields, self.tables.capture(table));
         }
@@ -275,6 +285,14 @@ impl Entry<'_, '_> {
                 }
                 let date = self.tables.column_of(table, column);
                 Some(FieldSource::PartialDate { date, precision: self.tables.column_of(table, precision) })
+            }
+            SourceFile::Lookup { at, table: other, by, take } => {
+                let by =
+                    by.iter().map(|(key, column)| (key.name.clone(), self.tables.column_of(table, column)));
+                let (by, (line, column)) = (by.collect(), *at);
+                let place = format!("{}:{line}:{column}", self.reader.file);
+                let join = Join { table: other.value.clone(), by, take: take.value.clone(), place };
+                Some(FieldSource::Column(self.tables.joined(table, join)))
             }
             SourceFile::Constant(text) => self.constant(leaf, text),
             SourceFile::List { column, separator, at } => {

@@ -14,6 +14,8 @@ pub(crate) struct MinistryFile {
     pub(super) organisation: Option<Text>,
     pub(super) database: Option<Database>,
     pub(super) capture: Option<CaptureConfig>,
+    /// Tables whose rows may be looked up.
+    pub(super) look_up: Vec<Text>,
     pub(super) publishes: Vec<EntryFile>,
 }
 
@@ -48,9 +50,23 @@ pub(super) enum FieldsFile {
 /// Where a field's value comes from.
 pub(super) enum SourceFile {
     Column(Text),
-    PartialDate { column: Text, precision: Text },
+    PartialDate {
+        column: Text,
+        precision: Text,
+    },
     Constant(Text),
-    List { column: Text, separator: String, at: Place },
+    List {
+        column: Text,
+        separator: String,
+        at: Place,
+    },
+    /// A column of another table; each of `by` is a column of it and one of the entry's own table.
+    Lookup {
+        at: Place,
+        table: Text,
+        by: Vec<(Key, Text)>,
+        take: Text,
+    },
 }
 
 #[derive(Clone, Copy)]
@@ -66,7 +82,7 @@ pub(crate) fn read(reader: &mut Reader<'_>, root: &Node) -> Option<MinistryFile>
     let id = reader.required_text(&map, "participant");
     let organisation = reader.required_text(&map, "organisation");
     let source = reader.required(&map, "source").and_then(|node| source(reader, node, id.as_ref()));
-    let (database, capture) = source.unwrap_or_default();
+    let Source { database, capture, look_up } = source.unwrap_or_default();
     let publishes = reader.required(&map, "publishes").and_then(|node| {
         let items = reader.list(node, "publishes")?;
         if items.is_empty() {
@@ -75,19 +91,31 @@ pub(crate) fn read(reader: &mut Reader<'_>, root: &Node) -> Option<MinistryFile>
         Some(items)
     });
     let publishes = publishes.unwrap_or_default().iter().filter_map(|item| entry(reader, item)).collect();
-    Some(MinistryFile { id, organisation, database, capture, publishes })
+    Some(MinistryFile { id, organisation, database, capture, look_up, publishes })
 }
 
-fn source(
-    reader: &mut Reader<'_>,
-    node: &Node,
-    id: Option<&Text>,
-) -> Option<(Option<Database>, Option<CaptureConfig>)> {
+#[derive(Default)]
+struct Source {
+    database: Option<Database>,
+    capture: Option<CaptureConfig>,
+    look_up: Vec<Text>,
+}
+
+fn source(reader: &mut Reader<'_>, node: &Node, id: Option<&Text>) -> Option<Source> {
     let map = reader.map(node, "`source`", &["kind", "url", "capture"])?;
     let database = database(reader, &map);
-    let capture =
-        reader.required(&map, "capture").and_then(|node| capture(reader, node, (id, database.as_ref())));
-    Some((database, capture))
+    let node = reader.required(&map, "capture");
+    let capture = node.and_then(|node| capture(reader, node, (id, database.as_ref())));
+    let look_up = node.map(|node| look_up(reader, node)).unwrap_or_default();
+    Some(Source { database, capture, look_up })
+}
+
+/// What else is wrong with `capture` is told elsewhere.
+fn look_up(reader: &mut Reader<'_>, node: &Node) -> Vec<Text> {
+    let Value::Map(entries) = &node.value else { return Vec::new() };
+    let named =
+        entries.iter().find(|(key, _)| key.name == "look_up" && Reader::peek(node, "mode") == Some("log"));
+    named.and_then(|(_, node)| reader.names(node, "look_up")).unwrap_or_default()
 }
 
 /// Names that are not given are made from the participant's id; of one that cannot be read, it has been told.
@@ -97,7 +125,9 @@ fn capture(
     (id, database): (Option<&Text>, Option<&Database>),
 ) -> Option<CaptureConfig> {
     let known = match Reader::peek(node, "mode") {
-        Some("log") => &["mode", "slot", "publication", "max_retained_wal", "at_bound", "truncate"][..],
+        Some("log") => {
+            &["mode", "slot", "publication", "max_retained_wal", "at_bound", "truncate", "look_up"][..]
+        }
         _ => &["mode", "table"][..],
     };
     let map = reader.map(node, "`capture`", known)?;
@@ -218,7 +248,15 @@ fn field(reader: &mut Reader<'_>, name: &str, node: &Node) -> Option<SourceFile>
         return reader.text(node, name).map(SourceFile::Column);
     }
     let what = format!("the source of `{name}`");
-    let map = reader.map(node, &what, &["column", "precision_column", "list", "value"])?;
+    let map = reader.map(node, &what, &["column", "precision_column", "list", "value", "lookup"])?;
+    if let Some(node) = map.get("lookup") {
+        if ["column", "precision_column", "list", "value"].iter().any(|key| map.get(key).is_some()) {
+            let fix = "leave the other keys out";
+            reader.problem(map.at, format!("{what} is looked up, and something else besides"), fix);
+            return None;
+        }
+        return lookup(reader, node, &what);
+    }
     let column = reader.optional_text(&map, "column");
     let precision = reader.optional_text(&map, "precision_column");
     let value = reader.optional_text(&map, "value");
@@ -245,9 +283,25 @@ fn field(reader: &mut Reader<'_>, name: &str, node: &Node) -> Option<SourceFile>
             Some(SourceFile::List { column: column?, separator: separator.clone(), at: *at })
         }
         _ => {
-            let fix = "write a column, {column: c, precision_column: p}, {column: c, list: \",\"} or {value: \"text\"}";
+            let fix = "write a column, {column: c, precision_column: p}, {column: c, list: \",\"}, {lookup: {table: t, by: {k: c}, take: v}} or {value: \"text\"}";
             reader.problem(map.at, format!("{what} is neither a column nor a value"), fix);
             None
         }
     }
+}
+
+fn lookup(reader: &mut Reader<'_>, node: &Node, what: &str) -> Option<SourceFile> {
+    let map = reader.map(node, &format!("the look-up of {what}"), &["table", "by", "take"])?;
+    let (table, take) = (reader.required_text(&map, "table"), reader.required_text(&map, "take"));
+    let by = reader.required(&map, "by").and_then(|node| {
+        let entries = reader.entries(node, "`by`")?;
+        if entries.is_empty() {
+            let fix = "write by: {its_key_column: column_of_this_row}";
+            reader.problem(node.at, "`by` is empty", fix);
+            return None;
+        }
+        let by = entries.into_iter().map(|(key, node)| Some((key.clone(), reader.text(node, &key.name)?)));
+        by.collect::<Vec<_>>().into_iter().collect::<Option<Vec<_>>>()
+    });
+    Some(SourceFile::Lookup { at: map.at, table: table?, by: by?, take: take? })
 }

@@ -1,12 +1,15 @@
 //! Captured tables: each once, with every column that some entry needs.
 
-use lienthong_contract::source::TableCapture;
+use lienthong_contract::source::{Join, TableCapture};
 
 use crate::database::same_table;
 use crate::node::Place;
 use crate::reader::{Reader, Text};
 
 use super::file::FromFile;
+
+/// Beyond the columns of any table.
+const FIRST_JOINED: usize = 1 << 20;
 
 /// The tables of one participant.
 #[derive(Default)]
@@ -22,7 +25,7 @@ impl Tables {
         let found = self.captures.iter().position(|known| same_table(&known.table, &from.table.value));
         let Some(index) = found else {
             let columns = key.clone();
-            self.captures.push(TableCapture { table: from.table.value.clone(), key, columns });
+            self.captures.push(TableCapture::new(&from.table.value, key, columns));
             self.places.push(from.key.first().map_or(from.table.at, |column| column.at));
             return self.captures.len() - 1;
         };
@@ -50,9 +53,44 @@ impl Tables {
         self.column(table, &name.value)
     }
 
+    /// The place of a value that rows of `table` take from another table, until all columns are known.
+    pub(super) fn joined(&mut self, table: usize, join: Join) -> usize {
+        let joins = &mut self.captures[table].joins;
+        let same =
+            |known: &Join| (&known.table, &known.by, &known.take) == (&join.table, &join.by, &join.take);
+        let at = joins.iter().position(same).unwrap_or_else(|| {
+            joins.push(join);
+            joins.len() - 1
+        });
+        FIRST_JOINED + at
+    }
+
+    /// The place of a column, or of a value that is taken, among a row's cells.
+    pub(super) fn place(&self, table: usize, column: usize) -> usize {
+        match column.checked_sub(FIRST_JOINED) {
+            Some(at) => self.captures[table].columns.len() + at,
+            None => column,
+        }
+    }
+
     /// A table as it stands so far.
     pub(super) fn capture(&self, table: usize) -> &TableCapture {
         &self.captures[table]
+    }
+
+    /// The index of a table that is captured already.
+    pub(super) fn named(&self, name: &str) -> Option<usize> {
+        self.captures.iter().position(|known| same_table(&known.table, name))
+    }
+
+    /// Rows of the table may be looked up.
+    pub(super) fn look_up(&mut self, table: usize) {
+        self.captures[table].look_up = true;
+    }
+
+    /// Names of the tables.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.captures.iter().map(|capture| capture.table.as_str())
     }
 
     /// What the source is opened with.

@@ -62,7 +62,8 @@ impl Session {
         let passed_over = position.anew.is_some_and(|anew| commit < anew);
         match (aside, breach) {
             (Some(_), _) if !passed => {}
-            (None, Some(breach)) if passed_over => {
+            // What would have to be looked up for it later is of now.
+            (None, Some(breach)) if passed_over || of.looks_up() => {
                 return Err(SourceError::Gap { gap: breach.problem, fix: fix(&self.name) });
             }
             (None, Some(breach)) => self.set_aside(table, &breach, (commit, index, time))?,
@@ -283,6 +284,14 @@ impl Session {
             .await
             .map_err(|error| source_error(&self.name, &error))?;
         let (mut plan, of) = (planned.0, &self.tables.all[at]);
+        if of.looks_up() {
+            return Err(SourceError::Aside {
+                problem: format!(
+                    "something of {table} is looked up, and what was set aside of it has not been"
+                ),
+                fix: "leave the look-ups out of the participant's file until the table is mended".to_owned(),
+            });
+        }
         for difference in &planned.1 {
             if let Difference::Missing(column) = difference
                 && mending.absent.iter().any(|absent| absent.column == *column)
@@ -297,7 +306,7 @@ impl Session {
         let columns = (&of.keys[..], of.capture.columns.len());
         let read =
             change::read(&message, &plan, columns, &self.arena).map_err(|reason| unread(of, reason))?;
-        changes(read, (at, spot), &mut self.id, &mut |change| visitor.row(change));
+        changes([Some(read.0), read.1], (at, spot), &mut self.id, &mut |change| visitor.row(change));
         Ok(())
     }
 

@@ -55,7 +55,7 @@ impl Secure {
 
     fn source(&self, url: &str) -> LogSource {
         let columns = ["id", "rev"].map(str::to_owned).to_vec();
-        let tables = vec![TableCapture { table: "person".to_owned(), key: columns[..1].to_vec(), columns }];
+        let tables = vec![TableCapture::new("person", columns[..1].to_vec(), columns)];
         let names = (self.database.name(), "published");
         LogSource::new("moj", url, names, tables, &HashKey::new([1; 32]))
     }

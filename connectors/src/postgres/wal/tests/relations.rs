@@ -12,11 +12,8 @@ use crate::postgres::decode::Reading;
 use crate::text::render;
 
 fn capture(columns: &[&str]) -> TableCapture {
-    TableCapture {
-        table: "public.item".to_owned(),
-        key: vec!["id".to_owned()],
-        columns: columns.iter().map(|&name| name.to_owned()).collect(),
-    }
+    let columns = columns.iter().map(|&name| name.to_owned()).collect();
+    TableCapture::new("public.item", vec!["id".to_owned()], columns)
 }
 
 /// A table of columns with their types, the first of which is the replica identity.

@@ -53,8 +53,7 @@ async fn by_outbox<'a>(
     let name = TableName { schema: "public".to_owned(), name: table.to_owned() };
     let described =
         catalogue::table(&mut server.stream, &name).await.expect("the catalogue").expect("the table");
-    let capture =
-        TableCapture { table: table.to_owned(), key: vec!["id".to_owned()], columns: vec!["v".to_owned()] };
+    let capture = TableCapture::new(table, vec!["id".to_owned()], vec!["v".to_owned()]);
     let captured = Captured::new(&capture, &described);
     let sql = format!("select row_to_json(t.*)::text as row from public.{table} t order by id");
     let rows = sqlx::query(AssertSqlSafe(sql)).fetch_all(&mut server.stream).await.expect("rows");
