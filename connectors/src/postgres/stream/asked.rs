@@ -91,6 +91,7 @@ impl Session {
         if let Some(snap) = &position.snap {
             let table = self.tables.named(&snap.table.table)?;
             let captured = &self.tables.all[table].captured;
+            let limit = self.first.limit(limit);
             return Some((table, ChunkQuery::whole(captured, snap.after.as_deref(), limit)));
         }
         let load = self.load.as_ref()?;

@@ -5,6 +5,7 @@ mod asked;
 mod change;
 mod check;
 mod connection;
+mod first;
 mod kept;
 mod load;
 mod partitions;

@@ -46,6 +46,21 @@ pub(super) struct FirstLoad {
     pub(super) table: Member,
     /// Key of the last row given out.
     pub(super) after: Option<Vec<String>>,
+    /// Rows that the run has passed so far, of this table and of those before.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(super) rows: u64,
+}
+
+fn is_zero(rows: &u64) -> bool {
+    *rows == 0
+}
+
+impl FirstLoad {
+    /// A row has been given out, or has come as a change.
+    pub(super) fn pass(&mut self, key: Vec<String>) {
+        self.after = Some(key);
+        self.rows += 1;
+    }
 }
 
 /// A key may be a number of a person.
@@ -193,7 +208,7 @@ impl LogPosition {
             self.snap = None;
         }
         if self.snap.is_none() {
-            self.next_table(members, run);
+            self.next_table(members, (run, 0));
         }
     }
 
@@ -201,17 +216,21 @@ impl LogPosition {
     pub(super) fn table_loaded(&mut self, members: &[Member]) {
         if let Some(snap) = self.snap.take() {
             self.loaded.push(snap.table);
-            self.next_table(members, &snap.run);
+            self.next_table(members, (&snap.run, snap.rows));
         }
     }
 
-    fn next_table(&mut self, members: &[Member], run: &str) {
+    fn next_table(&mut self, members: &[Member], (run, rows): (&str, u64)) {
         let due = |table: &&Member| !self.loaded.contains(table) && self.aside_of(&table.table).is_none();
         let Some(table) = members.iter().find(due) else { return };
         let begun = self.paused.iter().position(|load| load.table == *table);
         self.snap = Some(match begun {
-            Some(at) => self.paused.remove(at),
-            None => FirstLoad { run: run.to_owned(), table: table.clone(), after: None },
+            // What the others have passed meanwhile counts.
+            Some(at) => {
+                let load = self.paused.remove(at);
+                FirstLoad { rows: load.rows.max(rows), ..load }
+            }
+            None => FirstLoad { run: run.to_owned(), table: table.clone(), after: None, rows },
         });
     }
 
@@ -225,9 +244,9 @@ impl LogPosition {
         let waits = self.snap.take_if(|snap| snap.table.table == aside.table);
         self.aside.push(aside);
         if let Some(snap) = waits {
-            let run = snap.run.clone();
+            let (run, rows) = (snap.run.clone(), snap.rows);
             self.paused.push(snap);
-            self.next_table(members, &run);
+            self.next_table(members, (&run, rows));
         }
     }
 
@@ -235,7 +254,7 @@ impl LogPosition {
     pub(super) fn mended(&mut self, table: &str, members: &[Member], run: &str) {
         self.aside.retain(|aside| aside.table != table);
         if self.snap.is_none() {
-            self.next_table(members, run);
+            self.next_table(members, (run, 0));
         }
     }
 }

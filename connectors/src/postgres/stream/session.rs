@@ -21,6 +21,7 @@ use super::super::error::{lacks_column, source_error};
 use super::super::session::{PATIENCE, within};
 use super::super::wal::message::{EPOCH_MICROS, Message};
 use super::connection::{Form, Stream, moves, told};
+use super::first::First;
 use super::load::Chunk;
 use super::position::{LogPosition, Member, Split};
 use super::proof::{Last, Other, Proof};
@@ -61,6 +62,7 @@ pub(super) struct Session {
     /// Came while somebody waited.
     pending: Option<ReplicationEvent>,
     pub(super) chunk: Option<Chunk>,
+    pub(super) first: First,
     /// Rows that somebody asks for, and how far the newest request has come.
     pub(super) load: Option<Load>,
     pub(super) told: Option<LoadProgress>,
@@ -128,6 +130,7 @@ impl Session {
             open: None,
             pending: None,
             chunk: None,
+            first: First::default(),
             load: None,
             told: None,
             asking: false,
@@ -478,9 +481,8 @@ impl Session {
         self.chunk.is_none()
             && self.open.is_none()
             && self.proof.is_none()
-            && position.is_some_and(|position| {
-                position.split.is_none() && (position.snap.is_some() || self.load_is_due())
-            })
+            && position.is_some_and(|position| position.split.is_none())
+            && self.rows_are_due()
             && self.not_before.is_none_or(|at| Instant::now() >= at)
     }
 
@@ -506,6 +508,7 @@ impl Session {
         if too_soon {
             self.not_before = Some(Instant::now() + STEP);
         } else {
+            self.first.read(chunk.rows.len());
             self.mark(&mut chunk, query.limit);
             self.chunk = Some(chunk);
             self.beaten = None;
@@ -533,7 +536,7 @@ impl Session {
                 rows += 1;
             }
             if let Some(snap) = self.position.as_mut().and_then(|position| position.snap.as_mut()) {
-                snap.after = Some(row.key);
+                snap.pass(row.key);
             }
         }
         if !chunk.rows.is_empty() {
