@@ -87,6 +87,8 @@ pub enum CaptureConfig {
         bound: LogBound,
         /// What happens when a table is emptied by `truncate`.
         truncate: WhenEmptied,
+        /// At most so many rows per second of a first load; `None`: as fast as the bus takes them.
+        load_rate: Option<u32>,
     },
 }
 
@@ -120,10 +122,13 @@ pub struct TargetConfig {
 pub fn open_source(config: &SourceConfig, tables: Vec<TableCapture>, secret: &HashKey) -> Box<dyn Source> {
     let (name, outbox) = (&config.name, config.capture.outbox());
     match (&config.database, &config.capture) {
-        (Database::Postgres { url }, CaptureConfig::Log { slot, publication, bound, truncate }) => {
+        (
+            Database::Postgres { url },
+            CaptureConfig::Log { slot, publication, bound, truncate, load_rate },
+        ) => {
             let names = (slot.as_str(), publication.as_str());
             let source = postgres::LogSource::new(name, url, names, tables, secret);
-            Box::new(source.bounded(*bound).when_emptied(*truncate))
+            Box::new(source.bounded(*bound).when_emptied(*truncate).at_rate(*load_rate))
         }
         (Database::Postgres { url }, CaptureConfig::Outbox { .. }) => {
             Box::new(postgres::PostgresSource::new(name, (url, outbox), tables))

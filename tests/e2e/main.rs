@@ -11,6 +11,7 @@ mod emptied;
 mod envelope;
 mod examples;
 mod families;
+mod first_load;
 mod from_log;
 mod history;
 mod joined;

@@ -114,8 +114,7 @@ impl Load {
 
     /// The next chunk behind what has been passed.
     pub(super) fn next(&self, captured: &Captured, asked: &Asked, limit: usize) -> ChunkQuery {
-        let at_once = (self.request.rate / PARTS).max(1) as usize;
-        let limit = limit.min(CHUNK).min(at_once).max(1);
+        let limit = limit.min(CHUNK).min(at_once(self.request.rate)).max(1);
         let keys = &captured.keys;
         let (condition, bound) = match &self.rows {
             Rows::Range { from, to } => condition(captured, (from, to), asked.after.as_deref()),
@@ -172,6 +171,32 @@ impl Load {
             refused: None,
         }
     }
+}
+
+/// How many rows a chunk may have at a rate per second.
+pub(super) fn at_once(rate: u32) -> usize {
+    (rate / PARTS).max(1) as usize
+}
+
+/// The planner's guess of how many rows of a table lie behind a key, or are in it at all.
+pub(super) async fn behind(
+    conn: &mut PgConnection,
+    captured: &Captured,
+    after: Option<&[String]>,
+) -> Result<Option<u64>, sqlx::Error> {
+    let (condition, bound) = match after {
+        None => (String::new(), Vec::new()),
+        Some(after) => {
+            let values = captured.casts.iter().enumerate();
+            let values: Vec<String> = values.map(|(at, cast)| format!("${}::text::{cast}", at + 1)).collect();
+            let condition = format!("where ({}) > ({})", captured.keys.join(", "), values.join(", "));
+            (condition, after.iter().take(captured.key_count).cloned().collect())
+        }
+    };
+    let query =
+        sqlx::query_scalar::<_, String>(safe(format!("explain select 1 {} {condition}", captured.from)));
+    let query = bound.into_iter().fold(query, |query, value: String| query.bind(value));
+    Ok(query.fetch_all(conn).await?.first().and_then(|line| rows_of(line)))
 }
 
 /// A range, and what of it lies behind a key; what is bound begins at `$2`.

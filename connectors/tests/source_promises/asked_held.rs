@@ -33,6 +33,7 @@ async fn five() -> Result<(PrivatePostgres, SourceConfig)> {
             publication: "held".to_owned(),
             bound: LogBound::default(),
             truncate: lienthong_contract::source::WhenEmptied::default(),
+            load_rate: None,
         },
     };
     Ok((server, config))

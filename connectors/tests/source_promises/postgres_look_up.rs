@@ -144,6 +144,7 @@ async fn a_commit_that_nobody_sees_yet_is_waited_for() -> Result<()> {
         publication: "held".to_owned(),
         bound: LogBound::default(),
         truncate: WhenEmptied::default(),
+        load_rate: None,
     };
     let database = Database::Postgres { url: server.url() };
     let config = SourceConfig { name: "test.source".to_owned(), database, capture };

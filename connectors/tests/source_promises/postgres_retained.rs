@@ -59,6 +59,7 @@ fn bounded(publisher: &Log, most: u64) -> Box<dyn Source> {
         publication,
         bound,
         truncate: lienthong_contract::source::WhenEmptied::default(),
+        load_rate: None,
     };
     let config = SourceConfig { capture, ..publisher.config.clone() };
     open_source(&config, publisher.tables.clone(), &secret())

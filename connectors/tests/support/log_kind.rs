@@ -33,6 +33,7 @@ impl Kind for PostgresLog {
             publication: "Lên mạng".to_owned(),
             bound,
             truncate: lienthong_contract::source::WhenEmptied::default(),
+            load_rate: None,
         }
     }
 

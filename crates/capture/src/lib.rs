@@ -15,6 +15,7 @@ mod correlation;
 mod emptied;
 pub mod encode;
 mod envelope;
+mod first_load;
 pub mod lineage;
 mod looked_up;
 pub mod publication;
@@ -30,6 +31,7 @@ mod when;
 
 pub use aside::Retry;
 pub use envelope::Held;
+pub use first_load::FirstLoad;
 pub use lienthong_contract::aside::{Absent, AsideTable, Mending, Renamed};
 pub use lienthong_contract::load::{LoadProgress, Wanted};
 pub use publication::{FieldSource, Publication, When};

@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use crate::aside;
 use crate::encode::Encoder;
 use crate::envelope::Held;
+use crate::first_load::Pace;
 use crate::quarantine::Quarantined;
 use crate::requests::{Numbered, Requests};
 use crate::retention::Retention;
@@ -57,6 +58,7 @@ pub(crate) struct Pump<'a> {
     pub(crate) requests: Option<Requests>,
     /// How far the newest of them was when it was told.
     pub(crate) told: Option<LoadProgress>,
+    pub(crate) pace: Pace,
     pub(crate) options: &'a CaptureOptions,
     pub(crate) status: &'a tokio::sync::watch::Sender<Status>,
 }
@@ -90,6 +92,8 @@ struct Read {
     load: Option<LoadProgress>,
     /// Number of the first request that is not served as a whole.
     served: Option<i64>,
+    /// How far a first load is with it.
+    first_load: Option<LoadProgress>,
     /// Rows that were asked for are still to come.
     loading: bool,
 }
@@ -295,6 +299,7 @@ impl Pump<'_> {
             },
             load,
             served: self.source.served(),
+            first_load: self.source.first_load(),
             loading,
             polled,
         };
@@ -374,7 +379,8 @@ impl Pump<'_> {
 
     /// What `read` has of a request is durable now; whether that is news.
     fn tell_load(&mut self, read: &Read) -> bool {
-        self.report(|status| status.served = read.served);
+        let first = self.pace.tell(read.first_load.as_ref(), Instant::now());
+        self.report(|status| (status.served, status.first_load) = (read.served, first));
         if read.load == self.told {
             return false;
         }

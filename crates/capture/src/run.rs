@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::aside::{Mender, Retry};
 use crate::encode::{Encoder, EncoderParts};
+use crate::first_load::{FirstLoad, Pace};
 use crate::lineage;
 use crate::publication::Publication;
 use crate::pump::{Pump, SetAside};
@@ -85,7 +86,7 @@ pub enum State {
 }
 
 /// A connector's gauges.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Status {
     /// What it is doing.
     pub state: State,
@@ -109,6 +110,8 @@ pub struct Status {
     pub loads: Vec<LoadProgress>,
     /// Number of the first request that has not been served as a whole; `None` where nobody can ask.
     pub served: Option<i64>,
+    /// How far the first load is, where one is under way that is told.
+    pub first_load: Option<FirstLoad>,
     /// Rounds of asking the source, appending and checkpointing that were finished: it stands still when source or log do not answer.
     pub rounds: u64,
 }
@@ -127,6 +130,7 @@ impl Default for Status {
             fresh_through: None,
             loads: Vec::new(),
             served: None,
+            first_load: None,
             rounds: 0,
         }
     }
@@ -442,6 +446,7 @@ async fn session(
         lineage_epoch,
         requests,
         told: None,
+        pace: Pace::default(),
         options,
         status,
     };

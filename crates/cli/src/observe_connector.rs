@@ -68,6 +68,11 @@ fn read(readings: &mut Readings, participant: &Name, status: &Status) {
     give(&names::CONNECTOR_RETAINED_LOG_ROOM, log.and_then(|log| log.room).map(|room| room as f64));
     give(&names::CONNECTOR_RETAINED_LOG_GROWTH, log.and_then(|log| log.growth).map(|growth| growth as f64));
     give(&names::CONNECTOR_RETAINED_LOG_DAYS, log.and_then(|log| log.days_to_loss()));
+    let load = status.first_load;
+    give(&names::CONNECTOR_FIRST_LOAD, load.map(|load| load.rows as f64));
+    give(&names::CONNECTOR_FIRST_LOAD_EXPECTED, load.and_then(|load| load.expected).map(|rows| rows as f64));
+    give(&names::CONNECTOR_FIRST_LOAD_RATE, load.and_then(|load| load.per_second));
+    give(&names::CONNECTOR_FIRST_LOAD_REMAINING, load.and_then(|load| load.remaining_seconds()));
     give(&names::CONNECTOR_FRESH, status.fresh_through.map(seconds));
     give(&names::CONNECTOR_LAST_EVENT, status.last_event_time.map(seconds));
 }

@@ -4,14 +4,14 @@ use std::io::{IsTerminal as _, Write};
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{HumanDuration, MultiProgress, ProgressBar, ProgressStyle};
 use lienthong_schemas::counted;
 use lienthong_telemetry::SERVICE;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior};
 
-use crate::status_record::LoadRecord;
+use crate::status_record::{FirstLoadRecord, LoadRecord};
 
 /// How often counts are told.
 const COUNTS: Duration = Duration::from_secs(10);
@@ -31,6 +31,10 @@ pub(crate) trait Counts: Clone + Send + Sync + 'static {
     fn state(&self) -> (&'static str, Option<&str>);
     /// Rows that somebody asked for and that are being loaded.
     fn load(&self) -> Option<LoadRecord> {
+        None
+    }
+    /// A first load that is under way.
+    fn first_load(&self) -> Option<FirstLoadRecord> {
         None
     }
 }
@@ -77,6 +81,8 @@ struct Teller<C> {
     /// State and cause that were told last.
     told: Option<(&'static str, Option<String>)>,
     bar: Option<ProgressBar>,
+    /// Whether the bar is that of a first load, which has an end.
+    loads: bool,
     /// When counts were told last, and what they were.
     counted: (Instant, u64),
 }
@@ -84,14 +90,19 @@ struct Teller<C> {
 impl<C: Counts> Teller<C> {
     fn new(title: Title, status: watch::Receiver<C>) -> Self {
         let bar = std::io::stderr().is_terminal().then(|| BARS.add(ProgressBar::new_spinner()));
-        let style = ProgressStyle::with_template(&format!(
-            "{{spinner}} {{msg}} {{pos}} {} {{per_sec}} {{elapsed}}",
-            C::WHAT
-        ));
-        if let (Some(bar), Ok(style)) = (&bar, style) {
-            bar.set_style(style);
+        let teller = Self { title, status, told: None, bar, loads: false, counted: (Instant::now(), 0) };
+        teller.set_style();
+        teller
+    }
+
+    fn set_style(&self) {
+        let text = match self.loads {
+            true => "{spinner} {msg} [{bar:24}]".to_owned(),
+            false => format!("{{spinner}} {{msg}} {{pos}} {} {{per_sec}} {{elapsed}}", C::WHAT),
+        };
+        if let (Some(bar), Ok(style)) = (&self.bar, ProgressStyle::with_template(&text)) {
+            bar.set_style(style.progress_chars("=> "));
         }
-        Self { title, status, told: None, bar, counted: (Instant::now(), 0) }
     }
 
     async fn tell(&mut self) {
@@ -130,9 +141,21 @@ impl<C: Counts> Teller<C> {
     }
 
     fn counts(&mut self) {
+        let first = self.status.borrow().first_load();
+        if first.is_some() != self.loads {
+            self.loads = first.is_some();
+            self.set_style();
+        }
         let status = self.status.borrow();
         let (done, (state, _)) = (status.done(), status.state());
+        if let (Some(bar), Some(first)) = (&self.bar, &first) {
+            bar.set_length(first.expected.unwrap_or(first.rows));
+            bar.set_position(first.rows);
+            bar.set_message(format!("{} ({state}): first load, {}", self.title.name, told(first)));
+            return;
+        }
         if let Some(bar) = &self.bar {
+            bar.unset_length();
             let load = status.load().map(|load| format!(" {},", loading(&load))).unwrap_or_default();
             bar.set_message(format!("{} ({state}):{load}", self.title.name));
             bar.set_position(done);
@@ -142,6 +165,12 @@ impl<C: Counts> Teller<C> {
         let Title { kind, name } = &self.title;
         let per_second = (done.saturating_sub(before) as f64 / at.elapsed().as_secs_f64()).round() as u64;
         tracing::info!(target: SERVICE, kind, name, state, events = done, per_second, "counts");
+        if let Some(first) = first {
+            let (rows, expected) = (first.rows, first.expected.unwrap_or_default());
+            let per_second = first.per_second.unwrap_or_default().round();
+            let remaining_seconds = first.remaining_seconds.unwrap_or_default().round();
+            tracing::info!(target: SERVICE, kind, name, rows, expected, per_second, remaining_seconds, "first load");
+        }
         if let Some(load) = status.load() {
             let remaining = load.remaining().unwrap_or_default();
             let (request, rows, estimated) = (load.id, load.rows, load.estimated);
@@ -157,6 +186,15 @@ impl<C: Counts> Teller<C> {
             bar.finish_and_clear();
         }
     }
+}
+
+/// How far a first load is, in words.
+fn told(load: &FirstLoadRecord) -> String {
+    let of = load.expected.map(|rows| format!(" of about {rows}")).unwrap_or_default();
+    let rate = load.per_second.map(|rate| format!(", {rate:.0} per second")).unwrap_or_default();
+    let left = load.remaining_seconds.map(|left| Duration::from_secs(left.round() as u64));
+    let left = left.map(|left| format!(", about {} remaining", HumanDuration(left))).unwrap_or_default();
+    format!("{}{of}{rate}{left}", counted(load.rows, "row"))
 }
 
 /// How far a load has come, in words.

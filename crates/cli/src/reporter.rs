@@ -14,7 +14,7 @@ pub(crate) trait Reports: Clone + Send + Sync + 'static {
     fn record(&self, name: &str) -> StatusRecord;
 }
 
-/// As [`INTERVAL`], while rows are loaded that somebody asked for and watches.
+/// As [`INTERVAL`], while rows are loaded that somebody watches.
 const LOADING: Duration = Duration::from_secs(1);
 /// Once the work has ended, a log that is away is waited for so long.
 const LAST: Duration = Duration::from_secs(2);
@@ -67,7 +67,7 @@ async fn records<R: Reports>(log: Arc<dyn Log>, name: &str, mut status: watch::R
                 }
             }
         };
-        let loading = current.loads.iter().any(|load| !load.done);
+        let loading = current.loads.iter().any(|load| !load.done) || current.first_load.is_some();
         // Either way the next round tells.
         let _ = tokio::time::timeout(if loading { LOADING } else { INTERVAL }, changed).await;
     }

@@ -38,6 +38,7 @@ pub(crate) fn merge(
         merged.at = merged.at.max(other.at);
         merged.served = merged.served.max(other.served);
         merged.loads.extend(other.loads);
+        merged.first_load = merged.first_load.or(other.first_load);
     }
     Some(merged)
 }
@@ -80,6 +81,7 @@ pub(crate) mod tests {
             partitions: None,
             loads: Vec::new(),
             served: None,
+            first_load: None,
             instance: instance.into(),
             at,
         }

@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use lienthong_capture::{AsideTable, LoadProgress};
+use lienthong_capture::{AsideTable, FirstLoad, LoadProgress};
 use lienthong_log::{Log, LogError};
 use serde::{Deserialize, Serialize};
 
@@ -60,6 +60,9 @@ pub(crate) struct StatusRecord {
     /// Number of the first request for rows that is not served; null where nobody can ask.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) served: Option<i64>,
+    /// How far the first load is that is under way; null where none is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) first_load: Option<FirstLoadRecord>,
     /// Which process: several may hold parts of one subscription.
     #[serde(default)]
     pub(crate) instance: String,
@@ -86,6 +89,32 @@ impl From<&AsideTable> for AsideRecord {
     fn from(table: &AsideTable) -> Self {
         let AsideTable { table, rows, since, problem, fix, .. } = table.clone();
         Self { table, changes: rows, since, problem, fix }
+    }
+}
+
+/// How far a first load is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct FirstLoadRecord {
+    /// Rows in the log, or come as changes meanwhile.
+    pub(crate) rows: u64,
+    /// Rows in all, by the database's guess; null where it has none.
+    pub(crate) expected: Option<u64>,
+    /// Rows per second; null until it is known.
+    pub(crate) per_second: Option<f64>,
+    /// Seconds until it is done; null where it cannot be told.
+    pub(crate) remaining_seconds: Option<f64>,
+}
+
+impl From<FirstLoad> for FirstLoadRecord {
+    fn from(load: FirstLoad) -> Self {
+        let FirstLoad { rows, expected, per_second } = load;
+        let tenths = |number: f64| (number * 10.0).round() / 10.0;
+        Self {
+            rows,
+            expected,
+            per_second: per_second.map(tenths),
+            remaining_seconds: load.remaining_seconds().map(tenths),
+        }
     }
 }
 

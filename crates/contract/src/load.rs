@@ -41,10 +41,10 @@ pub struct LoadRequest {
     pub rate: u32,
 }
 
-/// How far a request has come.
+/// How far a request, or a first load, has come.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LoadProgress {
-    /// The request.
+    /// The request; empty for a first load.
     pub id: String,
     /// Rows that have been read and given out, or have come as changes meanwhile.
     pub rows: u64,

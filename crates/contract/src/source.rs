@@ -304,6 +304,11 @@ pub trait Source: Send {
         Ok(())
     }
 
+    /// How far a first load is that is under way, over all tables that it loads; `None` where none is, and where the kind does not tell.
+    fn first_load(&self) -> Option<LoadProgress> {
+        None
+    }
+
     /// Returns when something new may be there, at the latest after `at_most`. May return early.
     async fn wait(&mut self, at_most: Duration) -> Result<(), SourceError>;
 

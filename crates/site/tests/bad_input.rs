@@ -349,6 +349,17 @@ fn rows_of_an_emptied_table_are_found_by_their_key_in_the_event() {
 }
 
 #[test]
+fn the_rate_of_a_first_load_is_a_number_of_rows() {
+    let outbox = "{mode: outbox, table: lienthong_outbox}";
+    let rate = ["`load_rate` is no such number", "such as 5000, or leave load_rate out"];
+    for text in ["0", "-5", "2.5", "fast", "5000/s", "9999999999", "true", "[1]"] {
+        refused(MOJ, outbox, &format!("{{mode: log, load_rate: {text}}}"), "6:35", &rate);
+    }
+    refused(MOJ, outbox, "{mode: log, load_rates: 5}", "6:24", &["did you mean `load_rate`?"]);
+    refused(MOJ, outbox, "{mode: outbox, load_rate: 5}", "6:27", &["unknown key `load_rate`"]);
+}
+
+#[test]
 fn a_file_is_not_captured_from_a_log() {
     let folder = Folder::new();
     folder.replace(MOJ, "kind: postgres", "kind: sqlite");

@@ -61,7 +61,8 @@ fn names_of_slot_and_publication_are_those_of_the_file_or_made_from_the_particip
                 slot,
                 publication,
                 bound: LogBound::default(),
-                truncate: lienthong_contract::source::WhenEmptied::Refuse
+                truncate: lienthong_contract::source::WhenEmptied::Refuse,
+                load_rate: None,
             }
         );
     }
@@ -85,6 +86,16 @@ fn a_bound_of_what_the_server_keeps_is_that_of_the_file() {
         let CaptureConfig::Log { bound, .. } = moj.source.capture else { panic!("from the log") };
         assert_eq!(bound, LogBound { most: Some(most), then }, "{text}");
     }
+}
+
+#[test]
+fn the_rate_of_a_first_load_is_that_of_the_file() {
+    let folder = Folder::new();
+    let capture = "{mode: log, load_rate: 5000}";
+    folder.replace("ministries/moj.yaml", "{mode: outbox, table: lienthong_outbox}", capture);
+    let site = folder.site();
+    let moj = site.participant("moj.civil-status").expect("it is listed");
+    assert!(matches!(moj.source.capture, CaptureConfig::Log { load_rate: Some(5_000), .. }));
 }
 
 #[test]

@@ -92,6 +92,14 @@ metrics! {
         "How fast what the server keeps has grown over the last five minutes; below 0 when it shrinks, NaN until it is known.";
     CONNECTOR_RETAINED_LOG_DAYS: Gauge "lienthong_connector_retained_log_days_to_loss" in "days" by ["participant"],
         "When the nearer bound will be reached at this growth; NaN without growth, without a bound and until the growth is known.";
+    CONNECTOR_FIRST_LOAD: Gauge "lienthong_connector_first_load_rows" in "rows" by ["participant"],
+        "Rows of a first load that are in the log, or have come as changes meanwhile; NaN where no first load is under way, and for an outbox.";
+    CONNECTOR_FIRST_LOAD_EXPECTED: Gauge "lienthong_connector_first_load_expected_rows" in "rows" by ["participant"],
+        "Rows of a first load in all, by the guess of the database's planner; NaN where it has none, and where no first load is under way.";
+    CONNECTOR_FIRST_LOAD_RATE: Gauge "lienthong_connector_first_load_rows_per_second" in "rows per second" by ["participant"],
+        "How fast a first load goes since this process began with it; NaN until it is known, and where none is under way.";
+    CONNECTOR_FIRST_LOAD_REMAINING: Gauge "lienthong_connector_first_load_remaining_seconds" in "seconds" by ["participant"],
+        "When a first load will be done, if the guess is right and it goes on as fast; NaN where it cannot be told.";
     CONNECTOR_FRESH: Gauge "lienthong_connector_fresh_through_timestamp_seconds" in "seconds since 1970" by ["participant"],
         "Everything committed at the source up to this time is in the log.";
     CONNECTOR_LAST_EVENT: Gauge "lienthong_connector_last_event_timestamp_seconds" in "seconds since 1970" by ["participant"],

@@ -92,6 +92,7 @@ impl Session {
         if let Some(snap) = &position.snap {
             let table = self.tables.named(&snap.table.table)?;
             let captured = &self.tables.all[table].captured;
+            let limit = self.first.limit(limit);
             let query = ChunkQuery::whole(captured, snap.after.as_deref(), limit);
             return Some((table, only.into_iter().fold(query, |query, only| query.narrowed(captured, only))));
         }

@@ -89,6 +89,7 @@ impl LogPosition {
                 run: format!("p{}", &run[..12]),
                 table: table.clone(),
                 after: None,
+                rows: 0,
                 part: Some(part.clone()),
             })
         });

@@ -6,6 +6,7 @@ mod attached;
 mod change;
 mod check;
 mod connection;
+mod first;
 mod kept;
 mod load;
 mod looked;

@@ -48,9 +48,24 @@ pub(super) struct FirstLoad {
     pub(super) table: Member,
     /// Key of the last row given out.
     pub(super) after: Option<Vec<String>>,
+    /// Rows that the run has passed so far, of this table and of those before.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(super) rows: u64,
     /// The partition, where only its rows are loaded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) part: Option<Part>,
+}
+
+fn is_zero(rows: &u64) -> bool {
+    *rows == 0
+}
+
+impl FirstLoad {
+    /// A row has been given out, or has come as a change.
+    pub(super) fn pass(&mut self, key: Vec<String>) {
+        self.after = Some(key);
+        self.rows += 1;
+    }
 }
 
 /// A key may be a number of a person.
@@ -202,7 +217,7 @@ impl LogPosition {
             self.snap = None;
         }
         if self.snap.is_none() {
-            self.next_table(members, run);
+            self.next_table(members, (run, 0));
         }
     }
 
@@ -213,7 +228,7 @@ impl LogPosition {
                 Some(part) => self.part_loaded(part),
                 None => {
                     self.loaded.push(snap.table);
-                    self.next_table(members, &snap.run);
+                    self.next_table(members, (&snap.run, snap.rows));
                 }
             }
         }
@@ -222,13 +237,17 @@ impl LogPosition {
         }
     }
 
-    fn next_table(&mut self, members: &[Member], run: &str) {
+    fn next_table(&mut self, members: &[Member], (run, rows): (&str, u64)) {
         let due = |table: &&Member| !self.loaded.contains(table) && self.aside_of(&table.table).is_none();
         let Some(table) = members.iter().find(due) else { return };
         let begun = self.paused.iter().position(|load| load.table == *table);
         self.snap = Some(match begun {
-            Some(at) => self.paused.remove(at),
-            None => FirstLoad { run: run.to_owned(), table: table.clone(), after: None, part: None },
+            // What the others have passed meanwhile counts.
+            Some(at) => {
+                let load = self.paused.remove(at);
+                FirstLoad { rows: load.rows.max(rows), ..load }
+            }
+            None => FirstLoad { run: run.to_owned(), table: table.clone(), after: None, rows, part: None },
         });
     }
 
@@ -242,12 +261,12 @@ impl LogPosition {
         let waits = self.snap.take_if(|snap| snap.table.table == aside.table);
         self.aside.push(aside);
         if let Some(snap) = waits {
-            let run = snap.run.clone();
+            let (run, rows) = (snap.run.clone(), snap.rows);
             // A partition is loaded from its beginning.
             if snap.part.is_none() {
                 self.paused.push(snap);
             }
-            self.next_table(members, &run);
+            self.next_table(members, (&run, rows));
         }
     }
 
@@ -255,7 +274,7 @@ impl LogPosition {
     pub(super) fn mended(&mut self, table: &str, members: &[Member], run: &str) {
         self.aside.retain(|aside| aside.table != table);
         if self.snap.is_none() {
-            self.next_table(members, run);
+            self.next_table(members, (run, 0));
         }
     }
 }

@@ -18,11 +18,13 @@ use sqlx::postgres::PgConnection;
 use sqlx::{Connection as _, Row as _};
 use tokio::time::Instant;
 
+use self::emptied::unreadable;
 use super::super::asked::{Load, refusal};
 use super::super::error::{lacks_column, source_error};
 use super::super::session::{PATIENCE, within};
 use super::super::wal::message::{EPOCH_MICROS, Message};
 use super::connection::{Form, Stream, moves, told};
+use super::first::First;
 use super::load::Chunk;
 use super::position::{LogPosition, Member, Split};
 use super::proof::{Last, Other, Proof};
@@ -66,6 +68,7 @@ pub(super) struct Session {
     /// What has been looked up for it.
     answers: Found,
     pub(super) chunk: Option<Chunk>,
+    pub(super) first: First,
     /// Rows that somebody asks for, and how far the newest request has come.
     pub(super) load: Option<Load>,
     pub(super) told: Option<LoadProgress>,
@@ -136,6 +139,7 @@ impl Session {
             ahead: VecDeque::new(),
             answers: Found::default(),
             chunk: None,
+            first: First::default(),
             load: None,
             told: None,
             asking: false,
@@ -497,9 +501,8 @@ impl Session {
         self.chunk.is_none()
             && self.open.is_none()
             && self.proof.is_none()
-            && position.is_some_and(|position| {
-                position.split.is_none() && (position.snap.is_some() || self.load_is_due())
-            })
+            && position.is_some_and(|position| position.split.is_none())
+            && self.rows_are_due()
             && self.not_before.is_none_or(|at| Instant::now() >= at)
     }
 
@@ -526,6 +529,7 @@ impl Session {
         if too_soon {
             self.not_before = Some(Instant::now() + STEP);
         } else {
+            self.first.read(chunk.rows.len());
             chunk.part = self.position.as_ref().and_then(|position| position.snap.as_ref()?.part.clone());
             self.mark(&mut chunk, query.limit);
             self.chunk = Some(chunk);
@@ -554,7 +558,7 @@ impl Session {
                 rows += 1;
             }
             if let Some(snap) = self.position.as_mut().and_then(|position| position.snap.as_mut()) {
-                snap.after = Some(row.key);
+                snap.pass(row.key);
             }
         }
         if !chunk.rows.is_empty() {
@@ -589,12 +593,5 @@ impl Session {
     /// Rows given out and not forgotten.
     pub(super) fn retained(&self) -> u64 {
         self.given.iter().map(|(_, rows)| rows).sum()
-    }
-}
-
-fn unreadable(what: &str) -> SourceError {
-    SourceError::Gap {
-        gap: format!("{what} in the log cannot be read"),
-        fix: "report this as a defect".to_owned(),
     }
 }

@@ -21,6 +21,7 @@ use super::super::session::{self as connections, within};
 use super::super::source::lock;
 use super::check::{self, Checked, Slot, Unfit};
 use super::connection::{Form, Stream};
+use super::first::First;
 use super::position::LogPosition;
 use super::proof::Proof;
 use super::retained;
@@ -68,6 +69,8 @@ pub(crate) struct LogSource {
     bound: LogBound,
     pub(super) silence: Silence,
     when_emptied: WhenEmptied,
+    /// Rows per second of a first load.
+    pub(super) load_rate: Option<u32>,
     /// When it was last looked what the server keeps.
     looked: Option<tokio::time::Instant>,
     /// End of the log at the last look, as the server writes it.
@@ -101,6 +104,7 @@ impl LogSource {
             bound: LogBound::default(),
             silence: Silence::USUAL,
             when_emptied: WhenEmptied::default(),
+            load_rate: None,
             looked: None,
             seen: String::new(),
         }
@@ -380,7 +384,8 @@ impl LogSource {
         let server = (self.url.as_str(), &self.names, self.silence);
         let stream = Stream::open(&self.name, server, places, self.form).await?;
         session.go_on(position, (stream, proof), unsure);
-        Ok(())
+        session.first = First::new(self.load_rate);
+        session.expect_rows().await
     }
 }
 
@@ -523,6 +528,10 @@ impl Source for LogSource {
             Some(session) => session.mended(table),
             None => Err(self.not_open()),
         }
+    }
+
+    fn first_load(&self) -> Option<LoadProgress> {
+        self.session.as_ref().and_then(Session::first_load)
     }
 
     async fn wait(&mut self, at_most: Duration) -> Result<(), SourceError> {

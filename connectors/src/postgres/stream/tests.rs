@@ -12,6 +12,7 @@ use sqlx::{Connection as _, Executor as _, PgConnection};
 use super::session::Session;
 use super::{LogSource, LogSourceAdmin};
 
+mod first;
 mod silence;
 mod tls;
 
@@ -28,22 +29,23 @@ impl RowVisitor for Seen {
 
 /// Five rows, prepared, and a source that has given out nothing yet.
 async fn five(database: &TestDatabase) -> Result<(PgConnection, LogSource)> {
-    let (owner, mut source) = prepared(database, database.url()).await?;
+    let (owner, mut source) = prepared(database, database.url(), 5).await?;
     source.open().await?;
     source.seek(None).await?;
     Ok((owner, source))
 }
 
-/// The same, and a source at this address that is not open.
-async fn prepared(database: &TestDatabase, url: &str) -> Result<(PgConnection, LogSource)> {
+/// The same with so many rows, and a source at this address that is not open.
+async fn prepared(database: &TestDatabase, url: &str, rows: u32) -> Result<(PgConnection, LogSource)> {
     let mut owner = PgConnection::connect(database.url()).await?;
     for sql in [
         "create table person (id integer primary key, rev integer not null)",
         "alter table person replica identity full",
-        "insert into person select i, 0 from generate_series(1, 5) i",
     ] {
         owner.execute(sql).await?;
     }
+    let insert = format!("insert into person select i, 0 from generate_series(1, {rows}) i");
+    owner.execute(sqlx::AssertSqlSafe(insert)).await?;
     let columns = ["id", "rev"].map(str::to_owned).to_vec();
     let tables = vec![TableCapture::new("person", columns[..1].to_vec(), columns)];
     let names = (database.name(), "published");

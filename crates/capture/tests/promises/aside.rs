@@ -26,6 +26,7 @@ async fn three(database: &TestDatabase) -> Result<World> {
         publication,
         bound: lienthong_contract::retained::LogBound::default(),
         truncate: lienthong_contract::source::WhenEmptied::default(),
+        load_rate: None,
     };
     world.run(&["alter table residence replica identity full"]).await?;
     world

@@ -20,7 +20,7 @@ use crate::observe_connector;
 use crate::output;
 use crate::progress::{Counts, Progress, Title};
 use crate::reporter::{Reports, report};
-use crate::status_record::{AsideRecord, LoadRecord, StatusRecord, instance, now};
+use crate::status_record::{AsideRecord, FirstLoadRecord, LoadRecord, StatusRecord, instance, now};
 
 /// Rows per batch: large enough that costs per batch vanish, small enough for 64 MiB with three batches in hand.
 const BATCH_ROWS: usize = 4_000;
@@ -212,6 +212,7 @@ impl Reports for Status {
             partitions: None,
             loads: self.loads.iter().map(LoadRecord::from).collect(),
             served: self.served,
+            first_load: self.first_load.map(FirstLoadRecord::from),
             instance: instance(),
             at: now(),
         }
@@ -229,6 +230,10 @@ impl Counts for Status {
 
     fn load(&self) -> Option<LoadRecord> {
         self.loads.iter().find(|load| !load.done).map(LoadRecord::from)
+    }
+
+    fn first_load(&self) -> Option<FirstLoadRecord> {
+        self.first_load.map(FirstLoadRecord::from)
     }
 }
 

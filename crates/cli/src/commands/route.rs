@@ -177,6 +177,7 @@ impl Reports for Status {
             partitions: Some(self.live_partitions()),
             loads: Vec::new(),
             served: None,
+            first_load: None,
             instance: instance(),
             at: now(),
         }

@@ -13,7 +13,7 @@ use crate::output;
 use crate::status_merge::merge;
 use crate::status_record::{StatusRecord, TOPIC, now};
 
-const COLUMNS: [&str; 14] = [
+const COLUMNS: [&str; 18] = [
     "kind",
     "name",
     "state",
@@ -25,12 +25,26 @@ const COLUMNS: [&str; 14] = [
     "retained_log_bytes",
     "retained_log_growth_bytes_per_second",
     "days_to_loss",
+    "first_load_rows",
+    "first_load_expected_rows",
+    "first_load_rows_per_second",
+    "first_load_remaining_seconds",
     "quarantined",
     "set_aside",
     "cause",
 ];
 
-const OF_A_LOG: [&str; 3] = ["retained_log_bytes", "retained_log_growth_bytes_per_second", "days_to_loss"];
+/// What people see where somebody has it: where the first of them is known.
+const SOMEBODYS: [&[&str]; 3] = [
+    &["retained_log_bytes", "retained_log_growth_bytes_per_second", "days_to_loss"],
+    &[
+        "first_load_rows",
+        "first_load_expected_rows",
+        "first_load_rows_per_second",
+        "first_load_remaining_seconds",
+    ],
+    &["set_aside"],
+];
 
 pub(super) async fn run(context: &Context, watch: bool) -> Result<(), Failure> {
     let log = context.log()?;
@@ -55,17 +69,16 @@ fn set_aside(record: &StatusRecord) -> Value {
     if told.is_empty() { Value::Null } else { json!(told.join(", ")) }
 }
 
-/// Programs get every column; people those of servers' logs only where something is captured from one, and what is set aside where anything is.
+/// Programs get every column; people those of servers' logs of first loads and of what is set aside only where there are such.
 fn shown(output: output::Output, rows: Vec<Vec<Value>>) -> (Vec<&'static str>, Vec<Vec<Value>>) {
-    if output.is_json() {
+    let told = |at: usize| rows.iter().any(|row| row.get(at).is_some_and(|value| !value.is_null()));
+    let place = |name: &str| COLUMNS.iter().position(|column| *column == name);
+    let nobodys = |group: &&&[&str]| !group.first().and_then(|first| place(first)).is_some_and(told);
+    let nobodys: Vec<&str> = SOMEBODYS.iter().filter(nobodys).copied().flatten().copied().collect();
+    if output.is_json() || nobodys.is_empty() {
         return (COLUMNS.to_vec(), rows);
     }
-    let told = |at: usize| rows.iter().any(|row| row.get(at).is_some_and(|value| !value.is_null()));
-    let log = COLUMNS.iter().position(|column| *column == "retained_log_bytes").is_some_and(told);
-    let kept = |at: &usize| match COLUMNS[*at] {
-        "set_aside" => told(*at),
-        column => log || !OF_A_LOG.contains(&column),
-    };
+    let kept = |at: &usize| !nobodys.contains(&COLUMNS[*at]);
     let places: Vec<usize> = (0..COLUMNS.len()).filter(kept).collect();
     let pick = |row: Vec<Value>| places.iter().filter_map(|at| row.get(*at).cloned()).collect();
     (places.iter().map(|at| COLUMNS[*at]).collect(), rows.into_iter().map(pick).collect())
@@ -110,6 +123,7 @@ async fn behind(context: &Context, log: &dyn Log, record: &StatusRecord) -> Resu
 
 fn row(record: &StatusRecord, behind: Option<i64>, (now, json): (i64, bool)) -> Vec<Value> {
     let age = |time: Option<i64>| time.map(|time| (now - time) as f64 / 1e6);
+    let load = record.first_load.as_ref();
     vec![
         json!(record.kind),
         json!(record.name),
@@ -122,6 +136,10 @@ fn row(record: &StatusRecord, behind: Option<i64>, (now, json): (i64, bool)) -> 
         json!(record.retained_log),
         json!(record.retained_log_growth),
         json!(record.days_to_loss),
+        json!(load.map(|load| load.rows)),
+        json!(load.and_then(|load| load.expected)),
+        json!(load.and_then(|load| load.per_second)),
+        json!(load.and_then(|load| load.remaining_seconds)),
         json!(record.quarantined),
         if json { json!(record.set_aside) } else { set_aside(record) },
         json!(record.cause),

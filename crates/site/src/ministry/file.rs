@@ -125,9 +125,16 @@ fn capture(
     (id, database): (Option<&Text>, Option<&Database>),
 ) -> Option<CaptureConfig> {
     let known = match Reader::peek(node, "mode") {
-        Some("log") => {
-            &["mode", "slot", "publication", "max_retained_wal", "at_bound", "truncate", "look_up"][..]
-        }
+        Some("log") => &[
+            "mode",
+            "slot",
+            "publication",
+            "max_retained_wal",
+            "at_bound",
+            "truncate",
+            "look_up",
+            "load_rate",
+        ][..],
         _ => &["mode", "table"][..],
     };
     let map = reader.map(node, "`capture`", known)?;
@@ -145,6 +152,7 @@ fn capture(
             }
             let bound = bound(reader, &map);
             let truncate = when_emptied(reader, &map);
+            let load_rate = load_rate(reader, &map);
             let usual = id.map(|id| usual(&id.value));
             let slot =
                 name(reader, &map, "slot").or_else(|| usual.clone().filter(|_| map.get("slot").is_none()));
@@ -160,7 +168,13 @@ fn capture(
                 );
                 return None;
             }
-            Some(CaptureConfig::Log { slot, publication, bound: bound?, truncate: truncate? })
+            Some(CaptureConfig::Log {
+                slot,
+                publication,
+                bound: bound?,
+                truncate: truncate?,
+                load_rate: load_rate?,
+            })
         }
     }
 }
@@ -191,6 +205,22 @@ fn when_emptied(reader: &mut Reader<'_>, map: &Map<'_>) -> Option<WhenEmptied> {
     let text = reader.text(node, "truncate")?;
     let words = [("refuse", WhenEmptied::Refuse), ("delete", WhenEmptied::Delete)];
     reader.word(&text, "way to take a truncate", &words)
+}
+
+/// Rows per second of a first load, where they are bounded. `None` when something is wrong with it.
+fn load_rate(reader: &mut Reader<'_>, map: &Map<'_>) -> Option<Option<u32>> {
+    let Some(node) = map.get("load_rate") else { return Some(None) };
+    let rate = match &node.value {
+        Value::Integer(number) => u32::try_from(*number).ok().filter(|rate| *rate > 0),
+        Value::Null | Value::Bool | Value::Number(_) | Value::Text(_) | Value::List(_) | Value::Map(_) => {
+            None
+        }
+    };
+    if rate.is_none() {
+        let fix = "write rows per second as a whole number such as 5000, or leave load_rate out";
+        reader.problem(node.at, "`load_rate` is no such number", fix);
+    }
+    rate.map(Some)
 }
 
 /// Of every name in PostgreSQL, bytes.

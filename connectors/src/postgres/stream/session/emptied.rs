@@ -5,8 +5,8 @@ use lienthong_contract::source::{Emptied, Place, RowVisitor, SourceError, WhenEm
 
 use super::super::kept::Spot;
 use super::super::position::Split;
+use super::Session;
 use super::rows::name;
-use super::{Session, unreadable};
 
 impl Session {
     /// Takes a message that tables were emptied; it counts as a row message.
@@ -70,5 +70,13 @@ impl Session {
                 crate::NEW_LINEAGE
             ),
         }
+    }
+}
+
+/// Of what the server itself wrote.
+pub(super) fn unreadable(what: &str) -> SourceError {
+    SourceError::Gap {
+        gap: format!("{what} in the log cannot be read"),
+        fix: "report this as a defect".to_owned(),
     }
 }

@@ -38,7 +38,7 @@ async fn a_server_that_falls_silent_is_given_up_and_one_that_has_nothing_to_say_
     let proxy = TcpProxy::start(&server.address()).await?;
     let database = TestDatabase::create_on(&server.url()).await?;
     let through = database.url_through(&proxy.address())?;
-    let (mut owner, mut source) = prepared(&database, &through).await?;
+    let (mut owner, mut source) = prepared(&database, &through, 5).await?;
     source.silence = SHORT;
     source.open().await?;
     source.seek(None).await?;

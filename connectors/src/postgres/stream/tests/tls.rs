@@ -33,7 +33,7 @@ impl Secure {
         std::fs::write(folder.path().join("another.pem"), Authority::new("another")?.certificate())?;
         server.secure(&authority, &["localhost"]).await?;
         let database = TestDatabase::create_on(&server.url()).await?;
-        let (mut owner, _) = prepared(&database, database.url()).await?;
+        let (mut owner, _) = prepared(&database, database.url(), 5).await?;
         let role = format!("create role connector login replication password '{PASSWORD}'");
         owner.execute(sqlx::AssertSqlSafe(role)).await?;
         owner.execute("grant select (id, rev) on person to connector").await?;
