@@ -70,7 +70,12 @@ async fn a_first_load_at_a_rate_is_told_in_status_metrics_and_a_bar_and_goes_on_
         site.path("").display()
     );
     let mut command = Command::new("script");
-    command.args(["-qec", &line, "/dev/null"]).env_remove("LIENTHONG_LOG").stdin(Stdio::null());
+    // A terminal without a name shows no bars.
+    command
+        .args(["-qec", &line, "/dev/null"])
+        .env_remove("LIENTHONG_LOG")
+        .env("TERM", "xterm")
+        .stdin(Stdio::null());
     let output =
         command.output().context("it needs the command script (Debian: apt-get install bsdutils)")?;
     let said = String::from_utf8_lossy(&output.stdout);
