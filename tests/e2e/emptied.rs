@@ -15,7 +15,7 @@ use crate::site::{self, Engine, Site};
 
 const MINISTRY: &str = "ministries/mps.residence.yaml";
 /// Rows that are deleted: enough for kills to meet the connector among them.
-const ROWS: u32 = 4_000;
+const ROWS: u32 = 6_000;
 /// The history knows what the log of the server does not say.
 const KEEP_TRUNCATE: [&str; 2] = [
     "create function emptied() returns trigger language plpgsql as $$ begin
@@ -97,7 +97,7 @@ async fn on(engine: Engine, kills: u32) -> Result<()> {
         let before = written(opened.as_ref()).await?;
         let mut connector = site.start(&["connect", PARTICIPANT, "--once"])?;
         eventually(Duration::from_secs(60), async || {
-            Ok(written(opened.as_ref()).await? >= before + 200 || connector.try_wait()?.is_some())
+            Ok(written(opened.as_ref()).await? >= before + 300 || connector.try_wait()?.is_some())
         })
         .await?;
         // It may have ended by itself.

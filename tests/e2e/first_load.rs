@@ -1,6 +1,6 @@
 //! A first load from PostgreSQL's log that is bounded in its rate: how far it is, is told wherever one looks.
 
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
@@ -22,6 +22,14 @@ fn status(site: &Site) -> Result<Value> {
     let rows: Value = serde_json::from_slice(&output.stdout)?;
     let row = rows.as_array().and_then(|rows| rows.iter().find(|row| row["name"] == PARTICIPANT));
     row.cloned().context("a line of the connector")
+}
+
+fn on_a_terminal(line: &str) -> Result<Output> {
+    let mut command = Command::new("script");
+    // One without a name shows no bars.
+    command.args(["-qec", line, "/dev/null"]).env_remove("LIENTHONG_LOG").env("TERM", "xterm");
+    let output = command.stdin(Stdio::null()).output();
+    output.context("it needs the command script (Debian: apt-get install bsdutils)")
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -69,15 +77,7 @@ async fn a_first_load_at_a_rate_is_told_in_status_metrics_and_a_bar_and_goes_on_
         env!("CARGO_BIN_EXE_lienthong"),
         site.path("").display()
     );
-    let mut command = Command::new("script");
-    // A terminal without a name shows no bars.
-    command
-        .args(["-qec", &line, "/dev/null"])
-        .env_remove("LIENTHONG_LOG")
-        .env("TERM", "xterm")
-        .stdin(Stdio::null());
-    let output =
-        command.output().context("it needs the command script (Debian: apt-get install bsdutils)")?;
+    let output = on_a_terminal(&line)?;
     let said = String::from_utf8_lossy(&output.stdout);
     ensure!(output.status.success(), "{said}");
     let shown = |part: &str| said.contains(part);

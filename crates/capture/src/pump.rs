@@ -34,6 +34,8 @@ use crate::trace::{Times, Traced, tell};
 const CHECKPOINT_ROWS: usize = 50_000;
 /// A checkpoint of rows is due after so long: bounds what the source has to keep.
 const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(1);
+/// So many rows of an emptied table are deleted by one batch.
+const GONE_AT_ONCE: usize = 1_000;
 /// So many requests for rows are told of.
 const LOADS_TOLD: usize = 32;
 
@@ -314,7 +316,7 @@ impl Pump<'_> {
             while let Some(start) = from {
                 let passing = scan.pass(self.log, start);
                 let pass = self.retention.beside(self.source, self.status, passing).await??;
-                for known in pass.rows.chunks(self.options.batch_rows) {
+                for known in pass.rows.chunks(GONE_AT_ONCE) {
                     self.encoder.recorded_time = (self.options.clock)();
                     for row in known {
                         self.encoder.gone(emptied, scan.publication(), row)?;
