@@ -120,7 +120,7 @@ async fn writers_killed_at_a_hundred_random_instants_lose_and_double_nothing() {
         // Half of them while they start, claim, fence and read back; half of them while they publish.
         if round % 2 == 0 {
             let opens = async || Ok(victim.output()?.contains("open "));
-            eventually(Duration::from_secs(60), opens).await.expect("it opens");
+            eventually(Duration::from_secs(180), opens).await.expect("it opens");
         }
         tokio::time::sleep(Duration::from_millis(random.random_range(0..400))).await;
         assert!(victim.runs().expect("asked"), "{}", tail(&victim.output().expect("output")));

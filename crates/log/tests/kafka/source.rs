@@ -3,7 +3,7 @@
 //! Event number `n` has the id `e<n>` and goes to partition `n % 3`. The position is the number of events read.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lienthong_contract::participant::ParticipantId;
 use lienthong_contract::position::Lineage;
@@ -11,7 +11,7 @@ use lienthong_contract::sink::OffsetState;
 use lienthong_log::control::schemas;
 use lienthong_log::marks::state_after;
 use lienthong_log::record::NewRecord;
-use lienthong_log::{Batch, CheckpointBody, Log, TopicPartition, TopicSpec, WriterError};
+use lienthong_log::{Batch, CheckpointBody, Log, LogError, TopicPartition, TopicSpec, WriterError};
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 
@@ -36,12 +36,25 @@ pub fn spec(name: &str, partitions: i32, compacted: bool) -> TopicSpec {
     TopicSpec { name: name.into(), partitions, replication, min_insync_replicas, retention: None, compacted }
 }
 
+/// Asks again while brokers or registry have no answer in time, as every user of a log does: a machine that runs many tests may be slow.
+async fn patiently<T>(ask: impl AsyncFn() -> Result<T, LogError>) -> Result<T, LogError> {
+    let until = Instant::now() + Duration::from_secs(120);
+    loop {
+        match ask().await {
+            Err(LogError::Unreachable { .. } | LogError::RegistryDown(_)) if Instant::now() < until => {
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
+            answered => return answered,
+        }
+    }
+}
+
 /// Creates topics and registers the control records' schemas.
 pub async fn prepare(log: &dyn Log) {
     let specs = [spec(TOPIC, PARTITIONS as i32, false), spec("lt.positions", 1, true)];
     log.create_topics(&specs).await.expect("topics");
     for (name, text) in schemas() {
-        log.register_schema(TOPIC, name, text).await.expect("schema");
+        patiently(async || log.register_schema(TOPIC, name, text).await).await.expect("schema");
     }
 }
 
@@ -163,7 +176,7 @@ pub async fn check(log: &dyn Log) -> Seen {
         let mut expected = partition;
         let mut sequence = 0;
         loop {
-            let batch = log.read(&source, state, 1 << 20).await.expect("read");
+            let batch = patiently(async || log.read(&source, state, 1 << 20).await).await.expect("read");
             for entry in &batch.entries {
                 let record = batch.record(entry).expect("record");
                 let id = record.header("ce_id").expect("id");
