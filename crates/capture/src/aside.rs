@@ -16,17 +16,17 @@ use lienthong_contract::event::header;
 use lienthong_contract::keys::KeyHash;
 use lienthong_contract::position::Lineage;
 use lienthong_contract::source::{Place, Source, SourceError};
-use lienthong_log::{CheckpointBody, Log, LogError, Mark, RecordRef, TopicPartition, Writer, marks};
+use lienthong_log::{CheckpointBody, Log, LogError, Mark, RecordRef, TopicPartition, Writer};
 use tokio::sync::watch;
 
 use crate::encode::Encoder;
 use crate::pump::publish_quarantined;
-use crate::quarantine::QuarantineKeys;
+use crate::quarantine::{QuarantineKeys, topic};
 use crate::run::{CaptureError, Status};
+use crate::to_end::ToEnd;
 
 /// Changes that become batches at once.
 const AT_ONCE: usize = 500;
-const FETCH_BYTES: usize = 1 << 20;
 
 /// One change on its way to the topic.
 #[derive(Debug)]
@@ -68,10 +68,6 @@ impl Kept {
 /// A row that was sealed by itself has its id alone.
 fn context(id: &str) -> Vec<u8> {
     format!("aside/{id}").into_bytes()
-}
-
-fn topic(participant: &str) -> String {
-    format!("lt.quarantine.{participant}")
 }
 
 /// Durable on return.
@@ -198,18 +194,12 @@ impl Mender<'_> {
         let mut found: BTreeMap<Place, Vec<u8>> = BTreeMap::new();
         let topic = topic(self.participant);
         let place = TopicPartition { topic: topic.as_str().into(), partition: 0 };
-        let marks = self.log.watermarks(&place).await?;
-        let mut state = self.log.start_at(&place, marks.low).await?;
-        while state.next_offset < marks.high {
-            let batch = self.log.read(&place, state, FETCH_BYTES).await?;
-            if batch.next_offset <= state.next_offset {
-                break;
-            }
+        let (mut reading, _let_go) = ToEnd::whole(self.log, &place).await?;
+        while let Some(batch) = reading.next().await? {
             for entry in &batch.entries {
                 let damaged = |_| LogError::Inconsistent("a record of a quarantine is damaged".to_owned());
                 self.take(table, &batch.record(entry).map_err(damaged)?, &mut found);
             }
-            state = marks::state_after(&state, &batch);
         }
         if found.len() as u64 == table.rows {
             return Ok(found.into_values().collect());

@@ -11,16 +11,17 @@ use bumpalo::Bump;
 use lienthong_contract::event::{Operation, header};
 use lienthong_contract::keys::KeyHash;
 use lienthong_contract::source::TableCapture;
-use lienthong_log::{Log, LogError, RecordRef, TopicPartition, marks};
+use lienthong_log::{Log, LogError, RecordRef, TopicPartition};
 use lienthong_schemas::{Cell, DecodePlan, FieldPath, RecordSchema, Schema, frame};
 
+use crate::encode::entry_of;
 use crate::publication::{FieldSource, Publication};
 use crate::quarantine::QuarantineKeys;
+use crate::to_end::ToEnd;
 
 /// Of the rows that a pass keeps, with what each takes beside its texts.
 const MOST_BYTES: usize = 16 << 20;
 const BESIDE: usize = 160;
-const FETCH_BYTES: usize = 1 << 20;
 
 /// What a scan is made from.
 pub(crate) struct ScanParts {
@@ -42,8 +43,8 @@ pub(crate) struct ScanParts {
 /// Looks for the rows of one entry.
 pub(crate) struct Scan {
     parts: ScanParts,
-    /// How the entry's ids end, but for persons and rekeys.
-    entry: String,
+    /// The entry's number, as its ids have it.
+    entry: usize,
     reader: RecordSchema,
     /// Fields that hold the key of the row.
     paths: Vec<FieldPath>,
@@ -136,7 +137,7 @@ impl Scan {
             publication.fields.iter().find(|field| of(&field.source)).map(|field| FieldPath::new(&field.path))
         };
         let paths = parts.capture.key.iter().filter_map(key).collect();
-        let entry = publication.entry.to_string();
+        let entry = publication.entry;
         Ok(Self { parts, entry, reader, paths, plans: HashMap::new(), most: MOST_BYTES })
     }
 
@@ -169,14 +170,9 @@ impl Scan {
         place: &TopicPartition,
         range: &mut Range,
     ) -> Result<bool, LogError> {
-        let marks = log.watermarks(place).await?;
-        let mut state = log.start_at(place, marks.low).await?;
+        let (mut reading, let_go) = ToEnd::whole(log, place).await?;
         let mut arena = Bump::new();
-        while state.next_offset < marks.high {
-            let batch = log.read(place, state, FETCH_BYTES).await?;
-            if batch.next_offset <= state.next_offset {
-                break;
-            }
+        while let Some(batch) = reading.next().await? {
             for entry in &batch.entries {
                 let damaged = |_| LogError::Inconsistent(format!("a record of {} is damaged", place.topic));
                 let record = batch.record(entry).map_err(damaged)?;
@@ -187,9 +183,8 @@ impl Scan {
                     arena.reset();
                 }
             }
-            state = marks::state_after(&state, &batch);
         }
-        Ok(marks.low > 0)
+        Ok(let_go)
     }
 
     /// Whether it is an event of this entry, and not a deletion by the emptying itself.
@@ -197,11 +192,9 @@ impl Scan {
         let ScanParts { publications, index, urn, own, .. } = &self.parts;
         let is = |name, value: &str| record.header(name) == Some(value.as_bytes());
         let id = record.header(header::ID).and_then(|id| std::str::from_utf8(id).ok()).unwrap_or_default();
-        let entry = id.rsplit_once('-').map_or("", |(_, end)| end.trim_end_matches('r'));
-        let entry = entry.split('.').next().unwrap_or_default();
         is(header::TYPE, &publications[*index].event)
             && is(header::SOURCE, urn)
-            && entry == self.entry
+            && entry_of(id) == Some(self.entry)
             && !id.starts_with(own.as_str())
     }
 

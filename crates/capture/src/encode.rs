@@ -2,6 +2,8 @@
 
 mod gone;
 
+pub(crate) use gone::entry_of;
+
 use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write as _;
 use std::sync::Arc;

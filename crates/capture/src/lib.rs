@@ -26,6 +26,7 @@ pub mod requests;
 mod retention;
 pub mod run;
 mod side;
+mod to_end;
 mod trace;
 mod when;
 

@@ -24,7 +24,7 @@ use crate::aside;
 use crate::encode::Encoder;
 use crate::envelope::Held;
 use crate::first_load::Pace;
-use crate::quarantine::Quarantined;
+use crate::quarantine::{Quarantined, topic};
 use crate::requests::{Numbered, Requests};
 use crate::retention::Retention;
 use crate::run::{CaptureError, CaptureOptions, State, Status};
@@ -328,7 +328,7 @@ impl Pump<'_> {
                 from = pass.next;
             }
         }
-        let table = emptied.table;
+        let table = self.encoder.table_of(emptied);
         tracing::info!(
             self.participant,
             table,
@@ -557,7 +557,6 @@ pub(crate) async fn publish_quarantined(
         ("lt_time", time.as_bytes()),
         (header::CONTENT_TYPE, b"application/vnd.lienthong.sealed"),
     ];
-    let topic = format!("lt.quarantine.{participant}");
-    log.publish(&topic, key.as_bytes(), &headers, &row.sealed).await?;
+    log.publish(&topic(participant), key.as_bytes(), &headers, &row.sealed).await?;
     Ok(())
 }

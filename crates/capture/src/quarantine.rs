@@ -26,6 +26,11 @@ pub struct Quarantined {
     pub sealed: Vec<u8>,
 }
 
+/// The topic of a participant's quarantine.
+pub(crate) fn topic(participant: &str) -> String {
+    format!("lt.quarantine.{participant}")
+}
+
 /// The keys that quarantine needs.
 #[derive(Clone, Debug)]
 pub struct QuarantineKeys {

@@ -17,6 +17,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::publication::Publication;
+use crate::to_end::{FETCH_BYTES, ToEnd};
 
 /// Longest text of a request: its record must fit the log. Longer lists become several requests.
 pub const LONGEST: usize = 512 << 10;
@@ -25,7 +26,6 @@ pub const FASTEST: u32 = 1_000_000;
 
 /// How often the topic is looked at.
 const LOOK: Duration = Duration::from_secs(1);
-const FETCH_BYTES: usize = 1 << 20;
 /// Requests that are held ready.
 const READY: usize = 64;
 /// Version of a request's form.
@@ -272,11 +272,8 @@ impl Reader {
             state = self.log.start_at(&self.place, marks.low).await?;
         }
         let mut found = Vec::new();
-        while state.next_offset < marks.high {
-            let batch = self.log.read(&self.place, state, FETCH_BYTES).await?;
-            if batch.next_offset <= state.next_offset {
-                break;
-            }
+        let mut reading = ToEnd::from(self.log.as_ref(), &self.place, state, marks.high);
+        while let Some(batch) = reading.next().await? {
             for entry in &batch.entries {
                 let damaged = |_| LogError::Inconsistent("a request is damaged".to_owned());
                 let record = batch.record(entry).map_err(damaged)?;
@@ -285,9 +282,8 @@ impl Reader {
                 let request = self.offer.open(&id, record.value);
                 found.push(Numbered { number: entry.offset, id, request });
             }
-            state = marks::state_after(&state, &batch);
         }
-        self.state = Some(state);
+        self.state = Some(reading.state);
         Ok(found)
     }
 }

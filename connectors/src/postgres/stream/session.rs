@@ -18,7 +18,6 @@ use sqlx::postgres::PgConnection;
 use sqlx::{Connection as _, Row as _};
 use tokio::time::Instant;
 
-use self::emptied::unreadable;
 use super::super::asked::{Load, refusal};
 use super::super::error::{lacks_column, source_error};
 use super::super::session::{PATIENCE, within};
@@ -31,6 +30,7 @@ use super::proof::{Last, Other, Proof};
 use super::silence::Silence;
 use super::tables::Tables;
 use super::visible::Snapshot;
+use emptied::unreadable;
 use look_up::Found;
 
 /// How long a poll waits for the stream before it looks what keeps it.

@@ -8,7 +8,18 @@ use lienthong_schemas::Cell;
 use super::{Encoder, Event};
 use crate::emptied::{Known, Scan, ScanParts};
 
+/// The number of the entry that an event's id names: what [`Encoder::id`] has put behind the change, in front of person and rekey.
+pub(crate) fn entry_of(id: &str) -> Option<usize> {
+    let (_, end) = id.rsplit_once('-')?;
+    end.trim_end_matches('r').split('.').next()?.parse().ok()
+}
+
 impl Encoder {
+    /// The name of an emptied table.
+    pub(crate) fn table_of(&self, emptied: &Emptied) -> &str {
+        &self.parts.tables[emptied.table].table
+    }
+
     /// Everything that has been encoded, also what may be the last of the transaction under way: that does not say so then.
     pub(crate) fn release(&mut self) -> Vec<Batch> {
         if let Some(of) = &mut self.transaction {
@@ -80,5 +91,24 @@ impl Encoder {
         let key = Cell::Bytes(&known.row.0);
         self.batches.change_done(emptied.table, RowOp::Delete, std::iter::once(&key));
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::entry_of;
+
+    #[test]
+    fn an_id_names_its_entry_whatever_stands_around_it() {
+        for (id, entry) in [
+            ("1-w00000000056fe0d8/6-2", Some(2)),
+            ("2-w00000000056fe0d8/6.1-13.1", Some(13)),
+            ("1-p0a1b2c3d4e5f-ff-0.1r", Some(0)),
+            ("1-w00000000056fe0d8/6-4r", Some(4)),
+            ("1-w00000000056fe0d8/6-", None),
+            ("", None),
+        ] {
+            assert_eq!(entry_of(id), entry, "{id}");
+        }
     }
 }
